@@ -1,0 +1,170 @@
+/**
+ * A refusal is an expected answer: somebody asked for something that they may not have, and is told so with a
+ * stable code, the rule that refused and what would fix it. Whatever is thrown and is no Refusal is a defect of
+ * mayfly and leaves as an opaque 500.
+ *
+ * Two closed tables keep the two audiences apart. A *reason* is what happened, for the audit log. A *code* is
+ * what the caller is told; several reasons share one code where the difference would help an attacker (an
+ * unknown client and a wrong signature are both `invalid_client`, in the same words).
+ */
+
+/** What a caller can be told. `error` is the OAuth error (RFC 6749 §5.2 and its registry). */
+export const REFUSAL_CODES = {
+  invalid_request: { status: 400, error: 'invalid_request', title: 'The request is malformed' },
+  invalid_client: { status: 401, error: 'invalid_client', title: 'Client authentication failed' },
+  unsupported_grant_type: { status: 400, error: 'unsupported_grant_type', title: 'Grant type not supported' },
+  unsupported_token_type: { status: 400, error: 'unsupported_token_type', title: 'Token type not supported' },
+  unsupported_response_type: {
+    status: 400,
+    error: 'unsupported_response_type',
+    title: 'People do not sign in at this endpoint yet',
+  },
+  invalid_scope: { status: 400, error: 'invalid_scope', title: 'An action is unknown or not granted' },
+  invalid_target: {
+    status: 400,
+    error: 'invalid_target',
+    title: 'The resource is unknown or not the one meant',
+  },
+  invalid_authorization_details: {
+    status: 400,
+    error: 'invalid_authorization_details',
+    title: 'The authorization details are not acceptable',
+  },
+  invalid_dpop_proof: { status: 400, error: 'invalid_dpop_proof', title: 'The DPoP proof is not valid' },
+  use_dpop_nonce: { status: 400, error: 'use_dpop_nonce', title: 'The DPoP proof needs a fresh nonce' },
+  approval_required: {
+    status: 400,
+    error: 'approval_required',
+    title: 'A person has to approve this action',
+  },
+  session_ended: { status: 400, error: 'invalid_grant', title: 'The session of this key has ended' },
+  agent_stopped: { status: 400, error: 'access_denied', title: 'A standing revocation stops this request' },
+  rate_limited: { status: 429, error: 'temporarily_unavailable', title: 'Too many requests' },
+  temporarily_unavailable: {
+    status: 503,
+    error: 'temporarily_unavailable',
+    title: 'mayfly cannot decide this now and refuses to guess',
+  },
+  not_found: { status: 404, error: 'invalid_request', title: 'Not found' },
+  method_not_allowed: { status: 405, error: 'invalid_request', title: 'Method not allowed' },
+  content_too_large: { status: 413, error: 'invalid_request', title: 'The request body is too large' },
+  unsupported_media_type: { status: 415, error: 'invalid_request', title: 'The media type is not supported' },
+  token_unknown: { status: 404, error: 'invalid_request', title: 'No such token for this resource' },
+  token_spent: { status: 409, error: 'invalid_request', title: 'The token has been used' },
+  token_dead: { status: 409, error: 'invalid_request', title: 'The token has expired or was revoked' },
+} as const satisfies Record<string, { status: number; error: string; title: string }>;
+
+export type RefusalCode = keyof typeof REFUSAL_CODES;
+
+/** Why something was refused, as the audit log says it: a closed set. */
+export const REFUSAL_REASONS = {
+  // the shape of the request
+  request_malformed: 'invalid_request',
+  parameter_missing: 'invalid_request',
+  parameter_repeated: 'invalid_request',
+  parameter_invalid: 'invalid_request',
+  header_repeated: 'invalid_request',
+  body_too_large: 'content_too_large',
+  media_type_unsupported: 'unsupported_media_type',
+  route_unknown: 'not_found',
+  method_unsupported: 'method_not_allowed',
+  grant_type_unsupported: 'unsupported_grant_type',
+  token_type_unsupported: 'unsupported_token_type',
+  response_type_unsupported: 'unsupported_response_type',
+  // who asks
+  client_authentication_missing: 'invalid_client',
+  client_authentication_repeated: 'invalid_request',
+  client_authentication_method: 'invalid_client',
+  client_unknown: 'invalid_client',
+  assertion_malformed: 'invalid_client',
+  assertion_type: 'invalid_client',
+  assertion_algorithm: 'invalid_client',
+  assertion_key: 'invalid_client',
+  assertion_signature: 'invalid_client',
+  assertion_subject: 'invalid_client',
+  assertion_audience: 'invalid_client',
+  assertion_lifetime: 'invalid_client',
+  assertion_identifier: 'invalid_client',
+  assertion_replayed: 'invalid_client',
+  // proof of possession
+  proof_missing: 'invalid_dpop_proof',
+  proof_repeated: 'invalid_dpop_proof',
+  proof_malformed: 'invalid_dpop_proof',
+  proof_type: 'invalid_dpop_proof',
+  proof_algorithm: 'invalid_dpop_proof',
+  proof_key: 'invalid_dpop_proof',
+  proof_signature: 'invalid_dpop_proof',
+  proof_identifier: 'invalid_dpop_proof',
+  proof_method: 'invalid_dpop_proof',
+  proof_url: 'invalid_dpop_proof',
+  proof_time: 'invalid_dpop_proof',
+  proof_replayed: 'invalid_dpop_proof',
+  proof_nonce_missing: 'use_dpop_nonce',
+  proof_nonce_stale: 'use_dpop_nonce',
+  // what is asked for
+  scope_malformed: 'invalid_scope',
+  scope_missing: 'invalid_scope',
+  action_not_granted: 'invalid_scope',
+  action_needs_request_token: 'invalid_scope',
+  action_needs_approval: 'approval_required',
+  resource_malformed: 'invalid_target',
+  resource_unknown: 'invalid_target',
+  resource_ambiguous: 'invalid_target',
+  resource_mismatch: 'invalid_target',
+  authorization_details_malformed: 'invalid_authorization_details',
+  authorization_details_not_granted: 'invalid_authorization_details',
+  // the session and the ledger
+  session_expired: 'session_ended',
+  session_revoked: 'session_ended',
+  standing_revocation: 'agent_stopped',
+  // tokens that come back
+  token_not_ours: 'token_unknown',
+  token_already_spent: 'token_spent',
+  token_expired_or_revoked: 'token_dead',
+  token_of_another_client: 'invalid_request',
+  // limits and outages
+  source_rate: 'rate_limited',
+  client_rate: 'rate_limited',
+  queue_full: 'temporarily_unavailable',
+  draining: 'temporarily_unavailable',
+  database_unavailable: 'temporarily_unavailable',
+  signing_key_unavailable: 'temporarily_unavailable',
+  catalogue_differs: 'temporarily_unavailable',
+} as const satisfies Record<string, RefusalCode>;
+
+export type RefusalReason = keyof typeof REFUSAL_REASONS;
+
+export type RefusalOptions = {
+  /** One sentence for the caller: what was expected and what to do. Never a secret, never an echo of input. */
+  hint?: string;
+  /** Header fields that the answer must carry, e.g. `Retry-After` or `Allow`. */
+  headers?: Readonly<Record<string, string>>;
+  cause?: unknown;
+};
+
+const RETRY_AFTER_SECONDS = '1';
+
+export class Refusal extends Error {
+  readonly reason: RefusalReason;
+  readonly code: RefusalCode;
+  readonly status: number;
+  readonly hint: string | undefined;
+  readonly headers: Readonly<Record<string, string>>;
+
+  constructor(reason: RefusalReason, { hint, headers = {}, cause }: RefusalOptions = {}) {
+    const code = REFUSAL_REASONS[reason];
+    super(REFUSAL_CODES[code].title, cause === undefined ? undefined : { cause });
+    this.name = 'Refusal';
+    this.reason = reason;
+    this.code = code;
+    this.status = REFUSAL_CODES[code].status;
+    this.hint = hint;
+    const mustRetryLater = this.status === 429 || this.status === 503;
+    this.headers = mustRetryLater ? { 'Retry-After': RETRY_AFTER_SECONDS, ...headers } : headers;
+  }
+}
+
+/** Throws the refusal: `throw` as an expression. */
+export function refuse(reason: RefusalReason, options?: RefusalOptions): never {
+  throw new Refusal(reason, options);
+}

@@ -1,0 +1,45 @@
+/**
+ * The JSON Canonicalization Scheme (RFC 8785): one byte sequence for one value, so that a digest of it can be
+ * compared. `JSON.stringify` already writes numbers and escapes as §3.2.2 demands, and the default sort of an
+ * array of strings orders by UTF-16 code units as §3.2.3 demands; what is left is to refuse what has no
+ * canonical form.
+ */
+import { createHash } from 'node:crypto';
+
+const MAX_DEPTH = 64;
+
+/** @throws {TypeError} for NaN, infinities, lone surrogates, undefined, functions, bigints and too deep values. */
+export function canonicalJson(value: unknown): string {
+  return write(value, MAX_DEPTH);
+}
+
+/** base64url(SHA-256(canonical JSON)), 43 characters: how a call's arguments are named in a request token. */
+export function canonicalDigest(value: unknown): string {
+  return createHash('sha256').update(canonicalJson(value)).digest('base64url');
+}
+
+function write(value: unknown, depth: number): string {
+  if (depth === 0) throw new TypeError(`nested deeper than ${MAX_DEPTH}`);
+  if (value === null || typeof value === 'boolean') return String(value);
+  if (typeof value === 'number') return writeNumber(value);
+  if (typeof value === 'string') return writeString(value);
+  if (Array.isArray(value)) return `[${value.map((item) => write(item, depth - 1)).join(',')}]`;
+  if (typeof value === 'object') return writeObject(value as Record<string, unknown>, depth);
+  throw new TypeError(`a ${typeof value} has no JSON form`);
+}
+
+function writeObject(value: Record<string, unknown>, depth: number): string {
+  const names = Object.keys(value).sort();
+  const members = names.map((name) => `${writeString(name)}:${write(value[name], depth - 1)}`);
+  return `{${members.join(',')}}`;
+}
+
+function writeNumber(value: number): string {
+  if (!Number.isFinite(value)) throw new TypeError('a number without a JSON form');
+  return JSON.stringify(value);
+}
+
+function writeString(value: string): string {
+  if (!value.isWellFormed()) throw new TypeError('a string holds a lone surrogate');
+  return JSON.stringify(value);
+}
