@@ -95,12 +95,12 @@ function scan(text: string, { maxDepth, maxMembers }: JsonBounds): void {
 
 function recordName(names: Set<string> | null, literal: string): void {
   if (names === null) throw new JsonError('the text is not JSON');
-  const name = literal.includes('\\') ? unescape(literal) : literal.slice(1, -1);
+  const name = literal.includes('\\') ? unescaped(literal) : literal.slice(1, -1);
   if (names.has(name)) throw new JsonError('an object has the same member twice');
   names.add(name);
 }
 
-function unescape(literal: string): string {
+function unescaped(literal: string): string {
   try {
     return JSON.parse(literal) as string;
   } catch (error) {
