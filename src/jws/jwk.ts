@@ -35,18 +35,57 @@ export class JwkError extends Error {
 const PRIVATE_MEMBERS = ['d', 'p', 'q', 'dp', 'dq', 'qi', 'oth', 'k'];
 const COORDINATE_BYTES = 32;
 
+/** Keys that were imported lately, so that a session's key is not put on the curve again at each request. */
+export type KeyCache = {
+  find(jwk: PublicJwk): VerificationKey | undefined;
+  keep(key: VerificationKey): void;
+};
+
+/** @param maxKeys the oldest half is forgotten when there are more */
+export function createKeyCache(maxKeys: number): KeyCache {
+  let recent = new Map<string, VerificationKey>();
+  let older = new Map<string, VerificationKey>();
+  const nameOf = (jwk: PublicJwk) => (jwk.kty === 'EC' ? `${jwk.x}.${jwk.y}` : jwk.x);
+  const keep = (key: VerificationKey) => {
+    if (recent.size >= maxKeys / 2) {
+      older = recent;
+      recent = new Map();
+    }
+    recent.set(nameOf(key.jwk), key);
+  };
+  return {
+    keep,
+    find(jwk) {
+      const name = nameOf(jwk);
+      const found = recent.get(name);
+      if (found !== undefined) return found;
+      const aged = older.get(name);
+      if (aged !== undefined) keep(aged);
+      return aged;
+    },
+  };
+}
+
 /**
  * @param value a parsed JWK from outside
+ * @param cache spares the import of a key that was seen; every other check is made each time
  * @throws {JwkError} when it is not a public P-256 or Ed25519 key in canonical spelling, or lies off the curve
  */
-export function parseVerificationKey(value: unknown): VerificationKey {
+export function parseVerificationKey(value: unknown, cache?: KeyCache): VerificationKey {
   if (!isJsonObject(value)) throw new JwkError('a JWK has to be a JSON object');
   const secret = PRIVATE_MEMBERS.find((member) => member in value);
   if (secret !== undefined)
     throw new JwkError(`the JWK has the private member "${secret}"; give the public key`);
   const jwk = identifyingMembers(value);
   refuseContradictions(value, jwk);
-  const keyObject = importKey(jwk);
+  const known = cache?.find(jwk);
+  if (known !== undefined) return known;
+  const key = verificationKey(jwk, importKey(jwk));
+  cache?.keep(key);
+  return key;
+}
+
+function verificationKey(jwk: PublicJwk, keyObject: KeyObject): VerificationKey {
   const algorithms = jwk.kty === 'EC' ? ['ES256'] : ['Ed25519', 'EdDSA'];
   return {
     jwk,

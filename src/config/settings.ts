@@ -1,0 +1,86 @@
+/**
+ * Every environment variable that mayfly reads, with what it means: `mayfly start --help`, the README and the
+ * check of unknown names all come from this one table.
+ */
+export type Setting = {
+  name: string;
+  meaning: string;
+  fallback: string;
+  /** A secret can also come from the file that `<name>_FILE` names, and is never printed. */
+  secret?: boolean;
+};
+
+export const SETTINGS: readonly Setting[] = [
+  { name: 'MAYFLY_PORT', meaning: 'port of the broker', fallback: '8420' },
+  { name: 'MAYFLY_HOST', meaning: 'address that it listens on', fallback: '127.0.0.1' },
+  {
+    name: 'MAYFLY_ISSUER',
+    meaning: 'public origin, the `iss` of every token; https unless loopback',
+    fallback: 'http://127.0.0.1:<port>',
+  },
+  {
+    name: 'DATABASE_URL',
+    meaning: 'Postgres 18, as the role mayfly_app',
+    fallback: 'absent: an embedded Postgres',
+    secret: true,
+  },
+  {
+    name: 'MAYFLY_OWNER_DATABASE_URL',
+    meaning: 'the same database as the role mayfly_owner, for `migrate` and `scopes apply` only',
+    fallback: 'absent',
+    secret: true,
+  },
+  { name: 'MAYFLY_DATA_DIR', meaning: 'embedded database, development keys', fallback: '.mayfly' },
+  { name: 'MAYFLY_SCOPES_DIR', meaning: 'the catalogue', fallback: 'scopes' },
+  { name: 'MAYFLY_METRICS_PORT', meaning: 'port of /metrics', fallback: '<port> + 9' },
+  { name: 'MAYFLY_METRICS_HOST', meaning: 'address of /metrics', fallback: '127.0.0.1' },
+  { name: 'MAYFLY_SAMPLE_PORT', meaning: 'port of the sample resource server', fallback: '<port> + 1' },
+  { name: 'MAYFLY_DPOP_NONCE', meaning: '`required` or `optional`', fallback: 'required' },
+  {
+    name: 'MAYFLY_KEK',
+    meaning: 'key-encryption key, 32 bytes as base64url; `mayfly keys new-kek` makes one',
+    fallback: 'embedded: <data dir>/kek',
+    secret: true,
+  },
+  {
+    name: 'MAYFLY_KEK_PREVIOUS',
+    meaning: 'the key-encryption keys before it, separated by commas, while they are being replaced',
+    fallback: 'absent',
+    secret: true,
+  },
+  {
+    name: 'MAYFLY_SIGNING_KEY_ROTATION_SECONDS',
+    meaning: 'how long one key signs',
+    fallback: '86400',
+  },
+  { name: 'MAYFLY_TLS_CERT', meaning: 'path of a PEM certificate chain; TLS 1.3 only', fallback: 'absent' },
+  { name: 'MAYFLY_TLS_KEY', meaning: 'path of its PEM private key', fallback: 'absent' },
+  {
+    name: 'MAYFLY_TLS_CLIENT_CA',
+    meaning: 'path of the PEM certificates that client certificates must chain to',
+    fallback: 'absent: none is asked for',
+  },
+  {
+    name: 'MAYFLY_TRUSTED_PROXIES',
+    meaning: 'addresses and CIDR ranges, separated by commas, whose X-Forwarded-For counts',
+    fallback: 'none',
+  },
+  { name: 'MAYFLY_RATE_PER_SOURCE', meaning: 'requests a second from one address', fallback: '5000' },
+  { name: 'MAYFLY_RATE_PER_CLIENT', meaning: 'tokens a second for one agent', fallback: '1000' },
+  {
+    name: 'MAYFLY_RATE_OF_FAILURES',
+    meaning: 'failed authentications a second from one address, and for one client',
+    fallback: '200',
+  },
+  { name: 'MAYFLY_TOKEN_RETENTION_HOURS', meaning: 'how long minted tokens stay on record', fallback: '168' },
+  { name: 'MAYFLY_DRAIN_SECONDS', meaning: 'how long a stop waits for requests in flight', fallback: '10' },
+  {
+    name: 'MAYFLY_LOG_LEVEL',
+    meaning: '`fatal`, `error`, `warn`, `info`, `debug` or `silent`',
+    fallback: 'info',
+  },
+];
+
+export const SETTING_NAMES: ReadonlySet<string> = new Set(
+  SETTINGS.flatMap(({ name, secret }) => (secret ? [name, `${name}_FILE`] : [name])),
+);
