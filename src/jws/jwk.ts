@@ -1,9 +1,11 @@
 /**
  * Public keys as JWKs (RFC 7517), only the two kinds that mayfly speaks: P-256 for ES256 (RFC 7518 §6.2) and
- * Ed25519 (RFC 8037 §2). Parsing proves that the coordinates have one spelling, the right length and lie on the
- * curve; so a thumbprint names one key.
+ * Ed25519 (RFC 8037 §2). Parsing proves that the coordinates have one spelling and the right length and, on P-256,
+ * lie on the curve; so a thumbprint names one key. (An Ed25519 key off the curve is not found out here: no
+ * signature ever verifies under it.)
  */
 import { createHash, createPublicKey, type KeyObject } from 'node:crypto';
+import type { Recent } from '../bounds/recent.ts';
 import { isJsonObject } from '../json/strict-json.ts';
 import { decodeBase64url } from './base64url.ts';
 
@@ -36,35 +38,7 @@ const PRIVATE_MEMBERS = ['d', 'p', 'q', 'dp', 'dq', 'qi', 'oth', 'k'];
 const COORDINATE_BYTES = 32;
 
 /** Keys that were imported lately, so that a session's key is not put on the curve again at each request. */
-export type KeyCache = {
-  find(jwk: PublicJwk): VerificationKey | undefined;
-  keep(key: VerificationKey): void;
-};
-
-/** @param maxKeys the oldest half is forgotten when there are more */
-export function createKeyCache(maxKeys: number): KeyCache {
-  let recent = new Map<string, VerificationKey>();
-  let older = new Map<string, VerificationKey>();
-  const nameOf = (jwk: PublicJwk) => (jwk.kty === 'EC' ? `${jwk.x}.${jwk.y}` : jwk.x);
-  const keep = (key: VerificationKey) => {
-    if (recent.size >= maxKeys / 2) {
-      older = recent;
-      recent = new Map();
-    }
-    recent.set(nameOf(key.jwk), key);
-  };
-  return {
-    keep,
-    find(jwk) {
-      const name = nameOf(jwk);
-      const found = recent.get(name);
-      if (found !== undefined) return found;
-      const aged = older.get(name);
-      if (aged !== undefined) keep(aged);
-      return aged;
-    },
-  };
-}
+export type KeyCache = Recent<VerificationKey>;
 
 /**
  * @param value a parsed JWK from outside
@@ -78,10 +52,11 @@ export function parseVerificationKey(value: unknown, cache?: KeyCache): Verifica
     throw new JwkError(`the JWK has the private member "${secret}"; give the public key`);
   const jwk = identifyingMembers(value);
   refuseContradictions(value, jwk);
-  const known = cache?.find(jwk);
+  const name = jwk.kty === 'EC' ? `${jwk.x}.${jwk.y}` : jwk.x;
+  const known = cache?.get(name);
   if (known !== undefined) return known;
   const key = verificationKey(jwk, importKey(jwk));
-  cache?.keep(key);
+  cache?.set(name, key);
   return key;
 }
 
@@ -136,7 +111,7 @@ function refuseContradictions(value: Record<string, unknown>, jwk: PublicJwk): v
 }
 
 function importKey(jwk: PublicJwk): KeyObject {
-  if (jwk.kty === 'OKP' && SMALL_ORDER_POINTS.has(jwk.x)) throw new JwkError('the key has small order');
+  if (jwk.kty === 'OKP') refuseOddEdwardsPoint(jwk.x);
   try {
     return createPublicKey({ key: jwk, format: 'jwk' });
   } catch (error) {
@@ -144,25 +119,32 @@ function importKey(jwk: PublicJwk): KeyObject {
   }
 }
 
+/** RFC 8032 §5.1.3: y is below 2^255 − 19; OpenSSL takes the 19 spellings above it for the same 19 keys. */
+function refuseOddEdwardsPoint(x: string): void {
+  if (SMALL_ORDER_POINTS.has(x)) throw new JwkError('the key has small order');
+  const bytes = Buffer.from(x, 'base64url');
+  const isPastPrime =
+    bytes.readUInt8(0) >= 0xed &&
+    (bytes.readUInt8(COORDINATE_BYTES - 1) & 0x7f) === 0x7f &&
+    bytes.subarray(1, COORDINATE_BYTES - 1).every((byte) => byte === 0xff);
+  if (isPastPrime) throw new JwkError('the coordinate is not reduced modulo the prime of the curve');
+}
+
 /**
- * Points of order 1, 2, 4 and 8 and their non-canonical spellings: a signature under such a key verifies for any
- * message on some runtimes (RFC 8032 §5.1.7; RFC 8725 §3.4).
+ * Points of order 1, 2, 4 and 8, those whose sign bit contradicts x = 0 included: a signature under such a key
+ * verifies for any message on some runtimes (RFC 8032 §5.1.7; RFC 8725 §3.4).
  */
 const SMALL_ORDER_POINTS = new Set(
   [
     '0100000000000000000000000000000000000000000000000000000000000000',
+    '0100000000000000000000000000000000000000000000000000000000000080',
     'ecffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f',
+    'ecffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff',
     '0000000000000000000000000000000000000000000000000000000000000000',
     '0000000000000000000000000000000000000000000000000000000000000080',
     '26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05',
     '26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc85',
     'c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a',
     'c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac03fa',
-    '0100000000000000000000000000000000000000000000000000000000000080',
-    'ecffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff',
-    'eeffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f',
-    'eeffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff',
-    'edffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f',
-    'edffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff',
   ].map((hex) => Buffer.from(hex, 'hex').toString('base64url')),
 );

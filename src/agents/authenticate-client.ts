@@ -1,0 +1,90 @@
+/**
+ * Client authentication by `private_key_jwt`, the only method there is. What a client sends is bounded and rated
+ * before a signature is checked; who fails costs its own address and the client that it claimed to be, but cannot
+ * lock that client out.
+ */
+import { hourOf, replayKey, type SpentKey } from '../dpop/replay-key.ts';
+import { Refusal, refuse } from '../errors/refusal.ts';
+import type { RequestBounds } from '../http/rate-bound.ts';
+import type { Source } from '../http/source.ts';
+import { type Clock, numericDate } from '../time/clock.ts';
+import type { Client, ClientDirectory } from './client.ts';
+import { checkAssertion, claimedClient, readAssertion } from './client-assertion.ts';
+
+export type ClientCredentials = {
+  clientId: string | undefined;
+  assertion: string | undefined;
+  assertionType: string | undefined;
+  /** True when a secret came in the body: a second method (RFC 6749 §2.3). */
+  secretGiven: boolean;
+  /** The `Authorization` header. */
+  authorization: string | undefined;
+};
+
+export type AuthenticatedClient = { client: Client; kid: string | undefined; assertion: SpentKey };
+
+export type ClientAuthenticator = {
+  /** @throws {Refusal} `invalid_client`, `invalid_request` or `rate_limited` */
+  authenticate(credentials: ClientCredentials, source: Source): AuthenticatedClient;
+};
+
+const ASSERTION_TYPE = 'urn:ietf:params:oauth:client-assertion-type:jwt-bearer';
+const METHOD_HINT =
+  'Authenticate with private_key_jwt: client_assertion and client_assertion_type (RFC 7523 §2.2).';
+const CHALLENGE_SCHEMES = ['Basic', 'Bearer', 'DPoP'];
+
+export function createClientAuthenticator(options: {
+  issuer: string;
+  clients: () => ClientDirectory;
+  bounds: RequestBounds;
+  clock: Clock;
+}): ClientAuthenticator {
+  const { issuer, clients, bounds, clock } = options;
+
+  return {
+    authenticate(credentials, source) {
+      const jwt = readAssertion(assertionOf(credentials));
+      const directory = clients();
+      const claimed = claimedClient(jwt);
+      const declared = claimed !== null && directory.has(claimed) ? claimed : null;
+      if (declared !== null) bounds.admitClient(declared, source);
+      try {
+        const { client, jti, expiresAt, kid } = checkAssertion(jwt, {
+          clients: directory,
+          issuer,
+          now: numericDate(clock),
+        });
+        if (credentials.clientId !== undefined && credentials.clientId !== client.id)
+          refuse('assertion_subject');
+        bounds.succeeded(client.id, source);
+        return {
+          client,
+          kid,
+          assertion: { hour: hourOf(expiresAt), key: replayKey('assertion', client.id, jti) },
+        };
+      } catch (error) {
+        if (error instanceof Refusal) bounds.failed(declared, source);
+        throw error;
+      }
+    },
+  };
+}
+
+/** Exactly one method, and that one complete (RFC 6749 §2.3; RFC 7521 §4.2). */
+function assertionOf({ assertion, assertionType, authorization, secretGiven }: ClientCredentials): string {
+  const methods = [assertion ?? assertionType, authorization, secretGiven || undefined];
+  const given = methods.filter((method) => method !== undefined).length;
+  if (given > 1) refuse('client_authentication_repeated', { hint: `One method, once. ${METHOD_HINT}` });
+  if (authorization !== undefined) {
+    const scheme = CHALLENGE_SCHEMES.find((name) =>
+      authorization.toLowerCase().startsWith(name.toLowerCase()),
+    );
+    refuse('client_authentication_method', {
+      headers: { 'WWW-Authenticate': `${scheme ?? 'DPoP'} realm="mayfly"` },
+    });
+  }
+  if (given === 0 || secretGiven) refuse('client_authentication_missing');
+  if (assertion === undefined) refuse('parameter_missing', { hint: METHOD_HINT });
+  if (assertionType !== ASSERTION_TYPE) refuse('parameter_invalid', { hint: METHOD_HINT });
+  return assertion;
+}

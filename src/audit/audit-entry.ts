@@ -1,0 +1,29 @@
+/**
+ * One line of the record: who asked for what, what was decided, by which rule. Never a token, a proof, an
+ * assertion or a secret; names, numbers and identifiers only.
+ */
+import type { RefusalReason } from '../errors/refusal.ts';
+
+export type AuditAction =
+  | 'token.minted'
+  | 'token.refused'
+  | 'token.introspected'
+  | 'token.revoked'
+  | 'token.consumed'
+  | 'request.refused';
+
+export type AuditEntry = {
+  /** `aud_…`, ordered by time. */
+  id: string;
+  action: AuditAction;
+  outcome: 'allowed' | 'refused';
+  reason?: RefusalReason;
+  requestId?: string;
+  /** The client that was authenticated; of a refusal, the one that was claimed, when it is a declared one. */
+  actor?: string;
+  sessionId?: string;
+  tokenId?: string;
+  /** How many identical refusals this line stands for. */
+  repetitions?: number;
+  details?: Readonly<Record<string, unknown>>;
+};

@@ -1,0 +1,107 @@
+/**
+ * Refusals are recorded too, but a flood of them must not become a flood of writes. Entries that wait together
+ * go in one statement; and of identical refusals of one caller only the first {@link FOLD_AFTER} of a minute get
+ * lines of their own, the rest become one line with a count when the minute ends.
+ *
+ * A refusal is never undone because its line could not be written: it is logged as lost, and counted.
+ */
+import type { Clock } from '../time/clock.ts';
+import { newIdentifier } from '../time/identifier.ts';
+import type { AuditEntry } from './audit-entry.ts';
+import type { AuditStore } from './audit-store.ts';
+
+export const FOLD_AFTER = 100;
+export const FOLD_WINDOW_MILLISECONDS = 60_000;
+
+/** Callers and reasons that are told apart within one window; beyond, they share one count. */
+const MAX_FOLDED_KINDS = 10_000;
+const MAX_WAITING = 10_000;
+const MAX_BATCH = 500;
+
+export type RefusalEntry = Omit<AuditEntry, 'id' | 'outcome' | 'repetitions'> & { source: string };
+
+export type RefusalRecorder = {
+  /** Resolves when the line is written, folded, or given up. Never rejects. */
+  record(refusal: RefusalEntry): Promise<void>;
+  /** Writes the counts of windows that have ended; with `all`, of every window. */
+  writeFolded(options?: { all?: boolean }): Promise<void>;
+};
+
+type Log = { warn(object: object, message: string): void };
+type Window = { endsAt: number; seen: number; entry: RefusalEntry };
+type Waiting = { entry: AuditEntry; done: () => void };
+
+export function createRefusalRecorder(options: {
+  store: AuditStore;
+  clock: Clock;
+  log: Log;
+  onLost?: (entries: number) => void;
+}): RefusalRecorder {
+  const { store, clock, log, onLost = () => {} } = options;
+  const windows = new Map<string, Window>();
+  const waiting: Waiting[] = [];
+  let writing = false;
+
+  function folds(entry: RefusalEntry): boolean {
+    const now = clock.monotonicMilliseconds();
+    const kind = `${entry.action} ${entry.reason} ${entry.actor ?? ''} ${entry.source}`;
+    const key = windows.has(kind) || windows.size < MAX_FOLDED_KINDS ? kind : 'others';
+    const window = windows.get(key) ?? { endsAt: now + FOLD_WINDOW_MILLISECONDS, seen: 0, entry };
+    window.seen += 1;
+    windows.set(key, window);
+    return window.seen > FOLD_AFTER;
+  }
+
+  function write(entry: AuditEntry): Promise<void> {
+    if (waiting.length >= MAX_WAITING) {
+      onLost(entry.repetitions ?? 1);
+      return Promise.resolve();
+    }
+    return new Promise((resolve) => {
+      waiting.push({ entry, done: resolve });
+      if (!writing) void drain();
+    });
+  }
+
+  async function drain(): Promise<void> {
+    writing = true;
+    while (waiting.length > 0) {
+      const batch = waiting.splice(0, MAX_BATCH);
+      try {
+        await store.append(batch.map(({ entry }) => entry));
+      } catch (error) {
+        log.warn({ err: error, entries: batch.length }, 'refusals could not be recorded');
+        onLost(batch.length);
+      }
+      for (const { done } of batch) done();
+    }
+    writing = false;
+  }
+
+  return {
+    record(entry) {
+      if (folds(entry)) return Promise.resolve();
+      return write(asLine(entry, clock));
+    },
+    async writeFolded({ all = false } = {}) {
+      const now = clock.monotonicMilliseconds();
+      const ended = [...windows].filter(([, window]) => all || window.endsAt <= now);
+      for (const [key] of ended) windows.delete(key);
+      const counts = ended.filter(([, window]) => window.seen > FOLD_AFTER);
+      await Promise.all(
+        counts.map(([, { entry, seen }]) =>
+          write({ ...asLine(entry, clock), repetitions: seen - FOLD_AFTER }),
+        ),
+      );
+    },
+  };
+}
+
+function asLine({ source, details, ...entry }: RefusalEntry, clock: Clock): AuditEntry {
+  return {
+    id: newIdentifier('aud', clock),
+    outcome: 'refused',
+    ...entry,
+    details: { ...details, source },
+  };
+}

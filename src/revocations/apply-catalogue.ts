@@ -1,0 +1,75 @@
+/**
+ * Makes a reviewed catalogue the active one. Runs as the owner of the database, never as a broker: so nobody who
+ * takes over a broker can widen what agents may do.
+ */
+import { type Kysely, sql } from 'kysely';
+import { type Catalogue, catalogueFromDocument } from '../catalogue/catalogue.ts';
+import { createCatalogueStore } from '../catalogue/catalogue-store.ts';
+import { isRetryable } from '../database/failures.ts';
+import type { Clock } from '../time/clock.ts';
+import { newIdentifier } from '../time/identifier.ts';
+import { type FollowingRevocation, revocationsOf } from './catalogue-revocations.ts';
+
+export type Application = {
+  version: number;
+  /** False when the version was the active one already. */
+  changed: boolean;
+  revocations: readonly FollowingRevocation[];
+};
+
+const MAX_ATTEMPTS = 5;
+
+/**
+ * @param owner a connection as `mayfly_owner`
+ * @param actor who applies it, for the record
+ */
+export async function applyCatalogue(options: {
+  owner: Kysely<unknown>;
+  catalogue: Catalogue;
+  actor: string;
+  clock: Clock;
+}): Promise<Application> {
+  for (let attempt = 1; ; attempt += 1) {
+    try {
+      return await applyOnce(options);
+    } catch (error) {
+      if (attempt === MAX_ATTEMPTS || !isRetryable(error)) throw error;
+    }
+  }
+}
+
+async function applyOnce(options: {
+  owner: Kysely<unknown>;
+  catalogue: Catalogue;
+  actor: string;
+  clock: Clock;
+}): Promise<Application> {
+  const { owner, catalogue, actor, clock } = options;
+  const active = await createCatalogueStore(owner).readDocument();
+  const before = active === null ? null : catalogueFromDocument(active.document);
+  if (active !== null && before?.digest === catalogue.digest) {
+    return { version: active.version, changed: false, revocations: [] };
+  }
+  const revocations = before === null ? [] : revocationsOf(before, catalogue);
+  const added = [...catalogue.agents.keys()].filter((name) => !before?.agents.has(name));
+  const removed = [...(before?.agents.keys() ?? [])].filter((name) => !catalogue.agents.has(name));
+  const { rows } = await sql<{ version: number }>`
+    select apply_catalogue(
+      ${active?.version ?? null}::integer, ${catalogue.digest}, ${JSON.stringify(catalogue.document)}::jsonb, ${actor},
+      ${JSON.stringify(added.map((name) => ({ id: newIdentifier('agt', clock), name })))}::jsonb,
+      ${removed}::text[],
+      ${JSON.stringify(revocations.map((revocation) => asRow(revocation, clock)))}::jsonb,
+      ${newIdentifier('aud', clock)}) as version
+  `.execute(owner);
+  return { version: rows[0]?.version ?? 0, changed: true, revocations };
+}
+
+function asRow({ target, reason }: FollowingRevocation, clock: Clock) {
+  return {
+    id: newIdentifier('rev', clock),
+    kind: target.kind,
+    target: target.kind === 'all' ? '' : target.id,
+    reason,
+    audit_id: newIdentifier('aud', clock),
+  };
+}
