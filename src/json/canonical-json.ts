@@ -8,7 +8,10 @@ import { createHash } from 'node:crypto';
 
 const MAX_DEPTH = 64;
 
-/** @throws {TypeError} for NaN, infinities, lone surrogates, undefined, functions, bigints and too deep values. */
+/**
+ * @throws {TypeError} for what JSON has no form for: NaN, infinities, lone surrogates, undefined, holes in arrays,
+ * functions, bigints, objects that are not plain (a Date, a Map), and values nested too deep
+ */
 export function canonicalJson(value: unknown): string {
   return write(value, MAX_DEPTH);
 }
@@ -23,9 +26,16 @@ function write(value: unknown, depth: number): string {
   if (value === null || typeof value === 'boolean') return String(value);
   if (typeof value === 'number') return writeNumber(value);
   if (typeof value === 'string') return writeString(value);
-  if (Array.isArray(value)) return `[${value.map((item) => write(item, depth - 1)).join(',')}]`;
-  if (typeof value === 'object') return writeObject(value as Record<string, unknown>, depth);
+  if (Array.isArray(value)) return `[${Array.from(value, (item) => write(item, depth - 1)).join(',')}]`;
+  if (isPlainObject(value)) return writeObject(value as Record<string, unknown>, depth);
   throw new TypeError(`a ${typeof value} has no JSON form`);
+}
+
+/** Anything else would be written as what its enumerable members happen to be: every Date as `{}`. */
+function isPlainObject(value: unknown): boolean {
+  if (typeof value !== 'object' || value === null) return false;
+  const prototype = Object.getPrototypeOf(value);
+  return prototype === Object.prototype || prototype === null;
 }
 
 function writeObject(value: Record<string, unknown>, depth: number): string {

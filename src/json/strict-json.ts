@@ -1,12 +1,22 @@
 /**
  * JSON as RFC 8259 §4 and RFC 7515 §4 want it where a decision hangs on it: no member twice, bounded depth and
- * size, only well-formed text. `JSON.parse` keeps the last of two equal members, so that two parsers that read
- * the same signed bytes can see different things; and whatever walks its result by recursion can be made to
+ * size, only well-formed text, no number that changes while it is read. `JSON.parse` keeps the last of two equal
+ * members, so that two parsers that read the same signed bytes can see different things; it rounds
+ * 9007199254740993 and turns 1e400 into Infinity; and whatever walks its result by recursion can be made to
  * overflow the stack. This scan runs over the text before `JSON.parse` does, once, without recursion.
  */
 
 /** Bounds of one document. */
-export type JsonBounds = { maxDepth: number; maxMembers: number };
+export type JsonBounds = {
+  maxDepth: number;
+  maxMembers: number;
+  /**
+   * `integers`: every number is a whole one in its one spelling, so neither 1.0 nor 1E0 nor -0; for messages of
+   * our own that know no others. `any` (the default) still refuses what cannot be kept: 1e400, 1e-400 and whole
+   * numbers past 2^53.
+   */
+  numbers?: 'any' | 'integers';
+};
 
 export const DEFAULT_JSON_BOUNDS: JsonBounds = { maxDepth: 16, maxMembers: 1_000 };
 
@@ -15,22 +25,27 @@ export class JsonError extends Error {
 }
 
 const QUOTE = 0x22;
-const BACKSLASH = 0x5c;
 const COMMA = 0x2c;
+const MINUS = 0x2d;
+const DIGIT_ZERO = 0x30;
+const DIGIT_NINE = 0x39;
 const OPEN_BRACE = 0x7b;
+const BACKSLASH = 0x5c;
 const CLOSE_BRACE = 0x7d;
 const OPEN_BRACKET = 0x5b;
 const CLOSE_BRACKET = 0x5d;
 
 /**
  * Parses one JSON document.
- * @throws {JsonError} when the text is not JSON, repeats a member, holds a lone surrogate or exceeds a bound.
+ * @throws {JsonError} when the text is not JSON, repeats a member, has a member `__proto__`, holds a lone
+ * surrogate or a number that would change, or exceeds a bound.
  */
 export function parseStrictJson(text: string, bounds: JsonBounds = DEFAULT_JSON_BOUNDS): unknown {
   if (!text.isWellFormed()) throw new JsonError('the text holds a lone surrogate');
   scan(text, bounds);
   try {
-    return JSON.parse(text, refuseLoneSurrogates);
+    // Once the text itself is well formed, only an escape can bring a lone surrogate in.
+    return text.includes('\\u') ? JSON.parse(text, refuseLoneSurrogates) : JSON.parse(text);
   } catch (error) {
     if (error instanceof JsonError) throw error;
     throw new JsonError('the text is not JSON', { cause: error });
@@ -57,10 +72,11 @@ function refuseLoneSurrogates(key: string, value: unknown): unknown {
 }
 
 /**
- * Counts depth and members and compares member names after unescaping. It need not find every syntax error:
- * `JSON.parse` runs on the same text afterwards. It must not be fooled about where strings begin and end.
+ * Counts depth and members, compares member names after unescaping and looks at each number. It need not find
+ * every syntax error: `JSON.parse` runs on the same text afterwards. It must not be fooled about where strings
+ * begin and end.
  */
-function scan(text: string, { maxDepth, maxMembers }: JsonBounds): void {
+function scan(text: string, { maxDepth, maxMembers, numbers = 'any' }: JsonBounds): void {
   const open: (Set<string> | null)[] = []; // the names seen in each open object; null for an array
   let members = 0;
   let nameExpected = false;
@@ -69,11 +85,13 @@ function scan(text: string, { maxDepth, maxMembers }: JsonBounds): void {
     const character = text.charCodeAt(index);
     if (character === QUOTE) {
       const end = endOfString(text, index);
-      if (nameExpected) {
-        recordName(open.at(-1) ?? null, text.slice(index, end));
-        nameExpected = false;
-      }
+      if (nameExpected) recordName(open.at(-1) ?? null, text.slice(index, end));
+      nameExpected = false;
       index = end;
+      continue;
+    }
+    if ((character >= DIGIT_ZERO && character <= DIGIT_NINE) || character === MINUS) {
+      index = endOfNumber(text, index, numbers);
       continue;
     }
     if (character === OPEN_BRACE || character === OPEN_BRACKET) {
@@ -96,6 +114,8 @@ function scan(text: string, { maxDepth, maxMembers }: JsonBounds): void {
 function recordName(names: Set<string> | null, literal: string): void {
   if (names === null) throw new JsonError('the text is not JSON');
   const name = literal.includes('\\') ? unescaped(literal) : literal.slice(1, -1);
+  // Harmless as JSON.parse leaves it, and a new prototype for whoever copies it with Object.assign.
+  if (name === '__proto__') throw new JsonError('an object has the member "__proto__"');
   if (names.has(name)) throw new JsonError('an object has the same member twice');
   names.add(name);
 }
@@ -118,4 +138,24 @@ function endOfString(text: string, start: number): number {
     else index += 1;
   }
   throw new JsonError('the text is not JSON');
+}
+
+const NUMBER = /[-+.0-9eE]+/y;
+const INTEGER = /^-?[0-9]+$/;
+const PLAIN_INTEGER = /^(?:0|-?[1-9][0-9]*)$/;
+const MORE_THAN_ZERO = /^-?[0.]*[1-9]/;
+
+/** The index after the number that begins at `start`, once it is known that reading it changes nothing. */
+function endOfNumber(text: string, start: number, numbers: 'any' | 'integers'): number {
+  NUMBER.lastIndex = start;
+  const literal = NUMBER.exec(text)?.[0] ?? '';
+  const value = Number(literal);
+  if (numbers === 'integers' && !PLAIN_INTEGER.test(literal)) {
+    throw new JsonError('a number is not a whole number in plain digits');
+  }
+  const changes = INTEGER.test(literal)
+    ? !Number.isSafeInteger(value)
+    : !Number.isFinite(value) || (value === 0 && MORE_THAN_ZERO.test(literal));
+  if (changes) throw new JsonError('a number is too large or too small to be kept exactly');
+  return start + literal.length;
 }
