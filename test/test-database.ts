@@ -1,0 +1,59 @@
+/**
+ * A migrated, empty database for one test file, cloned from the run's template in less than a tenth of a second:
+ *
+ *   const database = await createTestDatabase();   // at the top of the file: dropped after its last test
+ *   const database = await createTestDatabase(t);  // in a test or hook: dropped after it
+ *
+ * Without the global setup (`node --test test/x.test.ts`) the file gets a cluster of its own.
+ */
+import { randomBytes } from 'node:crypto';
+import { after, type TestContext } from 'node:test';
+import { type EmbeddedUrls, embeddedUrls } from '../src/database/embedded/embedded-urls.ts';
+import { databaseGrants, OWNER_ROLE } from '../src/database/roles.ts';
+import {
+  asSuperuser,
+  SOCKET_VARIABLE,
+  startTestCluster,
+  TEMPLATE_NAME,
+  type TestCluster,
+} from './test-cluster.ts';
+
+export type TestDatabase = EmbeddedUrls & {
+  name: string;
+  /** Ends every connection to it first. Can be called again. */
+  drop(): Promise<void>;
+};
+
+let ownCluster: Promise<TestCluster> | undefined;
+const drops: (() => Promise<void>)[] = [];
+
+after(async () => {
+  if (ownCluster !== undefined) return (await ownCluster).stop();
+  await Promise.all(drops.map((drop) => drop()));
+});
+
+/** @param t drop it after this test; otherwise after the file's last test */
+export async function createTestDatabase(t?: Pick<TestContext, 'after'>): Promise<TestDatabase> {
+  const socketDirectory = await clusterSocket();
+  const name = `test_${randomBytes(6).toString('hex')}`;
+  await asSuperuser(socketDirectory, async (client) => {
+    await client.query(
+      `create database ${name} template ${TEMPLATE_NAME} owner ${OWNER_ROLE} strategy file_copy`,
+    );
+    for (const statement of databaseGrants(name)) await client.query(statement);
+  });
+  const drop = () =>
+    asSuperuser(socketDirectory, async (client) => {
+      await client.query(`drop database if exists ${name} with (force)`);
+    });
+  if (t === undefined) drops.push(drop);
+  else t.after(drop);
+  return { ...embeddedUrls(socketDirectory, name), name, drop };
+}
+
+async function clusterSocket(): Promise<string> {
+  const given = process.env[SOCKET_VARIABLE];
+  if (given !== undefined) return given;
+  ownCluster ??= startTestCluster();
+  return (await ownCluster).socketDirectory;
+}
