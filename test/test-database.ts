@@ -26,8 +26,10 @@ export type TestDatabase = EmbeddedUrls & {
 
 let ownCluster: Promise<TestCluster> | undefined;
 const drops: (() => Promise<void>)[] = [];
+const closings: (() => Promise<void>)[] = [];
 
 after(async () => {
+  for (const close of closings) await close();
   if (ownCluster !== undefined) return (await ownCluster).stop();
   await Promise.all(drops.map((drop) => drop()));
 });
@@ -49,6 +51,11 @@ export async function createTestDatabase(t?: Pick<TestContext, 'after'>): Promis
   if (t === undefined) drops.push(drop);
   else t.after(drop);
   return { ...embeddedUrls(socketDirectory, name), name, drop };
+}
+
+/** Closes what is connected to a database of this file, before that is dropped; `after` would come too late. */
+export function beforeDrop(close: () => Promise<void>): void {
+  closings.push(close);
 }
 
 async function clusterSocket(): Promise<string> {
