@@ -103,7 +103,6 @@ async function removeAbandoned(directory: string): Promise<void> {
     cluster: join(home, 'cluster'),
     socketNear: join(home, 'socket'),
     log: silentLog,
-    clock: systemClock,
   });
   await rm(directory, { recursive: true, force: true });
 }

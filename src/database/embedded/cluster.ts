@@ -3,17 +3,19 @@
  * finished folder is renamed, so that a crash in the middle leaves nothing that looks like a database.
  */
 import { execFile } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
 import { existsSync } from 'node:fs';
-import { lchown, mkdir, open, readFile, rename, rm, writeFile } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
+import { lchown, mkdir, open, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { basename, dirname, join } from 'node:path';
 import { promisify } from 'node:util';
+import { deathSignalPrefix } from './death-signal.ts';
 import type { PostgresAccount } from './postgres-account.ts';
 import type { PostgresBinaries } from './postgres-binaries.ts';
 
 export const SUPERUSER = 'postgres';
 
 const INITDB_TIMEOUT_MILLISECONDS = 60_000;
-const UNFINISHED = '.unfinished';
+const UNFINISHED = '.unfinished-';
 
 const run = promisify(execFile);
 
@@ -32,7 +34,7 @@ export type ClusterOptions = {
  */
 export async function ensureCluster(options: ClusterOptions): Promise<boolean> {
   const { cluster, account } = options;
-  await rm(cluster + UNFINISHED, { recursive: true, force: true });
+  await removeUnfinished(cluster);
   if (existsSync(cluster)) {
     await requireVersion(cluster, account.majorVersion);
     return false;
@@ -42,13 +44,22 @@ export async function ensureCluster(options: ClusterOptions): Promise<boolean> {
 }
 
 async function makeCluster({ cluster, binaries, account, durable }: ClusterOptions): Promise<void> {
-  const unfinished = cluster + UNFINISHED;
+  // Another name each time: an initdb that outlived its broker must not write into the next one's folder.
+  const unfinished = `${cluster}${UNFINISHED}${randomBytes(4).toString('hex')}`;
   await mkdir(unfinished, { mode: 0o700 });
   if (account.ids !== undefined) await lchown(unfinished, account.ids.uid, account.ids.gid);
   await runInitdb({ unfinished, binaries, account, durable });
   await writeFile(join(unfinished, 'pg_hba.conf'), HOST_BASED_AUTHENTICATION);
   await rename(unfinished, cluster);
   if (durable) await persist(dirname(cluster));
+}
+
+async function removeUnfinished(cluster: string): Promise<void> {
+  const start = basename(cluster) + UNFINISHED;
+  for (const name of await readdir(dirname(cluster))) {
+    if (!name.startsWith(start)) continue;
+    await rm(join(dirname(cluster), name), { recursive: true, force: true, maxRetries: 5 });
+  }
 }
 
 /** Whoever may enter the socket's folder is us: nobody else gets as far as this rule. */
@@ -62,6 +73,7 @@ async function runInitdb({
 }: Omit<ClusterOptions, 'cluster'> & { unfinished: string }): Promise<void> {
   const [command, ...args] = [
     ...account.prefix,
+    ...(await deathSignalPrefix(account, 'KILL')),
     binaries.initdb,
     `--pgdata=${unfinished}`,
     `--username=${SUPERUSER}`,

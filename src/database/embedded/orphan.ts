@@ -12,14 +12,13 @@
  */
 import { once } from 'node:events';
 import { connect } from 'node:net';
-import type { Clock } from '../../time/clock.ts';
 import type { Log } from '../log.ts';
 import { isPostgresIn, postgresPidsIn } from './pid.ts';
 import { type PostmasterFile, readPostmasterFile, removePostmasterFile } from './postmaster-file.ts';
 import { removeSocketDirectory, socketFile } from './socket-directory.ts';
 import { waitUntil } from './wait-until.ts';
 
-export type OrphanOptions = { cluster: string; socketNear: string; log: Log; clock: Clock };
+export type OrphanOptions = { cluster: string; socketNear: string; log: Log };
 
 const STOP_STEPS = [
   ['SIGINT', 6_000],
@@ -39,24 +38,24 @@ export async function clearOrphan(options: OrphanOptions): Promise<void> {
   removePostmasterFile(cluster);
 }
 
-async function stopOrphan(pid: number, { cluster, log, clock }: OrphanOptions): Promise<void> {
+async function stopOrphan(pid: number, { cluster, log }: OrphanOptions): Promise<void> {
   log.warn({ pid }, 'the database of a mayfly that was killed still runs: stopping it first');
   const isGone = () => !isPostgresIn(cluster, pid);
   for (const [signal, timeoutMilliseconds] of STOP_STEPS) {
     send(pid, signal);
-    if (await waitUntil(isGone, { clock, timeoutMilliseconds })) return;
+    if (await waitUntil(isGone, timeoutMilliseconds)) return;
   }
   throw new Error(`The Postgres left behind in ${cluster} (pid ${pid}) cannot be stopped.`);
 }
 
-async function endChildren({ cluster, log, clock }: OrphanOptions): Promise<void> {
+async function endChildren({ cluster, log }: OrphanOptions): Promise<void> {
   const areGone = () => postgresPidsIn(cluster).length === 0;
-  if (await waitUntil(areGone, { clock, timeoutMilliseconds: CHILDREN_END_MILLISECONDS })) return;
+  if (await waitUntil(areGone, CHILDREN_END_MILLISECONDS)) return;
   for (const [signal, timeoutMilliseconds] of STOP_STEPS.slice(1)) {
     const pids = postgresPidsIn(cluster);
     log.warn({ pids, signal }, 'parts of a database that was killed still run: ending them');
     for (const pid of pids) send(pid, signal);
-    if (await waitUntil(areGone, { clock, timeoutMilliseconds })) return;
+    if (await waitUntil(areGone, timeoutMilliseconds)) return;
   }
   throw new Error(
     `Parts of the Postgres left behind in ${cluster} cannot be ended: ${postgresPidsIn(cluster)}.`,

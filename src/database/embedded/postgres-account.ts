@@ -53,7 +53,7 @@ export async function findAccount({
 }: {
   binaries: PostgresBinaries;
   directory: string;
-  ways?: readonly AccountWay[];
+  ways?: readonly AccountWay[] | undefined;
 }): Promise<PostgresAccount> {
   const environment = { PATH: SEARCH_PATH, LC_ALL: 'C', TZ: 'UTC', ...binaries.environment };
   const failures: string[] = [];

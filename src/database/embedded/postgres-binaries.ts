@@ -46,7 +46,7 @@ export function locateBinaries({
   packageDirectory = installedPackage(),
 }: {
   spareDirectory: string;
-  packageDirectory?: string;
+  packageDirectory?: string | undefined;
 }): PostgresBinaries {
   const programs = join(packageDirectory, 'native', 'bin');
   return {

@@ -1,11 +1,11 @@
 /** One running Postgres of ours: started apart from our process group, watched, stopped in bounded time. */
-import { type ChildProcess, execFile, spawn } from 'node:child_process';
+import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { promisify } from 'node:util';
-import type { Clock } from '../../time/clock.ts';
+import { deathSignalPrefix } from './death-signal.ts';
 import type { PostgresAccount } from './postgres-account.ts';
 import { readPostmasterFile } from './postmaster-file.ts';
 import type { ServerLog } from './server-log.ts';
+import type { Settings } from './settings.ts';
 import { waitUntil } from './wait-until.ts';
 
 export type Postmaster = {
@@ -19,9 +19,8 @@ export type PostmasterOptions = {
   program: string;
   account: PostgresAccount;
   cluster: string;
-  settings: Readonly<Record<string, string | number>>;
+  settings: Settings;
   serverLog: ServerLog;
-  clock: Clock;
   /** Postgres stops by itself when we are killed, where the system can do that. */
   endsWithParent: boolean;
 };
@@ -32,11 +31,9 @@ const FAST_STOP_MILLISECONDS = 8_000;
 const IMMEDIATE_STOP_MILLISECONDS = 4_000;
 const KILL_MILLISECONDS = 2_000;
 
-const run = promisify(execFile);
-
 /** Resolves once it accepts connections. @throws with the last lines of its log when it does not come up */
 export async function startPostmaster(options: PostmasterOptions): Promise<Postmaster> {
-  const { account, cluster, serverLog, clock } = options;
+  const { account, cluster, serverLog } = options;
   const [command, ...args] = await commandLine(options);
   const child = spawn(command as string, args, {
     cwd: cluster,
@@ -52,8 +49,8 @@ export async function startPostmaster(options: PostmasterOptions): Promise<Postm
     const file = readPostmasterFile(cluster);
     return file !== null && file.pid === child.pid && file.ready;
   };
-  await waitUntil(() => hasEnded() || isReady(), { clock, timeoutMilliseconds: START_TIMEOUT_MILLISECONDS });
-  const postmaster = { pid: child.pid ?? 0, ended, stop: () => stopPostmaster(child, hasEnded, clock) };
+  await waitUntil(() => hasEnded() || isReady(), START_TIMEOUT_MILLISECONDS);
+  const postmaster = { pid: child.pid ?? 0, ended, stop: () => stopPostmaster(child, hasEnded) };
   if (hasEnded() || !isReady()) {
     await postmaster.stop();
     throw new Error(`Postgres did not start in ${cluster}. Its log ends with:\n${serverLog.tail()}`);
@@ -64,19 +61,8 @@ export async function startPostmaster(options: PostmasterOptions): Promise<Postm
 async function commandLine(options: PostmasterOptions): Promise<string[]> {
   const { program, account, cluster, settings, endsWithParent } = options;
   const words = Object.entries(settings).flatMap(([name, value]) => ['-c', `${name}=${value}`]);
-  const withParent = endsWithParent ? await deathSignalPrefix(account) : [];
+  const withParent = endsWithParent ? await deathSignalPrefix(account, 'INT') : [];
   return [...account.prefix, ...withParent, program, '-D', cluster, ...words];
-}
-
-/** Asks the kernel to tell Postgres when we die. Absent outside Linux; recovery at the next start then does it. */
-async function deathSignalPrefix({ environment }: PostgresAccount): Promise<string[]> {
-  const prefix = ['--pdeathsig', 'INT', '--'];
-  try {
-    await run('setpriv', [...prefix, 'true'], { env: environment });
-    return ['setpriv', ...prefix];
-  } catch {
-    return [];
-  }
 }
 
 function endOf(child: ChildProcess): Promise<void> {
@@ -87,7 +73,7 @@ function endOf(child: ChildProcess): Promise<void> {
 }
 
 /** Fast (ends connections), then immediate (recovers at the next start), then the kernel's way. */
-async function stopPostmaster(child: ChildProcess, hasEnded: () => boolean, clock: Clock): Promise<void> {
+async function stopPostmaster(child: ChildProcess, hasEnded: () => boolean): Promise<void> {
   const steps = [
     ['SIGINT', FAST_STOP_MILLISECONDS],
     ['SIGQUIT', IMMEDIATE_STOP_MILLISECONDS],
@@ -96,7 +82,7 @@ async function stopPostmaster(child: ChildProcess, hasEnded: () => boolean, cloc
   for (const [signal, timeoutMilliseconds] of steps) {
     if (hasEnded()) return;
     child.kill(signal);
-    if (await waitUntil(hasEnded, { clock, timeoutMilliseconds })) return;
+    if (await waitUntil(hasEnded, timeoutMilliseconds)) return;
   }
   throw new Error(`Postgres (pid ${child.pid}) cannot be stopped.`);
 }

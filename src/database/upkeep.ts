@@ -1,0 +1,46 @@
+/**
+ * What has to be done to the tables by the hour: partitions made well before they are needed, and dropped when
+ * nobody can ask for them any more. Every broker calls this; the database lets one at a time do it.
+ */
+import { type Kysely, sql } from 'kysely';
+
+export const PARTITION_HOURS_AHEAD = 48;
+
+/** A proof or an assertion is of no use any more after minutes; two whole hours is what the database insists on. */
+const SPENT_HOURS_KEPT = 2;
+
+/** Partitions dropped in one go; more waits for the next round. */
+const MAX_DROPS = 24;
+
+/** @returns names of what was dropped, and how many partitions were made */
+export async function keepPartitions(
+  database: Kysely<unknown>,
+  { tokenHoursKept }: { tokenHoursKept: number },
+): Promise<{ made: number; dropped: string[] }> {
+  const made = await sql<{ made: number }>`select make_partitions(${PARTITION_HOURS_AHEAD}) as made`.execute(
+    database,
+  );
+  const dropped: string[] = [];
+  while (dropped.length < MAX_DROPS) {
+    const { rows } = await sql<{ name: string | null }>`
+      select drop_partition(${tokenHoursKept}, ${SPENT_HOURS_KEPT}) as name
+    `.execute(database);
+    const name = rows[0]?.name ?? null;
+    if (name === null) break;
+    dropped.push(name);
+  }
+  return { made: made.rows[0]?.made ?? 0, dropped };
+}
+
+/** One question that tells whether the database answers, what time it has, and how far partitions reach. */
+export async function askDatabase(
+  database: Kysely<unknown>,
+): Promise<{ nowMilliseconds: number; partitionHoursAhead: number }> {
+  const { rows } = await sql<{ nowMilliseconds: number; partitionHoursAhead: number }>`
+    select extract(epoch from clock_timestamp())::float8 * 1000 as "nowMilliseconds",
+           partitions_ahead() as "partitionHoursAhead"
+  `.execute(database);
+  const [row] = rows;
+  if (row === undefined) throw new Error('the database gave no answer');
+  return row;
+}
