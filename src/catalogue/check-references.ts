@@ -1,0 +1,118 @@
+/**
+ * The rules between declarations: names are unique, what is referred to exists, and an agent is granted only what
+ * its zone may reach. They hold for files, where each finding has a place, and for a stored document, where any
+ * finding refuses the whole; so the place is a parameter.
+ */
+import type { Finding } from './fields.ts';
+import { didYouMean } from './nearest-name.ts';
+import { quoted } from './problem.ts';
+
+export type Declarations<At> = {
+  zones: readonly { name: string; mayCall: readonly { zone: string; section: At }[]; section: At }[];
+  resources: readonly {
+    audience?: string | undefined;
+    zone?: string | undefined;
+    developmentPath?: string | undefined;
+    keys: readonly { thumbprint: string; section: At }[];
+    actions: readonly { name: string; section: At }[];
+    section: At;
+  }[];
+  agents: readonly {
+    name?: string | undefined;
+    zone?: string | undefined;
+    keys: readonly { thumbprint: string; section: At }[];
+    may: readonly { action: string; section: At }[];
+    section: At;
+  }[];
+};
+
+/** Tells a finding at `steps` below a place. */
+export type Tell<At> = (at: At, steps: readonly string[], finding: Finding, part?: 'key' | 'value') => void;
+
+export function checkReferences<At>(declarations: Declarations<At>, tell: Tell<At>): void {
+  checkUnique(declarations, tell);
+  checkZones(declarations, tell);
+  checkGrants(declarations, tell);
+}
+
+function checkUnique<At>({ zones, resources, agents }: Declarations<At>, tell: Tell<At>): void {
+  const once = (kind: string): ((name: string | undefined, at: At, steps: string[]) => void) => {
+    const seen = new Set<string>();
+    return (name, at, steps) => {
+      if (name === undefined) return;
+      if (seen.has(name)) tell(at, steps, declaredTwice(kind, name), steps.length === 0 ? 'key' : 'value');
+      seen.add(name);
+    };
+  };
+  const [zone, audience, path] = [once('zone'), once('resource'), once('development_path')];
+  const [action, agent, key] = [once('action'), once('agent'), once('key')];
+  for (const { name, section } of zones) zone(name, section, []);
+  for (const resource of resources) {
+    audience(resource.audience, resource.section, ['resource']);
+    path(resource.developmentPath, resource.section, ['development_path']);
+    for (const { name, section } of resource.actions) action(name, section, []);
+  }
+  for (const { name, section } of agents) agent(name, section, ['agent']);
+  for (const { keys } of [...resources, ...agents]) {
+    for (const { thumbprint, section } of keys) key(thumbprint, section, ['x']);
+  }
+}
+
+function declaredTwice(kind: string, name: string): Finding {
+  return {
+    rule: 'duplicate-name',
+    message: `expected each ${kind} to be declared once, found ${quoted(name)} a second time`,
+    fix:
+      kind === 'key'
+        ? 'Give everybody a key of their own: whoever holds a shared key can act as both.'
+        : `Rename or remove one of the two.`,
+  };
+}
+
+function checkZones<At>({ zones, resources, agents }: Declarations<At>, tell: Tell<At>): void {
+  const known = new Set(zones.map(({ name }) => name));
+  const check = (zone: string | undefined, at: At, steps: string[]): void => {
+    if (zone !== undefined && !known.has(zone)) tell(at, steps, unknown('zone', zone, known, 'zones.yaml'));
+  };
+  for (const { mayCall } of zones) for (const { zone, section } of mayCall) check(zone, section, []);
+  for (const { zone, section } of [...resources, ...agents]) check(zone, section, ['zone']);
+}
+
+function checkGrants<At>({ zones, resources, agents }: Declarations<At>, tell: Tell<At>): void {
+  const reach = new Map(zones.map(({ name, mayCall }) => [name, new Set(mayCall.map(({ zone }) => zone))]));
+  const zoneOfAction = new Map(
+    resources.flatMap(({ zone, actions }) => actions.map(({ name }) => [name, zone] as const)),
+  );
+  for (const agent of agents) {
+    for (const { action, section } of agent.may) {
+      const target = zoneOfAction.get(action);
+      const reachable = agent.zone === undefined ? undefined : reach.get(agent.zone);
+      if (!zoneOfAction.has(action)) {
+        tell(section, [], unknown('action', action, zoneOfAction.keys(), 'a file of resources/'));
+      } else if (target !== undefined && reachable !== undefined && !reachable.has(target)) {
+        tell(section, [], outOfReach(action, target, agent.zone ?? ''));
+      }
+    }
+  }
+}
+
+function unknown(
+  kind: 'zone' | 'action',
+  name: string,
+  known: Iterable<string>,
+  declaredIn: string,
+): Finding {
+  return {
+    rule: `unknown-${kind}`,
+    message: `expected a declared ${kind}, found ${quoted(name)}`,
+    fix: `${didYouMean(name, known)}Declare it in ${declaredIn}, or remove it here.`,
+  };
+}
+
+function outOfReach(action: string, target: string, zone: string): Finding {
+  return {
+    rule: 'zone-not-reachable',
+    message: `expected an action in a zone that ${zone} may call, found ${action} in ${target}`,
+    fix: `Remove it, move the agent, or (for a whole zone at once) add ${target} to may_call of ${zone} in zones.yaml.`,
+  };
+}

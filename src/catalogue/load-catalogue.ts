@@ -1,0 +1,136 @@
+/**
+ * From a scopes folder to a catalogue: read, parse, read the declarations, check what they say about each other,
+ * lint. Every step reports what it finds and goes on with the rest, so that one run shows everything; a catalogue
+ * comes out only when no step found an error.
+ */
+import { buildCatalogue, type Catalogue } from './catalogue.ts';
+import { DOCUMENT_VERSION, parseCatalogueDocument } from './catalogue-document.ts';
+import { checkReferences } from './check-references.ts';
+import { reportAt, type Section, sectionAt } from './fields.ts';
+import { lintScopes } from './lint-scopes.ts';
+import { parsePolicyYaml } from './policy-yaml.ts';
+import { collectProblems, type Problem, quoted, type Report } from './problem.ts';
+import { type AgentDeclaration, readAgent } from './read-agent.ts';
+import { type ResourceDeclaration, readResource } from './read-resource.ts';
+import { readScopesFolder, type ScopesFile } from './read-scopes-folder.ts';
+import { readZones, type ZoneDeclaration } from './read-zones.ts';
+
+export type LoadedCatalogue = {
+  /** Null exactly when there is an error among the problems. */
+  catalogue: Catalogue | null;
+  /** All of them at once, ordered by file, line and column. */
+  problems: Problem[];
+};
+
+export type LoadOptions = {
+  /**
+   * `false` to read an older version of the files, which today's lint rules need not have judged. Never for
+   * authority: what is compared with is not what is granted.
+   */
+  lint?: boolean;
+};
+
+/** @param directory holds `zones.yaml`, `resources/` and `agents/` */
+export async function loadCatalogue(
+  directory: string,
+  { lint = true }: LoadOptions = {},
+): Promise<LoadedCatalogue> {
+  const problems = collectProblems();
+  const files = await readScopesFolder(directory, problems.report);
+  const filesAreComplete = !problems.hasErrors();
+  const scopes = readDeclarations(files, problems.report);
+  checkReferences<Section>(scopes, (at, steps, finding, part) => {
+    if (!at.source.broken) reportAt(sectionAt(at, ...steps), problems.report, finding, part);
+  });
+  checkFileNames(scopes, problems.report);
+  if (lint) lintScopes({ ...scopes, filesAreComplete }, problems);
+  const catalogue = problems.hasErrors() ? null : catalogueOf(scopes);
+  return { catalogue, problems: problems.list() };
+}
+
+type Scopes = {
+  zones: ZoneDeclaration[];
+  resources: ResourceDeclaration[];
+  agents: AgentDeclaration[];
+};
+
+function readDeclarations(files: readonly ScopesFile[], report: Report): Scopes {
+  const scopes: Scopes = { zones: [], resources: [], agents: [] };
+  for (const file of files) {
+    const source = parsePolicyYaml(file, report);
+    // a file with broken syntax still says which names it declares; it has been reported, its shape is not
+    const reportShape: Report = source.broken ? () => {} : report;
+    if (file.kind === 'zones') scopes.zones.push(...readZones(source, reportShape));
+    if (file.kind === 'resource') scopes.resources.push(readResource(source, reportShape));
+    if (file.kind === 'agent') scopes.agents.push(readAgent(source, reportShape));
+  }
+  return scopes;
+}
+
+/** The hint of a refusal names the agent's file, and a development key is called like the file. */
+function checkFileNames({ resources, agents }: Scopes, report: Report): void {
+  const names = new Set(agents.map(({ name }) => name));
+  for (const { name, section } of agents) {
+    const expected = `${name}.yaml`;
+    if (section.source.broken || name === undefined || baseName(section) === expected) continue;
+    reportAt(sectionAt(section, 'agent'), report, {
+      rule: 'file-name',
+      message: `expected this agent in a file called ${quoted(expected)}, found ${quoted(baseName(section))}`,
+      fix: 'Rename the file.',
+    });
+  }
+  for (const { section } of resources) {
+    const name = baseName(section).replace(/\.yaml$/, '');
+    if (!names.has(name)) continue;
+    reportAt(section, report, {
+      rule: 'file-name',
+      message: `expected a file called differently from every agent, found ${quoted(name)} for both`,
+      fix: 'Rename the file of the resource.',
+    });
+  }
+}
+
+function baseName({ source }: Section): string {
+  return source.file.slice(source.file.lastIndexOf('/') + 1);
+}
+
+/** The declarations have been proved whole; the document's own check proves it a second time, and gives the types. */
+function catalogueOf({ zones, resources, agents }: Scopes): Catalogue {
+  const document = parseCatalogueDocument({
+    version: DOCUMENT_VERSION,
+    zones: zones.map(({ name, title, mayCall }) => ({
+      name,
+      title,
+      mayCall: mayCall.map(({ zone }) => zone),
+    })),
+    resources: resources.map(resourceEntry),
+    agents: agents.map(agentEntry),
+  });
+  return buildCatalogue(
+    document,
+    new Map(resources.map(({ audience = '', section }) => [audience, section.source.file])),
+  );
+}
+
+function resourceEntry({ section: _section, developmentPath, ...resource }: ResourceDeclaration) {
+  return {
+    ...resource,
+    ...(developmentPath === undefined ? {} : { developmentPath }),
+    keys: resource.keys.map(({ jwk }) => jwk),
+    actions: resource.actions.map(
+      ({ section: _place, acceptances: _accepted, arguments: schema, ...action }) => ({
+        ...action,
+        ...(schema === undefined ? {} : { arguments: schema }),
+      }),
+    ),
+  };
+}
+
+function agentEntry({ section, acceptances: _accepted, ...agent }: AgentDeclaration) {
+  return {
+    ...agent,
+    keys: agent.keys.map(({ jwk }) => jwk),
+    may: agent.may.map(({ action }) => action),
+    file: section.source.file,
+  };
+}
