@@ -1,0 +1,59 @@
+/** What the newest active key of each purpose is used for. Synchronous and cheap: minting asks for every token. */
+import type { KeyObject } from 'node:crypto';
+import { refuse } from '../errors/refusal.ts';
+import { encodeHeader } from '../jws/compact-jws.ts';
+import { type KeyPurpose, maySign } from './key-state.ts';
+import type { OpenedKey } from './opened-keys.ts';
+import type { RingCopy } from './ring-copy.ts';
+
+export type Signer = { kid: string; privateKey: KeyObject };
+
+/** `encodedHeader` is a token's (`typ: at+jwt`, RFC 9068 §2.1), for signCompactJws. */
+export type TokenSigner = Signer & { encodedHeader: string };
+
+export type Signers = {
+  /** @throws {Refusal} signing_key_unavailable: no key may sign, or the copy of the ring is too old */
+  tokenSigner(): TokenSigner;
+  /** For ledger, lease and receipt messages, never for tokens (L11). @throws like tokenSigner */
+  ledgerSigner(): Signer;
+  /** DPoP nonces derive from these: hand out by `current`, accept by both. @throws like tokenSigner */
+  nonceSecrets(): { current: KeyObject; previous?: KeyObject };
+};
+
+export function createSigners(copy: () => RingCopy): Signers {
+  let token: TokenSigner | null = null;
+
+  return {
+    tokenSigner() {
+      const signer = signerOf(signingKey(copy(), 'token'));
+      if (token?.kid !== signer.kid) token = { ...signer, encodedHeader: tokenHeader(signer.kid) };
+      return token;
+    },
+    ledgerSigner: () => signerOf(signingKey(copy(), 'ledger')),
+    nonceSecrets() {
+      const current = secretOf(signingKey(copy(), 'nonce'));
+      const [, previous] = copy().keysOf('nonce', (state) => maySign(state) || state === 'retired');
+      return previous === undefined ? { current } : { current, previous: secretOf(previous) };
+    },
+  };
+}
+
+function tokenHeader(kid: string): string {
+  return encodeHeader({ alg: 'EdDSA', typ: 'at+jwt', kid });
+}
+
+function signingKey(copy: RingCopy, purpose: KeyPurpose): OpenedKey {
+  const [newest] = copy.keysOf(purpose, maySign);
+  if (newest !== undefined && !copy.isTooOld()) return newest;
+  return refuse('signing_key_unavailable', { hint: 'Try again in a moment.' });
+}
+
+function signerOf({ kid, material }: OpenedKey): Signer {
+  if (material.algorithm !== 'Ed25519') throw new Error('a key that signs is an Ed25519 key');
+  return { kid, privateKey: material.privateKey };
+}
+
+function secretOf({ material }: OpenedKey): KeyObject {
+  if (material.algorithm !== 'HMAC-SHA256') throw new Error('a key that nonces derive from is a secret key');
+  return material.secret;
+}
