@@ -79,7 +79,8 @@ function libraryEnvironment(packageDirectory: string, spareDirectory: string): R
   }
   mkdirSync(spareDirectory, { recursive: true, mode: 0o755 });
   for (const { file, link } of missing) placeLink(file, join(spareDirectory, basename(link)));
-  return { [LOADER_VARIABLE]: spareDirectory };
+  // A library found through a link looks for its own libraries beside that link, where the real ones are not.
+  return { [LOADER_VARIABLE]: `${spareDirectory}:${join(packageDirectory, 'native', 'lib')}` };
 }
 
 function libraryLinks(packageDirectory: string): LibraryLink[] {
