@@ -34,6 +34,11 @@ export type LogLevel = (typeof LOG_LEVELS)[number];
 
 export type Environment = Readonly<Record<string, string | undefined>>;
 
+/** The environment of this process; the only place that looks at it. */
+export function processEnvironment(): Environment {
+  return process.env;
+}
+
 export class ConfigurationError extends Error {
   readonly problems: readonly string[];
   constructor(problems: readonly string[]) {

@@ -12,6 +12,11 @@
 export const REFUSAL_CODES = {
   invalid_request: { status: 400, error: 'invalid_request', title: 'The request is malformed' },
   invalid_client: { status: 401, error: 'invalid_client', title: 'Client authentication failed' },
+  unauthorized_client: {
+    status: 400,
+    error: 'unauthorized_client',
+    title: 'This client may not ask that here',
+  },
   unsupported_grant_type: { status: 400, error: 'unsupported_grant_type', title: 'Grant type not supported' },
   unsupported_token_type: { status: 400, error: 'unsupported_token_type', title: 'Token type not supported' },
   unsupported_response_type: {
@@ -86,6 +91,8 @@ export const REFUSAL_REASONS = {
   assertion_lifetime: 'invalid_client',
   assertion_identifier: 'invalid_client',
   assertion_replayed: 'invalid_client',
+  client_is_no_agent: 'unauthorized_client',
+  client_is_no_resource: 'unauthorized_client',
   // proof of possession
   proof_missing: 'invalid_dpop_proof',
   proof_repeated: 'invalid_dpop_proof',

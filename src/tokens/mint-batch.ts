@@ -3,7 +3,7 @@
  * with what can go wrong with many requests in one statement.
  */
 import { createRecent, type Recent } from '../bounds/recent.ts';
-import { isCallersFault, isRetryable } from '../database/failures.ts';
+import { isCallersFault, isRetryable, sqlState } from '../database/database-error.ts';
 import { Refusal } from '../errors/refusal.ts';
 import type { Clock } from '../time/clock.ts';
 import { newIdentifier } from '../time/identifier.ts';
@@ -30,9 +30,11 @@ export function createMintBatch(options: {
   store: MintStore;
   issuer: string;
   signer: () => TokenSigner;
+  refreshSigner: () => Promise<void>;
+  onMinted: (tokens: number, seconds: number) => void;
   clock: Clock;
 }): (orders: readonly MintOrder[]) => Promise<PromiseSettledResult<MintedToken>[]> {
-  const { store, issuer, signer, clock } = options;
+  const { store, issuer, signer, refreshSigner, onMinted, clock } = options;
   const known: Recent<true> = createRecent(MAX_KNOWN_SESSIONS);
 
   async function openUnknownSessions(rows: readonly MintRow[]): Promise<void> {
@@ -83,37 +85,69 @@ export function createMintBatch(options: {
     };
   }
 
-  async function runTogether(orders: readonly MintOrder[]): Promise<PromiseSettledResult<MintedToken>[]> {
+  /** When the key was retired or revoked since this broker looked, there is another one. */
+  async function mintWithKey(rows: readonly MintRow[]): Promise<{ outcomes: Attempt; by: TokenSigner }> {
     const by = signer();
-    const outcomes = await mintPatiently(
-      orders.map(({ row }) => row),
-      by.kid,
+    const outcomes = await mintPatiently(rows, by.kid);
+    if (!outcomes.some(({ reason }) => reason === 'signing_key_unavailable')) return { outcomes, by };
+    await refreshSigner();
+    const next = signer();
+    return { outcomes: await mintPatiently(rows, next.kid), by: next };
+  }
+
+  async function runTogether(orders: readonly MintOrder[]): Promise<PromiseSettledResult<MintedToken>[]> {
+    const startedAt = clock.monotonicMilliseconds();
+    const { outcomes, by } = await mintWithKey(orders.map(({ row }) => row));
+    onMinted(
+      outcomes.filter(({ reason }) => reason === null).length,
+      (clock.monotonicMilliseconds() - startedAt) / 1000,
     );
     const outcomeOf = new Map(outcomes.map((outcome) => [outcome.token_id, outcome]));
-    return Promise.allSettled(
-      orders.map(async (order) => finish(order, outcomeOf.get(order.row.token_id), by)),
-    );
+    return orders.map((order) => settled(() => finish(order, outcomeOf.get(order.row.token_id), by)));
   }
 
   return async (orders) => {
     try {
       return await runTogether(orders);
     } catch (error) {
-      // One row that the database cannot store must not fail its neighbours (class 22, 23).
-      if (orders.length === 1 || !isCallersFault(error)) throw error;
+      if (!isAboutOneRow(error)) throw error;
+      if (orders.length === 1) throw asRefusal(error);
     }
-    const alone: PromiseSettledResult<MintedToken>[] = [];
-    for (const order of orders)
-      alone.push(...(await Promise.allSettled([runTogether([order])])).map(unwrapOne));
-    return alone;
+    const outcomes: PromiseSettledResult<MintedToken>[] = [];
+    for (const order of orders) outcomes.push(await runAlone(order));
+    return outcomes;
   };
+
+  async function runAlone(order: MintOrder): Promise<PromiseSettledResult<MintedToken>> {
+    try {
+      const [outcome] = await runTogether([order]);
+      return outcome ?? { status: 'rejected', reason: new Error('a batch of one had no outcome') };
+    } catch (error) {
+      return { status: 'rejected', reason: isAboutOneRow(error) ? asRefusal(error) : error };
+    }
+  }
 }
 
-function unwrapOne(
-  result: PromiseSettledResult<PromiseSettledResult<MintedToken>[]>,
-): PromiseSettledResult<MintedToken> {
-  if (result.status === 'rejected') return result;
-  return result.value[0] ?? { status: 'rejected', reason: new Error('a batch of one had no outcome') };
+function settled<Value>(make: () => Value): PromiseSettledResult<Value> {
+  try {
+    return { status: 'fulfilled', value: make() };
+  } catch (reason) {
+    return { status: 'rejected', reason };
+  }
+}
+
+/** One row that the database cannot store (class 22, 54, 23) must not fail its neighbours. */
+function isAboutOneRow(error: unknown): boolean {
+  return isCallersFault(error) || isUnstorable(error);
+}
+
+/** Class 23, of which only 23514 is possible here: a row whose hour has no partition. */
+function isUnstorable(error: unknown): boolean {
+  return sqlState(error)?.startsWith('23') ?? false;
+}
+
+function asRefusal(error: unknown): Refusal {
+  return new Refusal(isUnstorable(error) ? 'database_unavailable' : 'parameter_invalid', { cause: error });
 }
 
 function claimsOf(row: MintRow, grant: Grant, outcome: MintOutcome & { reason: null }, issuer: string) {

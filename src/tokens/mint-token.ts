@@ -42,6 +42,9 @@ export function createTokenMinter(options: {
   issuer: string;
   catalogue: ActiveCatalogue;
   signer: () => TokenSigner;
+  /** Reads the ring again: the database did not let the key sign that this broker would have signed with. */
+  refreshSigner: () => Promise<void>;
+  onMinted: (tokens: number, seconds: number) => void;
   clock: Clock;
 }): TokenMinter {
   const { catalogue, clock } = options;

@@ -3,6 +3,7 @@
  * statement (L23): a revocation that has committed counts, wherever it came from.
  */
 import { type Kysely, sql } from 'kysely';
+import type { AuditEntry } from '../audit/audit-entry.ts';
 import { hourOf, type SpentKey } from '../dpop/replay-key.ts';
 import { millisecondsOfIdentifier } from '../time/identifier.ts';
 
@@ -11,29 +12,35 @@ export type RecordedToken = {
   sessionId: string;
   clientId: string;
   resource: string;
-  /** NumericDate. */
-  expiresAt: number;
   /** False once it expired, was revoked or, if it is for one call, was spent. */
   alive: boolean;
+  /** Whether it is for one call. */
+  singleUse: boolean;
   consumed: boolean;
 };
+
+export type Spending = { assertion: SpentKey; entry: AuditEntry };
 
 export type TokenStore = {
   find(jti: string): Promise<RecordedToken | null>;
   /**
-   * Spends a single-use token (L19): one update, whose row decides.
+   * Spends a single-use token (L19): one update, whose row decides, in the statement that spends the caller's
+   * assertion and records it.
    * @param resource the audience of the caller; a token of another one is not touched
-   * @returns when it was spent, NumericDate; null when there was no live, unspent token of that name
+   * @returns `consumedAt` is null when there was no live, unspent token of that name (NumericDate otherwise)
    */
-  consume(jti: string, resource: string): Promise<{ consumedAt: number } | null>;
+  consume(
+    token: { jti: string; resource: string },
+    by: Spending,
+  ): Promise<{ fresh: boolean; consumedAt: number | null }>;
   /**
-   * Marks an assertion as used outside of a mint.
-   * @returns false when it was used before
+   * Marks an assertion as used outside of a mint, and records what for.
+   * @returns false when it was used before; then nothing is recorded
    */
-  spend(spent: SpentKey, on: string): Promise<boolean>;
+  spend(spending: Spending): Promise<boolean>;
 };
 
-/** The rule for a token row `t` and its session `s`; false when an entry kills either. */
+/** The rule for a token row `t` and its session `s`: false when it expired or an entry kills it. */
 const LIVES = sql<boolean>`(
   t.expires_at > now()
   and not exists (
@@ -52,35 +59,59 @@ export function createTokenStore(database: Kysely<unknown>): TokenStore {
       if (hour === null) return null;
       const { rows } = await sql<RecordedToken>`
         select t.jti, t.session_id as "sessionId", s.client_id as "clientId", t.resource,
-               extract(epoch from t.expires_at)::float8 as "expiresAt",
                ${LIVES} and (t.call is null or t.consumed_at is null) as alive,
-               t.consumed_at is not null as consumed
+               t.call is not null as "singleUse", t.consumed_at is not null as consumed
           from tokens t join sessions s on s.id = t.session_id
          where t.hour = ${hour} and t.jti = ${jti}
       `.execute(database);
       return rows[0] ?? null;
     },
 
-    async consume(jti, resource) {
-      const hour = hourOfToken(jti);
-      if (hour === null) return null;
-      const { rows } = await sql<{ consumedAt: number }>`
-        update tokens t set consumed_at = now()
-          from sessions s
-         where t.hour = ${hour} and t.jti = ${jti} and t.resource = ${resource}
-           and s.id = t.session_id and t.call is not null and t.consumed_at is null and ${LIVES}
-        returning floor(extract(epoch from t.consumed_at))::float8 as "consumedAt"
+    async consume({ jti, resource }, { assertion, entry }) {
+      const { rows } = await sql<{ fresh: boolean; consumedAt: number | null }>`
+        with spent as (${insertSpent(assertion, entry.id)}),
+        consumed as (
+          update tokens t set consumed_at = now()
+            from sessions s
+           where t.hour = ${hourOfToken(jti) ?? -1} and t.jti = ${jti} and t.resource = ${resource}
+             and s.id = t.session_id and t.call is not null and t.consumed_at is null and ${LIVES}
+             and exists (select from spent)
+          returning t.jti, t.session_id, floor(extract(epoch from t.consumed_at))::float8 as consumed_at
+        ),
+        recorded as (${insertEntry(entry, sql`consumed`, sql`session_id`)})
+        select exists (select from spent) as fresh, (select consumed_at from consumed) as "consumedAt"
       `.execute(database);
-      return rows[0] ?? null;
+      return rows[0] ?? { fresh: false, consumedAt: null };
     },
 
-    async spend({ hour, key }, on) {
-      const { numAffectedRows } = await sql`
-        insert into spent_jti (hour, key, token_id) values (${hour}, ${key}, ${on}) on conflict do nothing
+    async spend({ assertion, entry }) {
+      const { rows } = await sql<{ fresh: boolean }>`
+        with spent as (${insertSpent(assertion, entry.id)}),
+        recorded as (${insertEntry(entry, sql`spent`, sql`${entry.sessionId ?? null}::text`)})
+        select exists (select from spent) as fresh
       `.execute(database);
-      return numAffectedRows === 1n;
+      return rows[0]?.fresh ?? false;
     },
   };
+}
+
+function insertSpent({ hour, key }: SpentKey, on: string) {
+  return sql`insert into spent_jti (hour, key, token_id) values (${hour}, ${key}, ${on})
+             on conflict do nothing returning key`;
+}
+
+/** The line is written only if `rows` has one: no record of what did not happen, nothing without a record. */
+function insertEntry(entry: AuditEntry, rows: ReturnType<typeof sql>, sessionId: ReturnType<typeof sql>) {
+  const { id, action, outcome, requestId, actor, tokenId, details } = entry;
+  return sql`
+    insert into audit_entries (id, action, outcome, request_id, actor, session_id, token_id, details)
+    select ${id}, ${action}, ${outcome}, ${requestId ?? null}, ${actor ?? null}, ${sessionId}, ${tokenId ?? null},
+           ${JSON.stringify(details ?? {})}::jsonb
+      from ${rows}`;
+}
+
+export function isTokenId(text: string): boolean {
+  return hourOfToken(text) !== null;
 }
 
 /** A token's partition is in its name; a name that has none is no token's. */

@@ -1,0 +1,240 @@
+/**
+ * Starts a broker and stops it: what is started is stopped in the opposite order, also when a later step of the
+ * start fails. Every dependency is made here once and handed to whoever needs it.
+ */
+import { join } from 'node:path';
+import { clientsOf, type DevelopmentKeys } from './agents/client.ts';
+import { developmentClients, openDevelopmentKeys } from './agents/development-keys.ts';
+import { routesOf } from './app.ts';
+import { createAuditStore } from './audit/audit-store.ts';
+import { createRefusalRecorder } from './audit/refusal-recorder.ts';
+import { buildCapabilities, type CapabilityOptions } from './capabilities.ts';
+import { followCatalogue } from './catalogue/active-catalogue.ts';
+import type { Catalogue } from './catalogue/catalogue.ts';
+import { createCatalogueStore } from './catalogue/catalogue-store.ts';
+import { type Configuration, ConfigurationError } from './config/configuration.ts';
+import { connectDatabase } from './database/connections.ts';
+import { databaseUnavailable } from './database/database-error.ts';
+import type { Log } from './database/log.ts';
+import { createPool, openKysely } from './database/pool.ts';
+import {
+  embeddedKekPath,
+  type PreparedDatabase,
+  prepareEmbeddedDatabase,
+  prepareExternalDatabase,
+} from './database/prepared-database.ts';
+import { askDatabase, keepPartitions } from './database/upkeep.ts';
+import { createHealth } from './health.ts';
+import { startHousekeeping } from './housekeeping.ts';
+import { createHttpApplication } from './http/application.ts';
+import { createListener } from './http/listener.ts';
+import { createMetrics } from './http/metrics.ts';
+import { createRequestBounds, RATE_LIMITS, type RateLimits } from './http/rate-bound.ts';
+import { metricsRoutes, registerGauges } from './metrics-routes.ts';
+import { recordRefusal } from './refusal-record.ts';
+import { applyCatalogue } from './revocations/apply-catalogue.ts';
+import { createKeyRing } from './signing-keys/key-ring.ts';
+import { loadOrCreateKek } from './signing-keys/load-kek.ts';
+import type { Clock } from './time/clock.ts';
+
+export type Broker = {
+  issuer: string;
+  /** Where it listens, e.g. `http://127.0.0.1:8420`. */
+  url: string;
+  metricsUrl: string;
+  /** Settles when the embedded database ended by itself: the broker is of no use any more. */
+  databaseEnded: Promise<void>;
+  /** Drains, then stops everything that was started. */
+  stop(): Promise<void>;
+};
+
+export type BrokerOptions = { configuration: Configuration; catalogue: Catalogue; log: Log; clock: Clock };
+
+/** @throws when anything is not as it has to be; the message says what to do */
+export async function startBroker(options: BrokerOptions): Promise<Broker> {
+  const { configuration, catalogue, log, clock } = options;
+  refuseDevelopmentKeysInProduction(configuration, catalogue);
+  await using starting = new AsyncDisposableStack();
+
+  const prepared = await prepareDatabase(options);
+  starting.defer(prepared.stop);
+  const database = connectDatabase({ url: prepared.applicationUrl, log });
+  starting.defer(database.close);
+  await keepPartitions(database.kysely, { tokenHoursKept: configuration.tokenRetentionHours });
+
+  const ring = await createKeyRing({
+    pool: database.pool,
+    kek: await keyEncryptionKeys(configuration),
+    rotationSeconds: configuration.signingKeyRotationSeconds,
+    clock,
+    log,
+  });
+  starting.defer(ring.close);
+
+  const active = await followCatalogue({ catalogue, store: createCatalogueStore(database.kysely), log });
+  const metrics = createMetrics();
+  const recorder = createRefusalRecorder({
+    store: createAuditStore(database.kysely),
+    clock,
+    log,
+    onLost: metrics.auditLost,
+  });
+  starting.defer(() => recorder.writeFolded({ all: true }));
+  const health = createHealth({
+    askDatabase: () => askDatabase(database.kysely),
+    requireSigningKey: ring.tokenSigner,
+    catalogue: active,
+    clock,
+  });
+  const housekeeping = startHousekeeping({
+    catalogue: active,
+    recorder,
+    database,
+    tokenRetentionHours: configuration.tokenRetentionHours,
+    log,
+  });
+  starting.defer(housekeeping.stop);
+
+  const clients = clientsOf(catalogue, developmentKeysOf(configuration, catalogue));
+  const bounds = createRequestBounds({ clock, limits: ratesOf(configuration) });
+  const capabilities = {
+    configuration,
+    catalogue: active,
+    clients,
+    database,
+    ring,
+    bounds,
+    recorder,
+    health,
+    metrics,
+    clock,
+  };
+  const listeners = await listen(capabilities, log, starting);
+  registerGauges({ metrics, health, ring });
+
+  const started = starting.move();
+  return {
+    issuer: configuration.issuer,
+    ...listeners,
+    databaseEnded: prepared.ended,
+    async stop() {
+      health.drain();
+      await started.disposeAsync();
+    },
+  };
+}
+
+async function listen(
+  capabilities: CapabilityOptions,
+  log: Log,
+  starting: AsyncDisposableStack,
+): Promise<{ url: string; metricsUrl: string }> {
+  const { configuration, clients, recorder, bounds, metrics, clock } = capabilities;
+  const { minter, ...built } = buildCapabilities(capabilities);
+  const { host, port, tls, issuer, trustedProxies, drainSeconds } = configuration;
+  const drain = { withinMilliseconds: drainSeconds * 1000 };
+
+  const metricsListener = createListener({
+    app: createHttpApplication({ routes: metricsRoutes(metrics), log, clock, https: false }),
+    ...configuration.metrics,
+    portSetting: 'MAYFLY_METRICS_PORT',
+    log,
+    clock,
+  });
+  const { url: metricsUrl } = await metricsListener.listen();
+  starting.defer(() => metricsListener.drain({ withinMilliseconds: 0 }));
+
+  const listener = createListener({
+    app: createHttpApplication({
+      routes: routesOf(built),
+      log,
+      clock,
+      https: issuer.startsWith('https:'),
+      trustedProxies,
+      admit: bounds.admit,
+      isUnavailable: databaseUnavailable,
+      onRefusal(refused) {
+        metrics.refused(refused.refusal.reason);
+        return recordRefusal(refused, { recorder, clients: () => clients });
+      },
+      onAnswer: ({ route, status }) => metrics.answered(route?.path ?? 'none', status),
+    }),
+    host,
+    port,
+    portSetting: 'MAYFLY_PORT',
+    tls,
+    log,
+    clock,
+  });
+  const { url } = await listener.listen();
+  starting.defer(async () => {
+    await listener.drain(drain);
+    await minter.idle();
+  });
+  return { url, metricsUrl };
+}
+
+/** The embedded database is brought up to date and given this catalogue; an external one is only looked at. */
+async function prepareDatabase({
+  configuration,
+  catalogue,
+  log,
+  clock,
+}: BrokerOptions): Promise<PreparedDatabase> {
+  const { database, dataDirectory } = configuration;
+  if (database.kind === 'external') return prepareExternalDatabase({ url: database.url, log });
+  const prepared = await prepareEmbeddedDatabase({ dataDirectory, log, clock });
+  if (prepared.ownerUrl === null) return prepared;
+  const owner = openKysely<unknown>(
+    createPool({ url: prepared.ownerUrl, size: 1, applicationName: 'mayfly start', log }),
+  );
+  try {
+    await applyCatalogue({ owner, catalogue, actor: 'mayfly start', clock });
+    return prepared;
+  } catch (error) {
+    await prepared.stop();
+    throw error;
+  } finally {
+    await owner.destroy();
+  }
+}
+
+/** Keys that lie in a folder of one machine are for trying things out; nothing real may trust them. */
+export function refuseDevelopmentKeysInProduction({ database }: Configuration, catalogue: Catalogue): void {
+  if (database.kind === 'embedded') return;
+  const clients = developmentClients(catalogue).map(({ clientId }) => clientId);
+  if (clients.length === 0) return;
+  throw new ConfigurationError([
+    `development_key: true is only for the embedded database, and DATABASE_URL is set. Give these clients keys ` +
+      `of their own (\`mayfly agent new\`): ${clients.join(', ')}`,
+  ]);
+}
+
+function developmentKeysOf(
+  { database, dataDirectory }: Configuration,
+  catalogue: Catalogue,
+): DevelopmentKeys {
+  if (database.kind === 'external') return new Map();
+  return openDevelopmentKeys(catalogue, join(dataDirectory, 'keys'));
+}
+
+async function keyEncryptionKeys(
+  configuration: Configuration,
+): Promise<{ current: Buffer; previous: Buffer[] }> {
+  const { keyEncryptionKeys: given, dataDirectory } = configuration;
+  return given ?? { current: await loadOrCreateKek(embeddedKekPath(dataDirectory)), previous: [] };
+}
+
+/** A burst of a few seconds' worth, but never less than the defaults allow. */
+function ratesOf({ rates }: Configuration): Partial<RateLimits> {
+  const rate = (perSecond: number, { burst }: { burst: number }) => ({
+    perSecond,
+    burst: Math.max(burst, 2 * perSecond),
+  });
+  return {
+    sourceRequests: rate(rates.perSource, RATE_LIMITS.sourceRequests),
+    sourceFailures: rate(rates.failures, RATE_LIMITS.sourceFailures),
+    clientFailures: rate(rates.failures, RATE_LIMITS.clientFailures),
+    clientMints: rate(rates.perClient, RATE_LIMITS.clientMints),
+  };
+}

@@ -1,0 +1,111 @@
+/** The capabilities of a running broker, built by hand out of what they need. */
+import { createClientAuthenticator } from './agents/authenticate-client.ts';
+import type { ClientDirectory } from './agents/client.ts';
+import type { Capabilities } from './app.ts';
+import type { RefusalRecorder } from './audit/refusal-recorder.ts';
+import { createRecent } from './bounds/recent.ts';
+import type { ActiveCatalogue } from './catalogue/active-catalogue.ts';
+import type { Configuration } from './config/configuration.ts';
+import type { Database } from './database/connections.ts';
+import { createNonces } from './dpop/nonce.ts';
+import { normaliseTarget } from './dpop/target-url.ts';
+import type { Health } from './health.ts';
+import type { Metrics } from './http/metrics.ts';
+import type { RequestBounds } from './http/rate-bound.ts';
+import type { VerificationKey } from './jws/jwk.ts';
+import { createRevocationStore } from './revocations/revocation-store.ts';
+import type { KeyRing } from './signing-keys/key-ring.ts';
+import type { Clock } from './time/clock.ts';
+import { readOwnToken } from './tokens/access-token.ts';
+import { createTokenConsumer } from './tokens/consume-token.ts';
+import { resourceAliases } from './tokens/decide-grant.ts';
+import { createDiscoveryRoutes } from './tokens/discovery-routes.ts';
+import { createTokenIntrospector } from './tokens/introspect-token.ts';
+import { createMintStore } from './tokens/mint-store.ts';
+import { createTokenMinter, type TokenMinter } from './tokens/mint-token.ts';
+import { createTokenRevoker } from './tokens/revoke-token.ts';
+import { PATHS } from './tokens/server-metadata.ts';
+import { createTokenRoutes, type TokenRoutes } from './tokens/token-routes.ts';
+import { createTokenStore } from './tokens/token-store.ts';
+
+/** Keys of sessions that are remembered in imported form. */
+const MAX_PROOF_KEYS = 50_000;
+
+export type CapabilityOptions = {
+  configuration: Configuration;
+  catalogue: ActiveCatalogue;
+  clients: ClientDirectory;
+  database: Database;
+  ring: KeyRing;
+  bounds: RequestBounds;
+  recorder: RefusalRecorder;
+  health: Health;
+  metrics: Metrics;
+  clock: Clock;
+};
+
+export function buildCapabilities(options: CapabilityOptions): Capabilities & { minter: TokenMinter } {
+  const { configuration, catalogue, clients, database, ring, bounds, metrics, health, clock } = options;
+  const { issuer } = configuration;
+  const authenticator = createClientAuthenticator({ issuer, clients: () => clients, bounds, clock });
+  const minter = createTokenMinter({
+    store: createMintStore(database.mintPool),
+    issuer,
+    catalogue,
+    signer: ring.tokenSigner,
+    refreshSigner: ring.refresh,
+    onMinted: metrics.minted,
+    clock,
+  });
+  return {
+    minter,
+    health,
+    tokens: buildTokenRoutes(options, authenticator),
+    discovery: createDiscoveryRoutes({ issuer, jwks: ring.jwks }),
+    tokenEndpoint: {
+      target: normaliseTarget(`${issuer}${PATHS.token}`) ?? '',
+      authenticator,
+      bounds,
+      catalogue: catalogue.catalogue,
+      resourceAliases: resourceAliases(catalogue.catalogue, sampleOrigin(configuration)),
+      nonces: createNonces({ secrets: ring.nonceSecrets, clock }),
+      noncePolicy: configuration.noncePolicy,
+      proofKeys: createRecent<VerificationKey>(MAX_PROOF_KEYS),
+      minter,
+      clock,
+    },
+  };
+}
+
+function buildTokenRoutes(
+  { configuration, database, ring, recorder, clock }: CapabilityOptions,
+  authenticator: ReturnType<typeof createClientAuthenticator>,
+): TokenRoutes {
+  const { issuer } = configuration;
+  const store = createTokenStore(database.kysely);
+  const readToken = (text: string) => readOwnToken(text, { issuer, keyOf: ring.tokenVerificationKey });
+  return createTokenRoutes({
+    authenticator,
+    introspector: createTokenIntrospector({ store, readToken, clock }),
+    revoker: createTokenRevoker({
+      store,
+      revocations: createRevocationStore(database.kysely, clock),
+      readToken,
+      clock,
+    }),
+    consumer: createTokenConsumer({ store, clock }),
+    onForeignRevocation: (call, clientId) =>
+      recorder.record({
+        action: 'token.refused',
+        reason: 'token_of_another_client',
+        requestId: call.requestId,
+        actor: clientId,
+        source: call.source.address,
+      }),
+  });
+}
+
+/** Where the sample server plays the resources of a development catalogue; production knows no such place. */
+function sampleOrigin({ database, samplePort }: Configuration): string | undefined {
+  return database.kind === 'embedded' ? `http://127.0.0.1:${samplePort}` : undefined;
+}

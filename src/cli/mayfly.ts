@@ -1,0 +1,60 @@
+/**
+ * The `mayfly` command. Exit codes: 0 ok, 1 usage, configuration or problems found, 2 failed, 6 a widening that
+ * nobody accepted.
+ */
+import { readFileSync } from 'node:fs';
+import { Command } from 'commander';
+import { processEnvironment } from '../config/configuration.ts';
+import { SETTINGS } from '../config/settings.ts';
+import { checkConfiguration, isOperatorsMistake, start } from '../main.ts';
+import { agentCommands } from './agent-commands.ts';
+import { databaseCommands } from './database-commands.ts';
+import { keyCommands } from './key-commands.ts';
+import { openKeys } from './open-keys.ts';
+import { scopesCommands } from './scopes-commands.ts';
+
+const { version } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8'));
+const environment = processEnvironment();
+
+const program = new Command('mayfly')
+  .description('A credential broker for AI agents')
+  .version(version)
+  .showHelpAfterError();
+
+program
+  .command('start')
+  .description('run the broker')
+  .option('--check-config', 'validate the configuration and the catalogue, then exit', false)
+  .addHelpText('after', () => `\nEnvironment:\n${settingsTable()}`)
+  .action(async ({ checkConfig }: { checkConfig: boolean }) => {
+    await (checkConfig ? checkConfiguration : start)(environment, process.stdout);
+  });
+
+const scopes = scopesCommands({ directory: environment.MAYFLY_SCOPES_DIR ?? 'scopes' });
+const { migrateCommand, applyCommand } = databaseCommands(environment);
+scopes.addCommand(applyCommand);
+program.addCommand(scopes);
+program.addCommand(migrateCommand);
+program.addCommand(agentCommands());
+program.addCommand(keyCommands(() => openKeys(environment)));
+
+try {
+  await program.parseAsync();
+} catch (error) {
+  process.stderr.write(`${isOperatorsMistake(error) ? error.message : describeDefect(error)}\n`);
+  process.exitCode = isOperatorsMistake(error) ? 1 : 2;
+}
+
+function describeDefect(error: unknown): string {
+  return error instanceof Error
+    ? `mayfly failed: ${error.stack ?? error.message}`
+    : `mayfly failed: ${error}`;
+}
+
+function settingsTable(): string {
+  const names = SETTINGS.map(({ name, secret }) => (secret ? `${name}[_FILE]` : name));
+  const width = Math.max(...names.map((name) => name.length));
+  return SETTINGS.map(
+    ({ meaning, fallback }, index) => `  ${names[index]?.padEnd(width)}  ${meaning} (${fallback})`,
+  ).join('\n');
+}

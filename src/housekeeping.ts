@@ -1,0 +1,44 @@
+/** What a broker does by itself, again and again: look at the catalogue, write counts, make and drop partitions. */
+import type { RefusalRecorder } from './audit/refusal-recorder.ts';
+import type { ActiveCatalogue } from './catalogue/active-catalogue.ts';
+import type { Database } from './database/connections.ts';
+import type { Log } from './database/log.ts';
+import { keepPartitions } from './database/upkeep.ts';
+import { repeat } from './time/repeat.ts';
+
+const CATALOGUE_MILLISECONDS = 2_000;
+const FOLDING_MILLISECONDS = 10_000;
+const PARTITION_MILLISECONDS = 300_000;
+
+export function startHousekeeping(options: {
+  catalogue: ActiveCatalogue;
+  recorder: RefusalRecorder;
+  database: Database;
+  tokenRetentionHours: number;
+  log: Log;
+}): { stop(): Promise<void> } {
+  const { catalogue, recorder, database, tokenRetentionHours, log } = options;
+  const chore = (name: string, everyMilliseconds: number, task: () => Promise<void>) =>
+    repeat({
+      everyMilliseconds,
+      task,
+      onFailure: (error) => log.warn({ err: error, chore: name }, 'a chore failed and will be tried again'),
+    });
+
+  const chores = [
+    chore('catalogue', CATALOGUE_MILLISECONDS, catalogue.refresh),
+    chore('refusals', FOLDING_MILLISECONDS, () => recorder.writeFolded()),
+    chore('partitions', PARTITION_MILLISECONDS, async () => {
+      const { made, dropped } = await keepPartitions(database.kysely, {
+        tokenHoursKept: tokenRetentionHours,
+      });
+      if (made > 0 || dropped.length > 0) log.info({ made, dropped }, 'partitions were made or dropped');
+    }),
+  ];
+
+  return {
+    async stop() {
+      await Promise.all(chores.map((each) => each.stop()));
+    },
+  };
+}

@@ -1,0 +1,83 @@
+/** `mayfly start`: read the configuration, start the broker, say what to do next, stop on a signal. */
+
+import { refuseDevelopmentKeysInProduction, startBroker } from './broker.ts';
+import type { Catalogue } from './catalogue/catalogue.ts';
+import { loadCatalogue } from './catalogue/load-catalogue.ts';
+import type { Problem } from './catalogue/problem.ts';
+import {
+  type Configuration,
+  ConfigurationError,
+  type Environment,
+  readConfiguration,
+} from './config/configuration.ts';
+import { createLog } from './log.ts';
+import { systemClock } from './time/clock.ts';
+import { welcome } from './welcome.ts';
+
+export class CatalogueError extends Error {
+  override readonly name = 'CatalogueError';
+}
+
+export type Output = { write(text: string): unknown };
+
+/** Resolves when a signal has stopped the broker. */
+export async function start(environment: Environment, output: Output): Promise<void> {
+  const configuration = readConfiguration(environment);
+  const catalogue = await requireCatalogue(configuration);
+  const log = createLog(configuration.logLevel);
+  const stopAsked = firstStopSignal();
+  const broker = await startBroker({ configuration, catalogue, log, clock: systemClock });
+  output.write(welcome(configuration, broker));
+  const because = await Promise.race([stopAsked, broker.databaseEnded.then(() => 'the end of the database')]);
+  log.info({ because }, 'stopping');
+  await broker.stop();
+  log.info({}, 'stopped');
+}
+
+/** Validates everything that can be validated without starting anything. */
+export async function checkConfiguration(environment: Environment, output: Output): Promise<void> {
+  const configuration = readConfiguration(environment);
+  const catalogue = await requireCatalogue(configuration);
+  refuseDevelopmentKeysInProduction(configuration, catalogue);
+  output.write(
+    `The configuration is good: issuer ${configuration.issuer}, ${configuration.database.kind} database, ` +
+      `${catalogue.agents.size} agents and ${catalogue.actions.size} actions.\n`,
+  );
+}
+
+async function requireCatalogue({ scopesDirectory }: Configuration): Promise<Catalogue> {
+  const { catalogue, problems } = await loadCatalogue(scopesDirectory);
+  if (catalogue !== null) return catalogue;
+  throw new CatalogueError(
+    `The catalogue in ${scopesDirectory} has mistakes:\n${problems.map(describe).join('\n')}`,
+  );
+}
+
+function describe({ file, line, column, rule, message, fix }: Problem): string {
+  return `  - ${file}:${line}:${column} ${message} (${rule})\n    ${fix}`;
+}
+
+/**
+ * The first signal stops the broker. Later ones are swallowed: a terminal sends Ctrl-C to npm and to us, and npm
+ * passes its own on, so a second one does not mean that somebody is impatient.
+ */
+function firstStopSignal(): Promise<string> {
+  return new Promise((resolve) => {
+    for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => resolve(signal));
+  });
+}
+
+/** Mistakes of whoever started us are told without a stack. */
+export function isOperatorsMistake(error: unknown): error is Error {
+  return (
+    error instanceof Error &&
+    (error instanceof ConfigurationError ||
+      [
+        'CatalogueError',
+        'ListenError',
+        'DatabaseNotReadyError',
+        'DirectoryLockedError',
+        'KeyRingError',
+      ].includes(error.name))
+  );
+}

@@ -1,0 +1,45 @@
+import type { Health } from './health.ts';
+import type { Metrics } from './http/metrics.ts';
+import type { Route } from './http/route.ts';
+import type { KeyRing } from './signing-keys/key-ring.ts';
+
+/** The only route of the metrics port. */
+export function metricsRoutes({ registry }: Metrics): Route[] {
+  return [
+    {
+      method: 'GET',
+      path: '/metrics',
+      format: 'problem',
+      may: 'whoever reaches the metrics port',
+      answer: async () => ({
+        headers: { 'Content-Type': registry.contentType },
+        text: await registry.metrics(),
+      }),
+    },
+  ];
+}
+
+export function registerGauges({
+  metrics,
+  health,
+  ring,
+}: {
+  metrics: Metrics;
+  health: Health;
+  ring: KeyRing;
+}): void {
+  metrics.gauge('mayfly_ready', '1 when /readyz says ready', async () =>
+    (await health.readiness()).ready ? 1 : 0,
+  );
+  metrics.gauge(
+    'mayfly_database_clock_skew_seconds',
+    'Seconds by which the clock of this machine is ahead of the database',
+    async () => {
+      await health.readiness();
+      return health.clockSkewSeconds();
+    },
+  );
+  metrics.gauge('mayfly_signing_keys_age_seconds', 'Seconds since the ring of signing keys was read', () =>
+    ring.copyAgeSeconds(),
+  );
+}

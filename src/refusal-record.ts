@@ -1,0 +1,40 @@
+/** What the record says of a refused request: the reason, and who claimed to be asking, if that is a declared client. */
+
+import type { ClientDirectory } from './agents/client.ts';
+import { claimedClient, readAssertion } from './agents/client-assertion.ts';
+import type { AuditAction } from './audit/audit-entry.ts';
+import type { RefusalRecorder } from './audit/refusal-recorder.ts';
+import { Refusal } from './errors/refusal.ts';
+import type { Refused } from './http/edge.ts';
+import type { Call } from './http/route.ts';
+import { isJsonObject } from './json/strict-json.ts';
+import { PATHS } from './tokens/server-metadata.ts';
+
+export function recordRefusal(
+  { refusal, requestId, source, route, call }: Refused,
+  { recorder, clients }: { recorder: RefusalRecorder; clients: () => ClientDirectory },
+): Promise<void> | undefined {
+  if (route === null) return undefined; // below the handlers, and for paths that do not exist: only counted
+  const actor = call === null ? null : claimedBy(call, clients());
+  return recorder.record({
+    action: ACTIONS[route.path] ?? 'request.refused',
+    reason: refusal.reason,
+    requestId,
+    source: source.address,
+    ...(actor === null ? {} : { actor }),
+    details: { route: route.path },
+  });
+}
+
+const ACTIONS: Readonly<Record<string, AuditAction>> = { [PATHS.token]: 'token.refused' };
+
+function claimedBy({ form, json }: Call, clients: ClientDirectory): string | null {
+  try {
+    const assertion = isJsonObject(json) ? json.client_assertion : form.one('client_assertion');
+    const claimed = typeof assertion === 'string' ? claimedClient(readAssertion(assertion)) : null;
+    return claimed !== null && clients.has(claimed) ? claimed : null;
+  } catch (error) {
+    if (error instanceof Refusal) return null;
+    throw error;
+  }
+}

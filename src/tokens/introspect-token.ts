@@ -1,0 +1,55 @@
+/**
+ * Introspection (RFC 7662): a declared resource server asks whether a token is good *for it*. Whatever is wrong,
+ * the answer is the same (§2.2): `active` false and nothing else.
+ */
+import type { AuthenticatedClient } from '../agents/authenticate-client.ts';
+import type { ResourceClient } from '../agents/client.ts';
+import { refuse } from '../errors/refusal.ts';
+import type { Clock } from '../time/clock.ts';
+import { newIdentifier } from '../time/identifier.ts';
+import type { AccessTokenClaims } from './access-token.ts';
+import type { TokenStore } from './token-store.ts';
+
+export type Introspection = { active: false } | ({ active: true; token_type: 'DPoP' } & AccessTokenClaims);
+
+export type TokenReader = (text: string) => (AccessTokenClaims & { kid: string }) | null;
+
+export type TokenIntrospector = {
+  /** @throws {Refusal} `invalid_client` when the assertion was used before */
+  introspect(request: {
+    token: string;
+    by: AuthenticatedClient & { client: ResourceClient };
+    requestId: string;
+  }): Promise<Introspection>;
+};
+
+export function createTokenIntrospector(options: {
+  store: TokenStore;
+  readToken: TokenReader;
+  clock: Clock;
+}): TokenIntrospector {
+  const { store, readToken, clock } = options;
+  return {
+    async introspect({ token, by, requestId }) {
+      const claims = readToken(token);
+      const mine = claims?.aud === by.client.resource.audience ? claims : null;
+      const recorded = mine === null ? null : await store.find(mine.jti);
+      const fresh = await store.spend({
+        assertion: by.assertion,
+        entry: {
+          id: newIdentifier('aud', clock),
+          action: 'token.introspected',
+          outcome: 'allowed',
+          requestId,
+          actor: by.client.id,
+          ...(recorded === null ? {} : { tokenId: recorded.jti, sessionId: recorded.sessionId }),
+          details: { active: recorded?.alive ?? false },
+        },
+      });
+      if (!fresh) refuse('assertion_replayed');
+      if (mine === null || !recorded?.alive) return { active: false };
+      const { kid: _kid, ...members } = mine;
+      return { active: true, token_type: 'DPoP', ...members };
+    },
+  };
+}

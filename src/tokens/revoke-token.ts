@@ -1,0 +1,63 @@
+/**
+ * Revocation by the client itself (RFC 7009). It needs no proof of the session's key: whoever lost that key has
+ * to be able to revoke. The answer is the same for every token (§2.2), dead, foreign or made up.
+ */
+import type { AuthenticatedClient } from '../agents/authenticate-client.ts';
+import { refuse } from '../errors/refusal.ts';
+import type { RevocationStore } from '../revocations/revocation-store.ts';
+import type { Clock } from '../time/clock.ts';
+import { newIdentifier } from '../time/identifier.ts';
+import type { TokenReader } from './introspect-token.ts';
+import type { TokenStore } from './token-store.ts';
+
+export type TokenRevoker = {
+  /**
+   * Resolves when the ledger has the entry, or when there is nothing to revoke.
+   * @returns whose token it was not: true when a client tried to revoke a token of another one
+   * @throws {Refusal} `invalid_client` when the assertion was used before
+   */
+  revokeOwnToken(request: {
+    token: string;
+    by: AuthenticatedClient;
+    requestId: string;
+  }): Promise<{ foreign: boolean }>;
+};
+
+export function createTokenRevoker(options: {
+  store: TokenStore;
+  revocations: RevocationStore;
+  readToken: TokenReader;
+  clock: Clock;
+}): TokenRevoker {
+  const { store, revocations, readToken, clock } = options;
+  return {
+    async revokeOwnToken({ token, by, requestId }) {
+      const claims = readToken(token);
+      const own = claims?.client_id === by.client.id ? claims : null;
+      const recorded = own === null ? null : await store.find(own.jti);
+      const fresh = await store.spend({
+        assertion: by.assertion,
+        entry: {
+          id: newIdentifier('aud', clock),
+          action: 'token.revoked',
+          outcome: 'allowed',
+          requestId,
+          actor: by.client.id,
+          ...(recorded === null ? {} : { tokenId: recorded.jti, sessionId: recorded.sessionId }),
+          details: { effect: recorded?.alive ? 'revoked' : 'none' },
+        },
+      });
+      if (!fresh) refuse('assertion_replayed');
+      if (recorded?.alive) {
+        await revocations.append({
+          target: { kind: 'token', id: recorded.jti },
+          standing: false,
+          reason: 'revoked by the client that it was issued to',
+          actor: by.client.id,
+          requestId,
+        });
+      }
+      return { foreign: claims !== null && own === null };
+    },
+  };
+}

@@ -1,0 +1,39 @@
+/**
+ * Authorization server metadata (RFC 8414 §2). Every member is true: what is not offered is not listed, and an
+ * endpoint that clients insist on is there and answers. The names of the catalogue are not listed, so that they
+ * cannot be read by whoever comes by; an agent knows its own, a resource's metadata names the minimum.
+ */
+import { JWS_ALGORITHMS } from '../jws/jwk.ts';
+import { CALL_TYPE } from './call.ts';
+
+export const PATHS = {
+  metadata: '/.well-known/oauth-authorization-server',
+  jwks: '/.well-known/jwks.json',
+  authorize: '/oauth/authorize',
+  token: '/oauth/token',
+  introspect: '/oauth/introspect',
+  revoke: '/oauth/revoke',
+} as const;
+
+export function serverMetadata(issuer: string) {
+  const methods = ['private_key_jwt'];
+  return {
+    issuer,
+    // Deployed clients refuse metadata without these two; nobody signs in there yet, and it says so.
+    authorization_endpoint: `${issuer}${PATHS.authorize}`,
+    response_types_supported: ['none'],
+    token_endpoint: `${issuer}${PATHS.token}`,
+    jwks_uri: `${issuer}${PATHS.jwks}`,
+    grant_types_supported: ['client_credentials'],
+    token_endpoint_auth_methods_supported: methods,
+    token_endpoint_auth_signing_alg_values_supported: JWS_ALGORITHMS,
+    introspection_endpoint: `${issuer}${PATHS.introspect}`,
+    introspection_endpoint_auth_methods_supported: methods,
+    introspection_endpoint_auth_signing_alg_values_supported: JWS_ALGORITHMS,
+    revocation_endpoint: `${issuer}${PATHS.revoke}`,
+    revocation_endpoint_auth_methods_supported: methods,
+    revocation_endpoint_auth_signing_alg_values_supported: JWS_ALGORITHMS,
+    dpop_signing_alg_values_supported: JWS_ALGORITHMS,
+    authorization_details_types_supported: [CALL_TYPE],
+  };
+}
