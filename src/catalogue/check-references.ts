@@ -89,7 +89,7 @@ function checkGrants<At>({ zones, resources, agents }: Declarations<At>, tell: T
       const reachable = agent.zone === undefined ? undefined : reach.get(agent.zone);
       if (!zoneOfAction.has(action)) {
         tell(section, [], unknown('action', action, zoneOfAction.keys(), 'a file of resources/'));
-      } else if (target !== undefined && reachable !== undefined && !reachable.has(target)) {
+      } else if (target !== undefined && reach.has(target) && reachable?.has(target) === false) {
         tell(section, [], outOfReach(action, target, agent.zone ?? ''));
       }
     }
