@@ -11,6 +11,7 @@
 import { z } from 'zod';
 import { type Field, readFields, reportAt, type Section, sectionAt } from './fields.ts';
 import { OWNER, REASON } from './names.ts';
+import { REFUSED } from './policy-yaml.ts';
 import { described, type Report } from './problem.ts';
 
 export type Acceptance = { rule: string; for: string | null; section: Section };
@@ -38,7 +39,7 @@ const SHAPE = {
 /** Reads `accept` of an action or an agent. */
 export function readAcceptances(declaration: Section, report: Report): Acceptance[] {
   const list = sectionAt(declaration, 'accept');
-  if (list.value === undefined) return [];
+  if (list.value === undefined || list.value === REFUSED) return [];
   if (!Array.isArray(list.value) || list.value.length > MAX_ACCEPTANCES) {
     reportAt(list, report, {
       rule: 'invalid-value',

@@ -4,7 +4,7 @@
  */
 import { z } from 'zod';
 import { didYouMean } from './nearest-name.ts';
-import type { Path, PolicySource } from './policy-yaml.ts';
+import { type Path, type PolicySource, REFUSED } from './policy-yaml.ts';
 import { described, quoted, type Report } from './problem.ts';
 
 /** A mapping or list somewhere in a file. */
@@ -45,6 +45,7 @@ export function sectionAt(section: Section, ...steps: (string | number)[]): Sect
 
 /** Reads the fields of a mapping: unknown keys, missing keys and wrong values are reported. */
 export function readFields<S extends Shape>(section: Section, shape: S, report: Report): Read<S> {
+  if (section.value === REFUSED) return {};
   if (!isMapping(section.value)) {
     reportAt(section, report, {
       rule: 'invalid-value',
@@ -91,6 +92,12 @@ export function isMapping(value: unknown): value is Record<string, unknown> {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
+/** False when something inside was refused, so that the whole cannot be judged. */
+export function isWhole(value: unknown): boolean {
+  if (typeof value !== 'object' || value === null) return value !== REFUSED;
+  return Object.values(value).every(isWhole);
+}
+
 /** Reports at the place of a section. */
 export function reportAt(
   { source, path }: Section,
@@ -102,6 +109,7 @@ export function reportAt(
 }
 
 function accepted<T>(at: Section, name: string, field: Field<T>, report: Report): T | undefined {
+  if (at.value === REFUSED) return undefined;
   const result = field.schema.safeParse(at.value);
   if (result.success) return result.data;
   reportAt(at, report, field.diagnose?.(at.value) ?? invalidValue(name, field, at.value));

@@ -7,6 +7,7 @@ import { z } from 'zod';
 import { JwkError, type PublicJwk, parseVerificationKey } from '../jws/jwk.ts';
 import { type Field, isMapping, readFields, reportAt, type Section, sectionAt } from './fields.ts';
 import { KID } from './names.ts';
+import { REFUSED } from './policy-yaml.ts';
 import { quoted, type Report } from './problem.ts';
 
 /** A public key with the name that assertions give it in their header. */
@@ -36,6 +37,7 @@ export function readKeys(
   report: Report,
 ): DeclaredKey[] {
   const list = sectionAt(declaration, 'keys');
+  if (list.value === REFUSED) return [];
   if (list.value === undefined) {
     if (!developmentKey) reportAt(declaration, report, NO_KEYS, 'key');
     return [];

@@ -43,6 +43,7 @@ export async function loadCatalogue(
     if (!at.source.broken) reportAt(sectionAt(at, ...steps), problems.report, finding, part);
   });
   checkFileNames(scopes, problems.report);
+  warnOfEmptyZones(scopes, problems.report);
   if (lint) lintScopes({ ...scopes, filesAreComplete }, problems);
   const catalogue = problems.hasErrors() ? null : catalogueOf(scopes);
   return { catalogue, problems: problems.list() };
@@ -87,6 +88,17 @@ function checkFileNames({ resources, agents }: Scopes, report: Report): void {
       message: `expected a file called differently from every agent, found ${quoted(name)} for both`,
       fix: 'Rename the file of the resource.',
     });
+  }
+}
+
+/** A zone that nobody lives in grants nothing; but somebody believes that it fences something off. */
+function warnOfEmptyZones({ zones, resources, agents }: Scopes, report: Report): void {
+  const inhabited = new Set([...resources, ...agents].map(({ zone }) => zone));
+  for (const { name, section } of zones) {
+    if (inhabited.has(name)) continue;
+    const message = `expected an agent or a resource in zone ${quoted(name)}, found none`;
+    const fix = 'Remove the zone, or move into it what belongs there.';
+    reportAt(section, report, { rule: 'zone-empty', message, fix, severity: 'warning' }, 'key');
   }
 }
 

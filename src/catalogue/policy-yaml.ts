@@ -21,6 +21,9 @@ import { printable, quoted, type Report, type Spot } from './problem.ts';
 /** Where a value stands inside its file: keys of mappings and indexes of lists, from the top. */
 export type Path = readonly (string | number)[];
 
+/** Stands where a value was refused and reported, so that nobody reports its absence as well. */
+export const REFUSED = Symbol('refused');
+
 export type PolicySource = {
   file: string;
   value: unknown;
@@ -110,16 +113,16 @@ function readNode(node: unknown, reader: Reader, depth: number): unknown {
   const spot = spotOf(startOf(node as Node) ?? 0);
   if (depth === 0) {
     report({ ...spot, ...TOO_DEEP });
-    return null;
+    return REFUSED;
   }
   if (isAlias(node)) {
     report({ ...spot, ...NO_ALIAS });
-    return null;
+    return REFUSED;
   }
   refuseDecoration(node as Node, spot, report);
   if (isMap(node)) return readMap(node.items as Pair[], reader, depth);
   if (isSeq(node)) return node.items.map((item) => readNode(item, reader, depth - 1));
-  return isScalar(node) ? readScalar(node.value, spot, report) : null;
+  return isScalar(node) ? readScalar(node.value, spot, report) : REFUSED;
 }
 
 const NO_ALIAS = {
@@ -167,7 +170,8 @@ function readKey(key: unknown, spot: Spot, report: Report): string | null {
     });
     return null;
   }
-  return readScalar(key.value, spot, report) as string | null;
+  const name = readScalar(key.value, spot, report);
+  return typeof name === 'string' ? name : null;
 }
 
 function duplicateKey(name: string): { rule: string; message: string; fix: string } {
@@ -187,7 +191,7 @@ function readScalar(value: unknown, spot: Spot, report: Report): unknown {
       message: `expected text without control characters, found ${quoted(value)}`,
       fix: 'Remove the control character.',
     });
-    return null;
+    return REFUSED;
   }
   if (typeof value === 'number' && !isExactNumber(value)) {
     report({
@@ -196,7 +200,7 @@ function readScalar(value: unknown, spot: Spot, report: Report): unknown {
       message: `expected a number within ±(2^53 − 1), found ${value}`,
       fix: 'Use a smaller number.',
     });
-    return null;
+    return REFUSED;
   }
   return value ?? null;
 }

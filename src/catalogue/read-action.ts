@@ -5,6 +5,7 @@ import {
   type Field,
   invalidValue,
   isMapping,
+  isWhole,
   READ_ELSEWHERE,
   readFields,
   reportAt,
@@ -77,7 +78,7 @@ export function readAction(name: string, section: Section, report: Report): Acti
     lifetime: fields.lifetime === undefined ? undefined : readLifetime(section, report),
     use: fields.use,
     approval: fields.approval,
-    arguments: fields.arguments,
+    arguments: isWhole(fields.arguments) ? fields.arguments : undefined,
     acceptances: readAcceptances(section, report),
     section,
   };
