@@ -3,13 +3,14 @@
  *
  *   const database = await createTestDatabase();   // at the top of the file: dropped after its last test
  *   const database = await createTestDatabase(t);  // in a test or hook: dropped after it
+ *   const database = await createEmptyDatabase(t); // the same, not migrated
  *
  * Without the global setup (`node --test test/x.test.ts`) the file gets a cluster of its own.
  */
 import { randomBytes } from 'node:crypto';
 import { after, type TestContext } from 'node:test';
 import { type EmbeddedUrls, embeddedUrls } from '../src/database/embedded/embedded-urls.ts';
-import { databaseGrants, OWNER_ROLE } from '../src/database/roles.ts';
+import { databaseGrants, OWNER_ROLE, SCHEMA_STATEMENTS } from '../src/database/roles.ts';
 import {
   asSuperuser,
   SOCKET_VARIABLE,
@@ -34,14 +35,31 @@ after(async () => {
   await Promise.all(drops.map((drop) => drop()));
 });
 
+type Scope = Pick<TestContext, 'after'>;
+
 /** @param t drop it after this test; otherwise after the file's last test */
-export async function createTestDatabase(t?: Pick<TestContext, 'after'>): Promise<TestDatabase> {
+export async function createTestDatabase(t?: Scope): Promise<TestDatabase> {
+  return create(`template ${TEMPLATE_NAME} strategy file_copy`, t);
+}
+
+export async function createEmptyDatabase(t?: Scope): Promise<TestDatabase> {
+  const database = await create('', t);
+  const { socketDirectory, name } = database;
+  await asSuperuser(
+    socketDirectory,
+    async (client) => {
+      for (const statement of SCHEMA_STATEMENTS) await client.query(statement);
+    },
+    name,
+  );
+  return database;
+}
+
+async function create(options: string, t: Scope | undefined): Promise<TestDatabase> {
   const socketDirectory = await clusterSocket();
   const name = `test_${randomBytes(6).toString('hex')}`;
   await asSuperuser(socketDirectory, async (client) => {
-    await client.query(
-      `create database ${name} template ${TEMPLATE_NAME} owner ${OWNER_ROLE} strategy file_copy`,
-    );
+    await client.query(`create database ${name} owner ${OWNER_ROLE} ${options}`);
     for (const statement of databaseGrants(name)) await client.query(statement);
   });
   const drop = () =>
