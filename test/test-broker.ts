@@ -1,0 +1,119 @@
+/**
+ * A broker on a database of its own and a real socket, with the shipped catalogue and declared keys:
+ *
+ *   const world = await createTestWorld();          // at the top of the file
+ *   const broker = await world.startBroker();       // as many as a test needs, on one database
+ *   const agent = world.agent(broker, 'report-writer');
+ */
+import { randomBytes } from 'node:crypto';
+import { CompiledQuery } from 'kysely';
+import type { Broker } from '../src/broker.ts';
+import { startBroker } from '../src/broker.ts';
+import type { Catalogue } from '../src/catalogue/catalogue.ts';
+import { loadCatalogue } from '../src/catalogue/load-catalogue.ts';
+import { type Configuration, readConfiguration } from '../src/config/configuration.ts';
+import { type Log, silentLog } from '../src/database/log.ts';
+import { createPool, openKysely } from '../src/database/pool.ts';
+import { applyCatalogue } from '../src/revocations/apply-catalogue.ts';
+import { type Clock, systemClock } from '../src/time/clock.ts';
+import { createTestAgent } from './test-agent.ts';
+import { beforeDrop, createTestDatabase } from './test-database.ts';
+import { copyScopesWithKeys } from './test-scopes.ts';
+
+/** Not where brokers listen in tests: nothing may be taken from the request. */
+export const TEST_ISSUER = 'https://broker.example.com';
+
+const AUDIENCE_FILES: Readonly<Record<string, string>> = {
+  'https://customers.example.com': 'customers',
+  'https://storage.example.com': 'storage',
+};
+
+export type TestBrokerOptions = {
+  settings?: Record<string, string>;
+  clock?: Clock;
+  log?: Log;
+  catalogue?: Catalogue;
+};
+
+export async function createTestWorld() {
+  const database = await createTestDatabase();
+  const scopes = await copyScopesWithKeys();
+  const { catalogue, problems } = await loadCatalogue(scopes.directory);
+  if (catalogue === null) throw new Error(JSON.stringify(problems, null, 1));
+  const owner = openKysely<unknown>(
+    createPool({ url: database.ownerUrl, size: 2, applicationName: 'test owner', log: silentLog }),
+  );
+  const kek = randomBytes(32).toString('base64url');
+  const brokers: Broker[] = [];
+  await applyCatalogue({ owner, catalogue, actor: 'test', clock: systemClock });
+  beforeDrop(async () => {
+    await Promise.all(brokers.map((broker) => broker.stop()));
+    await owner.destroy();
+    await scopes.remove();
+  });
+
+  function configuration(settings: Record<string, string> = {}): Configuration {
+    return {
+      ...readConfiguration({
+        DATABASE_URL: database.applicationUrl,
+        MAYFLY_KEK: kek,
+        MAYFLY_ISSUER: TEST_ISSUER,
+        MAYFLY_SCOPES_DIR: scopes.directory,
+        MAYFLY_DPOP_NONCE: 'optional',
+        MAYFLY_DRAIN_SECONDS: '1',
+        ...settings,
+      }),
+      port: 0,
+      metrics: { port: 0, host: '127.0.0.1' },
+    };
+  }
+
+  return {
+    database,
+    scopes,
+    catalogue,
+    owner,
+    /** What a broker in a process of its own needs in its environment. */
+    environment: (): Record<string, string> => ({
+      DATABASE_URL: database.applicationUrl,
+      MAYFLY_KEK: kek,
+      MAYFLY_ISSUER: TEST_ISSUER,
+      MAYFLY_SCOPES_DIR: scopes.directory,
+    }),
+
+    async startBroker({
+      settings,
+      clock = systemClock,
+      log = silentLog,
+      catalogue: files = catalogue,
+    }: TestBrokerOptions = {}) {
+      const broker = await startBroker({
+        configuration: configuration(settings),
+        catalogue: files,
+        log,
+        clock,
+      });
+      brokers.push(broker);
+      return broker;
+    },
+
+    agent(broker: { url: string }, name: string) {
+      const key = scopes.keys.get(name);
+      if (key === undefined) throw new Error(`no agent ${name}`);
+      return createTestAgent({ url: broker.url, issuer: TEST_ISSUER, clientId: name, key });
+    },
+
+    /** A client that authenticates as the resource server of this audience. */
+    resourceServer(broker: { url: string }, audience: string) {
+      const key = scopes.keys.get(AUDIENCE_FILES[audience] ?? '');
+      if (key === undefined) throw new Error(`no resource ${audience}`);
+      return createTestAgent({ url: broker.url, issuer: TEST_ISSUER, clientId: audience, key });
+    },
+
+    async query<Row extends object>(text: string, values: unknown[] = []): Promise<Row[]> {
+      return (await owner.executeQuery<Row>(CompiledQuery.raw(text, values))).rows;
+    },
+  };
+}
+
+export type TestWorld = Awaited<ReturnType<typeof createTestWorld>>;
