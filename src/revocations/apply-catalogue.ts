@@ -5,7 +5,7 @@
 import { type Kysely, sql } from 'kysely';
 import { type Catalogue, catalogueFromDocument } from '../catalogue/catalogue.ts';
 import { createCatalogueStore } from '../catalogue/catalogue-store.ts';
-import { isRetryable } from '../database/failures.ts';
+import { isRetryable } from '../database/database-error.ts';
 import type { Clock } from '../time/clock.ts';
 import { newIdentifier } from '../time/identifier.ts';
 import { type FollowingRevocation, revocationsOf } from './catalogue-revocations.ts';

@@ -1,0 +1,132 @@
+import assert from 'node:assert/strict';
+import { readdirSync, readFileSync } from 'node:fs';
+import { dirname, relative, resolve } from 'node:path';
+import { test } from 'node:test';
+import { fileURLToPath } from 'node:url';
+
+/*
+ * The drawing of the code. A folder imports only from lines below its own, or from itself; what stands on one line
+ * does not know its neighbours. Whoever wants another arrow changes the drawing in review.
+ */
+const DRAWING: readonly (readonly string[])[] = [
+  ['cli'],
+  ['sample'],
+  ['main'],
+  ['verifier', 'tokens'],
+  ['agents'],
+  ['revocations'],
+  ['catalogue', 'dpop', 'signing-keys'],
+  ['audit'],
+  ['database', 'http'],
+  ['config'],
+  ['jws'],
+  ['json', 'bounds'],
+  ['errors', 'time'],
+];
+
+/** `mayfly/verifier` runs inside other people's servers: the pure parts only. */
+const VERIFIER_MAY_IMPORT = ['dpop', 'jws', 'json', 'bounds', 'errors', 'time', 'tokens/call.ts'];
+
+/** These know nothing of the server's inside: they speak HTTP. */
+const SPEAKS_HTTP_ONLY: Readonly<Record<string, readonly string[]>> = {
+  sample: ['verifier', 'dpop', 'jws', 'json', 'errors', 'time', 'config', 'http', 'bounds'],
+};
+
+const SOURCE = fileURLToPath(new URL('../src', import.meta.url));
+
+const files = readdirSync(SOURCE, { recursive: true, encoding: 'utf8' }).filter((path) =>
+  path.endsWith('.ts'),
+);
+
+/** Files at the top of src/ build and start the broker. */
+function folderOf(path: string): string {
+  const [folder = '', ...rest] = path.split('/');
+  return rest.length === 0 ? 'main' : folder;
+}
+
+function importsOf(path: string): string[] {
+  const text = readFileSync(resolve(SOURCE, path), 'utf8');
+  return [...text.matchAll(/(?:from|import)\s*\(?'([^']+)'/g)].map(([, specifier = '']) => specifier);
+}
+
+const arrows = files.flatMap((from) =>
+  importsOf(from)
+    .filter((specifier) => specifier.startsWith('.'))
+    .map((specifier) => ({ from, to: relative(SOURCE, resolve(SOURCE, dirname(from), specifier)) })),
+);
+
+const lineOf = (folder: string) => DRAWING.findIndex((line) => line.includes(folder));
+
+test('every folder of src/ stands in the drawing', () => {
+  const folders = new Set(files.map(folderOf));
+  assert.deepEqual(
+    [...folders].filter((folder) => lineOf(folder) === -1),
+    [],
+  );
+});
+
+test('imports run one way', () => {
+  const wrong = arrows.filter(({ from, to }) => {
+    const [above, below] = [folderOf(from), folderOf(to)];
+    return above !== below && lineOf(below) <= lineOf(above);
+  });
+  assert.deepEqual(wrong, []);
+});
+
+test('the verifier library imports nothing of the server', () => {
+  const wrong = arrows.filter(
+    ({ from, to }) =>
+      folderOf(from) === 'verifier' &&
+      folderOf(to) !== 'verifier' &&
+      !VERIFIER_MAY_IMPORT.includes(folderOf(to)) &&
+      !VERIFIER_MAY_IMPORT.includes(to),
+  );
+  assert.deepEqual(wrong, []);
+});
+
+test('what speaks HTTP only imports nothing that could go around it', () => {
+  const wrong = arrows.filter(({ from, to }) => {
+    const allowed = SPEAKS_HTTP_ONLY[folderOf(from)];
+    return allowed !== undefined && folderOf(to) !== folderOf(from) && !allowed.includes(folderOf(to));
+  });
+  assert.deepEqual(wrong, []);
+});
+
+function importersOf(name: string): string[] {
+  return files.filter((path) =>
+    importsOf(path).some((specifier) => specifier === name || specifier.startsWith(`${name}/`)),
+  );
+}
+
+test('express stays at the edge', () => {
+  const allowed = /^(http|sample|verifier)\//;
+  assert.deepEqual(
+    importersOf('express').filter((path) => !allowed.test(path)),
+    [],
+  );
+});
+
+test('SQL stays in stores', () => {
+  const allowed =
+    /^(database\/|.*-store\.ts$|revocations\/apply-catalogue\.ts$|.*key-(ring|operations)\.ts$)/;
+  assert.deepEqual(
+    [...importersOf('kysely'), ...importersOf('pg')].filter((path) => !allowed.test(path)),
+    [],
+  );
+});
+
+test('the environment is read in one place', () => {
+  const readers = files.filter((path) => readFileSync(resolve(SOURCE, path), 'utf8').includes('process.env'));
+  assert.deepEqual(
+    readers.filter((path) => !path.startsWith('config/')),
+    [],
+  );
+});
+
+test('no folder is a drawer', () => {
+  const drawers = ['helpers', 'utils', 'common', 'shared', 'lib', 'types'];
+  assert.deepEqual(
+    files.filter((path) => path.split('/').some((part) => drawers.includes(part))),
+    [],
+  );
+});
