@@ -65,8 +65,8 @@ export function createPool({ url, size, applicationName, log, ...limits }: PoolO
     }),
     onConnect: (client) => prepare(client, log),
   });
-  // A connection that breaks while idle has left the pool already; unheard, the event would end the broker.
-  pool.on('error', (error) => log.warn({ err: error }, 'an idle database connection broke'));
+  // The connection itself has told it already; unheard, the event would end the broker.
+  pool.on('error', () => {});
   return pool;
 }
 
@@ -134,7 +134,7 @@ const QUESTION = `select pg_is_in_recovery() or current_setting('transaction_rea
 type Answer = { read_only: boolean; synchronous_commit: string; isolation: string };
 
 async function prepare(client: pg.ClientBase, log: Log): Promise<void> {
-  // While a client is in use nobody else listens: a broken connection must fail its query, not the broker.
+  // While a connection is in use nobody else listens: when it breaks, its query has to fail, not the broker.
   client.on('error', (error) => log.warn({ err: error }, 'a database connection broke'));
   const { rows } = await client.query<Answer>(QUESTION);
   const [answer] = rows;

@@ -21,7 +21,6 @@ try {
     return true;
   };
   const { socketDirectory, superuserUrl, pid } = postgres;
-  process.stdout.write(`${JSON.stringify({ socketDirectory, superuserUrl, pid })}\n`);
   const leave = async () => {
     const drained = await isAnswering().catch(() => false); // what a drain needs
     await postgres.stop();
@@ -29,6 +28,7 @@ try {
     process.exit(0);
   };
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, leave);
+  process.stdout.write(`${JSON.stringify({ socketDirectory, superuserUrl, pid })}\n`);
   setInterval(() => {}, 60_000);
 } catch (error) {
   process.stdout.write(`${JSON.stringify({ error: (error as Error).message })}\n`);
