@@ -1,0 +1,21 @@
+/**
+ * `mayfly/verifier`: what a resource server embeds.
+ *
+ *   const verifier = createVerifier({ issuer, resource, key });
+ *   app.get('/customers', verifier.requireAction('db:read:customers'), handler);
+ */
+export type { ActionGuard, Middleware } from './action-guard.ts';
+export type { ResourceKey } from './assertion.ts';
+export { argumentsOfQuery, digestOfArguments } from './call-arguments.ts';
+export type { RefusalCode, VerifierRefusalReason } from './refusal.ts';
+export { type Refused, refusedResponse, sendRefused } from './refused.ts';
+export { type ResourceMetadata, resourceMetadata, resourceMetadataUrl } from './resource-metadata.ts';
+export {
+  type NodeRequest,
+  type ResourceRequest,
+  requestOfFetch,
+  requestOfNode,
+} from './resource-request.ts';
+export type { TokenClaims } from './token.ts';
+export { createVerifier, type Demand, type Granted, type Verification, type Verifier } from './verifier.ts';
+export type { VerifierLog, VerifierOptions } from './verifier-options.ts';

@@ -1,0 +1,106 @@
+/**
+ * Does whoever sends this request hold the key of the token? RFC 9449 §4.3 with all its checks, and §7.1: a proof
+ * made for this method and URL and this very token, just now, with the key that the token names, never used before.
+ *
+ * Without a server nonce only `iat` says when a proof was made, and after a restart nobody remembers what was used
+ * before it (L18). So a proof that might be older than this verifier, allowing for a client whose clock is ahead,
+ * is answered with a nonce: that costs an honest client one round trip in the first seconds, and a replay all.
+ */
+import { createSecretKey, randomBytes } from 'node:crypto';
+import { createRecent } from '../bounds/recent.ts';
+import { createNonces, NONCE_STEP_SECONDS } from '../dpop/nonce.ts';
+import { checkProof, type Proof, tokenHash } from '../dpop/proof.ts';
+import {
+  checkFreshness,
+  type NoncePolicy,
+  PROOF_MAX_AGE_SECONDS,
+  PROOF_MAX_AHEAD_SECONDS,
+} from '../dpop/proof-freshness.ts';
+import { Refusal } from '../errors/refusal.ts';
+import type { VerificationKey } from '../jws/jwk.ts';
+import { type Clock, numericDate } from '../time/clock.ts';
+import { refuse, type VerifierRefusalReason } from './refusal.ts';
+import { createReplayMemory, type Spending } from './replay-memory.ts';
+
+export type FreshProof = Proof & { filedAt: number };
+
+export type Possession = {
+  /** Every check but the last one. Burns nothing. @throws {VerifierRefusal} */
+  check(
+    proof: string,
+    expected: { method: string; target: string; token: string; jkt: string },
+    now: number,
+  ): FreshProof;
+  /** The last check: synchronous, and from then on the proof is used. @throws {VerifierRefusal} */
+  spend(proof: FreshProof, now: number): void;
+  /** The nonce to hand out now. */
+  nonce(): string;
+};
+
+/** Both a nonce (this step and the next) and an `iat` are good for this long. */
+const MEMORY_SECONDS = Math.max(PROOF_MAX_AGE_SECONDS, 2 * NONCE_STEP_SECONDS);
+
+const REMEMBERED_KEYS = 10_000;
+
+/** No key may take more than this part of the memory from the others. */
+const SHARE_OF_ONE_KEY = 0.1;
+
+export function createPossession(options: {
+  noncePolicy: NoncePolicy;
+  maxProofs: number;
+  clock: Clock;
+}): Possession {
+  const { noncePolicy, maxProofs, clock } = options;
+  // A secret of this verifier alone: neither the broker's nonces nor those before a restart mean anything here.
+  const secret = createSecretKey(randomBytes(32));
+  const nonces = createNonces({ secrets: () => ({ current: secret }), clock });
+  const keys = createRecent<VerificationKey>(REMEMBERED_KEYS);
+  const memory = createReplayMemory({
+    maxProofs,
+    maxProofsPerKey: Math.ceil(maxProofs * SHARE_OF_ONE_KEY),
+    memorySeconds: MEMORY_SECONDS,
+  });
+  const youngAfter = numericDate(clock) + PROOF_MAX_AHEAD_SECONDS;
+
+  return {
+    check(text, { method, target, token, jkt }, now) {
+      const proof = asVerifierRefusal(() => checkProof(text, { method, target }, now, keys));
+      if (proof.jkt !== jkt) {
+        refuse('token_bound_to_another_key', { hint: 'The token is bound to another key than the proof.' });
+      }
+      if (proof.tokenHash !== tokenHash(token)) {
+        refuse('proof_token_hash', { hint: 'ath is the base64url SHA-256 of the token as it is sent.' });
+      }
+      const policy = proof.issuedAt > youngAfter ? noncePolicy : 'required';
+      const filedAt = asVerifierRefusal(() => checkFreshness(proof, { nonces, policy, now }));
+      return { ...proof, filedAt };
+    },
+
+    spend(proof, now) {
+      const spending = memory.spend(proof, now);
+      if (spending !== 'fresh') refuseSpending(spending);
+    },
+
+    nonce: () => nonces.current(),
+  };
+}
+
+function refuseSpending(spending: Exclude<Spending, 'fresh'>): never {
+  const again = 'Make a new proof for each request.';
+  if (spending === 'replayed') refuse('proof_replayed', { hint: again });
+  if (spending === 'forgotten') refuse('proof_forgotten', { hint: again });
+  const retryAfterSeconds = MEMORY_SECONDS;
+  if (spending === 'exhausted') refuse('proofs_of_key_exhausted', { retryAfterSeconds });
+  refuse('proof_memory_full', { retryAfterSeconds });
+}
+
+/** The broker's words for what is wrong with a proof hold here too; what follows from them is another answer. */
+function asVerifierRefusal<Value>(check: () => Value): Value {
+  try {
+    return check();
+  } catch (error) {
+    if (!(error instanceof Refusal)) throw error;
+    const { reason, hint, cause } = error;
+    refuse(reason as VerifierRefusalReason, { ...(hint === undefined ? {} : { hint }), cause });
+  }
+}
