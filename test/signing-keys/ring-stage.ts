@@ -9,6 +9,7 @@ import { createPool, type Pool } from '../../src/database/pool.ts';
 import type { KekConfiguration } from '../../src/signing-keys/key-encryption-key.ts';
 import { createKeyOperations } from '../../src/signing-keys/key-operations.ts';
 import { createKeyRing, type KeyRing } from '../../src/signing-keys/key-ring.ts';
+import type { RotationPolicy } from '../../src/signing-keys/rotation-policy.ts';
 import { createTestDatabase } from '../test-database.ts';
 
 export type LogLine = { level: string; details: object; message: string };
@@ -16,7 +17,7 @@ export type Stage = Awaited<ReturnType<typeof openStage>>;
 
 export const KEK: KekConfiguration = { current: randomBytes(32), previous: [] };
 
-type StageOptions = { kek?: KekConfiguration; pool?: Pick<Pool, 'query'> };
+type StageOptions = { kek?: KekConfiguration; pool?: Pick<Pool, 'query'>; policy?: Partial<RotationPolicy> };
 
 export async function openStage(t: TestContext) {
   const { applicationUrl, ownerUrl } = await createTestDatabase(t);
@@ -40,8 +41,9 @@ export async function openStage(t: TestContext) {
     lines,
     /** The polls that are due when the test says so. */
     ticks,
-    async ring({ kek = KEK, pool: through = pool }: StageOptions = {}): Promise<KeyRing> {
+    async ring({ kek = KEK, pool: through = pool, policy }: StageOptions = {}): Promise<KeyRing> {
       const ring = await createKeyRing({
+        ...policy,
         pool: through,
         kek,
         clock,
