@@ -25,25 +25,28 @@ export function patternProblem(pattern: string): string | null {
  * @throws {Error} when the schema is not valid JSON Schema 2020-12 in Ajv's strict mode
  */
 export function compileArgumentSchema(schema: object): ArgumentCheck {
-  const validate = createAjv().compile(schema);
-  return (value) => validate(value) === true;
+  const compiler = sharedCompiler();
+  try {
+    const validate = compiler.compile(schema);
+    return (value) => validate(value) === true;
+  } finally {
+    compiler.removeSchema(schema); // it would keep every schema of every version that was ever loaded
+  }
 }
 
 /** What is wrong with a schema as JSON Schema 2020-12, and where; null when nothing is. */
-export function createSchemaProof(): (schema: object) => { path: string[]; message: string } | null {
-  const ajv = createAjv();
-  return (schema) => {
-    if (ajv.validateSchema(schema) !== true) {
-      const [error] = ajv.errors ?? [];
-      return { path: stepsOf(error?.instancePath ?? ''), message: error?.message ?? 'is not a JSON Schema' };
-    }
-    try {
-      ajv.compile(schema);
-      return null;
-    } catch (error) {
-      return { path: [], message: error instanceof Error ? error.message : String(error) };
-    }
-  };
+export function schemaFlaw(schema: object): { path: string[]; message: string } | null {
+  const compiler = sharedCompiler();
+  if (compiler.validateSchema(schema) !== true) {
+    const [error] = compiler.errors ?? [];
+    return { path: stepsOf(error?.instancePath ?? ''), message: error?.message ?? 'is not a JSON Schema' };
+  }
+  try {
+    compileArgumentSchema(schema);
+    return null;
+  } catch (error) {
+    return { path: [], message: error instanceof Error ? error.message : String(error) };
+  }
 }
 
 /** RFC 6901 §4. */
@@ -52,8 +55,11 @@ function stepsOf(pointer: string): string[] {
   return steps.map((step) => step.replaceAll('~1', '/').replaceAll('~0', '~'));
 }
 
-function createAjv(): Ajv2020 {
-  return new Ajv2020({
+let compiler: Ajv2020 | null = null;
+
+/** Made once, when first needed: compiling the meta-schemas takes longer than everything else here. */
+function sharedCompiler(): Ajv2020 {
+  compiler ??= new Ajv2020({
     strict: true,
     strictTypes: true,
     strictTuples: true,
@@ -63,11 +69,13 @@ function createAjv(): Ajv2020 {
     logger: false,
     code: { regExp: linearRegExp },
   });
+  return compiler;
 }
 
-function linearRegExp(pattern: string): { test(text: string): boolean } {
+/** Ajv shares compiled patterns by what `toString` says: without one, the first pattern would stand for all. */
+function linearRegExp(pattern: string): { test(text: string): boolean; toString(): string } {
   const compiled = RE2JS.compile(pattern);
-  return { test: (text) => compiled.test(text) };
+  return { test: (text) => compiled.test(text), toString: () => `/${pattern}/u` };
 }
 /** Ajv wants the source text of the constructor, for code that it would write to a file; it writes none here. */
 linearRegExp.code = 'linearRegExp';

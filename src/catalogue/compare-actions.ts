@@ -125,5 +125,5 @@ function holders(action: string, catalogue: Catalogue): string {
 }
 
 function change(kind: NamedChange['kind'], action: string, sentence: string): NamedChange {
-  return { kind, action, sentence: sentence.charAt(0).toUpperCase() + sentence.slice(1) };
+  return { kind, action, sentence };
 }

@@ -1,5 +1,5 @@
 /** The lint rules about one action. Each looks only at fields that could be read. */
-import { createSchemaProof } from './argument-schema.ts';
+import { schemaFlaw } from './argument-schema.ts';
 import { risksOf } from './lint-argument-schema.ts';
 import type { LintFinding } from './lint-finding.ts';
 import { LIFETIME_CEILING_SECONDS } from './lint-rules.ts';
@@ -7,17 +7,14 @@ import { printable } from './problem.ts';
 import type { ActionDeclaration } from './read-action.ts';
 import { pointerOf } from './schema-risk.ts';
 
-type SchemaProof = ReturnType<typeof createSchemaProof>;
-
 /** @param granted names of all actions that some agent may use; null when not all agents could be read */
 export function createActionLint({ granted }: { granted: ReadonlySet<string> | null }) {
-  const proveSchema = createSchemaProof();
   return (action: ActionDeclaration): LintFinding[] => [
     ...withoutApproval(action),
     ...withSessionUse(action),
     ...overCeiling(action),
     ...unused(action, granted),
-    ...(action.arguments === undefined ? [] : riskySchema(action.arguments, proveSchema)),
+    ...(action.arguments === undefined ? [] : riskySchema(action.arguments)),
   ];
 }
 
@@ -75,7 +72,7 @@ function unused({ name }: ActionDeclaration, granted: ReadonlySet<string> | null
   ];
 }
 
-function riskySchema(schema: object, proveSchema: SchemaProof): LintFinding[] {
+function riskySchema(schema: object): LintFinding[] {
   const risks = risksOf(schema).map(
     ({ path, message, fix, acceptable }): LintFinding => ({
       rule: 'risky-argument-schema',
@@ -87,11 +84,11 @@ function riskySchema(schema: object, proveSchema: SchemaProof): LintFinding[] {
     }),
   );
   const isEnforceable = risks.every(({ unacceptable }) => unacceptable !== true);
-  return isEnforceable ? [...risks, ...invalidSchema(schema, proveSchema)] : risks;
+  return isEnforceable ? [...risks, ...invalidSchema(schema)] : risks;
 }
 
-function invalidSchema(schema: object, proveSchema: SchemaProof): LintFinding[] {
-  const flaw = proveSchema(schema);
+function invalidSchema(schema: object): LintFinding[] {
+  const flaw = schemaFlaw(schema);
   if (flaw === null) return [];
   return [
     {

@@ -52,7 +52,7 @@ export function parsePolicyYaml(
     stringKeys: true,
     uniqueKeys: false, // compared in `readMap`: the parser's own comparison takes quadratic time
     prettyErrors: false,
-    logLevel: 'silent',
+    logLevel: 'error', // 'silent' would also keep quiet about a second document
     lineCounter: lines,
   });
   const spotOf = (offset: number): Spot => {

@@ -127,7 +127,7 @@ function yaml(value: unknown): string {
 
 /** Loads the small policy after `change` has had its way with it. */
 export async function loadChanged(
-  change: (policy: Policy) => void,
+  change: (policy: Policy) => unknown,
   options?: LoadOptions,
 ): Promise<LoadedCatalogue> {
   const policy = smallPolicy();
