@@ -5,9 +5,9 @@
 import {
   createPrivateKey,
   generateKeyPairSync,
-  type JsonWebKey,
   type KeyObject,
   randomUUID,
+  type webcrypto,
 } from 'node:crypto';
 import { encodeBase64url } from '../src/jws/base64url.ts';
 import { signCompactJws } from '../src/jws/compact-jws.ts';
@@ -15,7 +15,7 @@ import { parseVerificationKey } from '../src/jws/jwk.ts';
 
 export const ASSERTION_TYPE = 'urn:ietf:params:oauth:client-assertion-type:jwt-bearer';
 
-export type SessionKey = { privateKey: KeyObject; publicJwk: JsonWebKey; jkt: string };
+export type SessionKey = { privateKey: KeyObject; publicJwk: webcrypto.JsonWebKey; jkt: string };
 
 export function newSessionKey(kind: 'ec' | 'ed25519' = 'ec'): SessionKey {
   const { privateKey, publicKey } =
@@ -43,7 +43,7 @@ export type TestAgentOptions = {
   url: string;
   issuer: string;
   clientId: string;
-  key: JsonWebKey & { kid?: string };
+  key: webcrypto.JsonWebKey & { kid?: string };
 };
 
 export type TestAgent = ReturnType<typeof createTestAgent>;

@@ -1,5 +1,5 @@
 /** The shipped catalogue as a production would have it: every client with a declared key of its own. */
-import { generateKeyPairSync, type JsonWebKey } from 'node:crypto';
+import { generateKeyPairSync, type webcrypto } from 'node:crypto';
 import { cp, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
@@ -11,7 +11,7 @@ const SHIPPED = fileURLToPath(new URL('../scopes', import.meta.url));
 export type TestScopes = {
   directory: string;
   /** Private JWKs by the name of the file that declares the client: `report-writer`, `customers`. */
-  keys: ReadonlyMap<string, JsonWebKey & { kid: string }>;
+  keys: ReadonlyMap<string, webcrypto.JsonWebKey & { kid: string }>;
   remove(): Promise<void>;
 };
 
@@ -19,7 +19,7 @@ export async function copyScopesWithKeys(): Promise<TestScopes> {
   const root = await mkdtemp(join(tmpdir(), 'mayfly-scopes-'));
   const directory = join(root, 'scopes');
   await cp(SHIPPED, directory, { recursive: true });
-  const keys = new Map<string, JsonWebKey & { kid: string }>();
+  const keys = new Map<string, webcrypto.JsonWebKey & { kid: string }>();
   for (const folder of ['agents', 'resources']) {
     for (const file of await readdir(join(directory, folder))) {
       const { privateJwk, declaration } = newDeclaredKey();
@@ -39,7 +39,10 @@ async function declareKey(path: string, declaration: string): Promise<void> {
   await writeFile(path, declared);
 }
 
-export function newDeclaredKey(): { privateJwk: JsonWebKey & { kid: string }; declaration: string } {
+export function newDeclaredKey(): {
+  privateJwk: webcrypto.JsonWebKey & { kid: string };
+  declaration: string;
+} {
   const { privateKey, publicKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
   const publicJwk = publicKey.export({ format: 'jwk' });
   const kid = parseVerificationKey(publicJwk).thumbprint;

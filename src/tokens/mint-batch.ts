@@ -1,15 +1,10 @@
-/**
- * Runs one batch of mints against the store: opens the sessions that this broker has not seen, mints, and deals
- * with what can go wrong with many requests in one statement.
- */
-import { createRecent, type Recent } from '../bounds/recent.ts';
+/** Runs one batch of mints against the store, and deals with what can go wrong with many requests in one statement. */
 import { isCallersFault, isRetryable, sqlState } from '../database/database-error.ts';
 import { Refusal } from '../errors/refusal.ts';
 import type { Clock } from '../time/clock.ts';
-import { newIdentifier } from '../time/identifier.ts';
 import { signAccessToken, type TokenSigner } from './access-token.ts';
 import type { Grant } from './decide-grant.ts';
-import type { MintOutcome, MintRow, MintStore, SessionRow } from './mint-store.ts';
+import type { MintOutcome, MintRow, MintStore } from './mint-store.ts';
 
 export type MintOrder = { row: MintRow; grant: Grant };
 
@@ -24,7 +19,6 @@ export type MintedToken = {
 type Attempt = Awaited<ReturnType<MintStore['mint']>>;
 
 const MAX_ATTEMPTS = 3;
-const MAX_KNOWN_SESSIONS = 100_000;
 
 export function createMintBatch(options: {
   store: MintStore;
@@ -35,33 +29,31 @@ export function createMintBatch(options: {
   clock: Clock;
 }): (orders: readonly MintOrder[]) => Promise<PromiseSettledResult<MintedToken>[]> {
   const { store, issuer, signer, refreshSigner, onMinted, clock } = options;
-  const known: Recent<true> = createRecent(MAX_KNOWN_SESSIONS);
 
-  async function openUnknownSessions(rows: readonly MintRow[]): Promise<void> {
-    const unknown = rows.filter((row) => known.get(sessionName(row)) === undefined);
-    if (unknown.length > 0) await store.openSessions(unknown.map((row) => sessionRow(row, clock)));
-  }
-
-  /** A session that this broker believed to exist is gone, e.g. after a restore: open it and try once more. */
-  async function mintOpened(rows: readonly MintRow[], kid: string): Promise<Attempt> {
-    await openUnknownSessions(rows);
-    const outcomes = await store.mint(rows, kid);
-    const missing = new Set(outcomes.filter((o) => o.reason === 'session_missing').map((o) => o.token_id));
-    if (missing.size === 0) return outcomes;
-    const again = rows.filter((row) => missing.has(row.token_id));
-    for (const row of again) known.delete(sessionName(row));
-    await openUnknownSessions(again);
-    return [...outcomes.filter((o) => !missing.has(o.token_id)), ...(await store.mint(again, kid))];
-  }
-
-  async function mintPatiently(rows: readonly MintRow[], kid: string): Promise<Attempt> {
+  /** A deadlock or a serialization failure left nothing behind: the same statement may well succeed. */
+  async function mintPatiently(
+    rows: readonly MintRow[],
+    how: { kid: string; spentBefore?: boolean },
+  ): Promise<Attempt> {
     for (let attempt = 1; ; attempt += 1) {
       try {
-        return await mintOpened(rows, kid);
+        return await store.mint(rows, how);
       } catch (error) {
         if (attempt === MAX_ATTEMPTS || !isRetryable(error)) throw error;
       }
     }
+  }
+
+  /** Two brokers opened the session of the same new key at once: whoever lost looks again. */
+  async function mintContended(rows: readonly MintRow[], kid: string): Promise<Attempt> {
+    const outcomes = await mintPatiently(rows, { kid });
+    const contended = new Set(
+      outcomes.filter((o) => o.reason === 'session_contended').map((o) => o.token_id),
+    );
+    if (contended.size === 0) return outcomes;
+    const again = rows.filter((row) => contended.has(row.token_id));
+    const resolved = await mintPatiently(again, { kid, spentBefore: true });
+    return [...outcomes.filter((o) => !contended.has(o.token_id)), ...resolved];
   }
 
   function finish(
@@ -71,11 +63,9 @@ export function createMintBatch(options: {
   ): MintedToken {
     if (outcome === undefined) throw new Error('the mint statement left a request without an outcome');
     if (outcome.reason !== null) {
-      throw new Refusal(outcome.reason === 'session_missing' ? 'database_unavailable' : outcome.reason, {
-        ...HINTS[outcome.reason],
-      });
+      const reason = outcome.reason === 'session_contended' ? 'database_unavailable' : outcome.reason;
+      throw new Refusal(reason, { ...HINTS[reason] });
     }
-    known.set(sessionName(row), true);
     return {
       accessToken: signAccessToken(claimsOf(row, grant, outcome, issuer), by),
       jti: row.token_id,
@@ -88,11 +78,11 @@ export function createMintBatch(options: {
   /** When the key was retired or revoked since this broker looked, there is another one. */
   async function mintWithKey(rows: readonly MintRow[]): Promise<{ outcomes: Attempt; by: TokenSigner }> {
     const by = signer();
-    const outcomes = await mintPatiently(rows, by.kid);
+    const outcomes = await mintContended(rows, by.kid);
     if (!outcomes.some(({ reason }) => reason === 'signing_key_unavailable')) return { outcomes, by };
     await refreshSigner();
     const next = signer();
-    return { outcomes: await mintPatiently(rows, next.kid), by: next };
+    return { outcomes: await mintContended(rows, next.kid), by: next };
   }
 
   async function runTogether(orders: readonly MintOrder[]): Promise<PromiseSettledResult<MintedToken>[]> {
@@ -166,16 +156,6 @@ function claimsOf(row: MintRow, grant: Grant, outcome: MintOutcome & { reason: n
     epoch: outcome.epoch,
     ...(grant.call === undefined ? {} : { authorization_details: [grant.call] }),
   };
-}
-
-function sessionName({ agent_id, jkt }: MintRow): string {
-  return `${agent_id} ${jkt}`;
-}
-
-function sessionRow(row: MintRow, clock: Clock): SessionRow {
-  const { agent_id, client_id, zone, jkt, session_seconds, catalogue_version } = row;
-  const session_id = newIdentifier('ses', clock);
-  return { session_id, agent_id, client_id, zone, jkt, session_seconds, catalogue_version };
 }
 
 const HINTS: Partial<Record<string, { hint: string }>> = {

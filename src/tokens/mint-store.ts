@@ -2,12 +2,15 @@
  * The mint's statement: the one place that touches the tables of several capabilities at once, because everything
  * has to be true in one snapshot. It applies the rule of the ledger to session, agent and key, reads the epoch
  * (L9: a plain SELECT, in the snapshot of every check, never a later one), spends the proof and the assertion,
- * takes `iat` and `exp` from the database clock (L10), and records the token and its audit entry.
+ * opens the session of a new key, takes `iat` and `exp` from the database clock (L10), and records the token and
+ * its audit entry.
  *
  * What goes wrong in such a batch, and what stands against it:
  * - one proof, many tokens in a batch: a spent row carries the token's id, and the token is joined on that;
- * - the same new session twice, here or in another broker: sessions are opened by a statement of their own
- *   before, so that the mint's snapshot sees whoever won;
+ * - the same new session twice in a batch: it is inserted once and joined by both;
+ * - the same new session in two brokers at once: one of them inserts it, the other one waits, sees nothing in its
+ *   older snapshot, and says `session_contended`. Its identifiers are spent in its tokens' names by then, so it
+ *   asks again with `spentBefore`, in a newer snapshot and through every check anew;
  * - two brokers spend in opposite order: rows are sorted, and a deadlock is tried again by the caller;
  * - one poisonous row aborts all: the caller runs a failed batch one by one.
  *
@@ -19,6 +22,8 @@ import type { RefusalReason } from '../errors/refusal.ts';
 /** One request of a batch, as the statement reads it. */
 export type MintRow = {
   token_id: string;
+  /** Of the session that is opened when the key has none. */
+  new_session_id: string;
   token_hour: number;
   /** Of the catalogue that decided the grant; the statement wants it to be the active one (L24). */
   catalogue_version: number;
@@ -40,11 +45,6 @@ export type MintRow = {
   audit_id: string;
   audit_details: object;
 };
-
-export type SessionRow = Pick<
-  MintRow,
-  'agent_id' | 'client_id' | 'zone' | 'jkt' | 'session_seconds' | 'catalogue_version'
-> & { session_id: string };
 
 export type MintOutcome =
   | {
@@ -69,43 +69,24 @@ type MintReason =
   | 'assertion_replayed';
 
 export type MintStore = {
-  /** Opens what is not open yet. Whoever else opens the same session at the same time, one row comes of it. */
-  openSessions(rows: readonly SessionRow[]): Promise<void>;
-  /** @param kid the key that will sign, checked in the same snapshot */
+  /**
+   * @param options.kid the key that will sign, checked in the same snapshot
+   * @param options.spentBefore for requests that were answered `session_contended`
+   */
   mint(
     rows: readonly MintRow[],
-    kid: string,
-  ): Promise<(MintOutcome | { token_id: string; reason: 'session_missing' })[]>;
+    options: { kid: string; spentBefore?: boolean },
+  ): Promise<(MintOutcome | { token_id: string; reason: 'session_contended' })[]>;
 };
 
 /** A token that would live for less is not worth minting. */
 export const MIN_REMAINING_SECONDS = 5;
 
-const OPEN_SESSIONS = `
-with request as materialized (
-  select distinct on (agent_id, jkt) *
-    from json_to_recordset($1::json) as r (
-      session_id text, agent_id text, client_id text, zone text, jkt text, session_seconds integer,
-      catalogue_version integer)
-   order by agent_id, jkt
-)
-insert into sessions (id, agent_id, client_id, jkt, zone, opened_epoch, opened_at, expires_at)
-select r.session_id, r.agent_id, r.client_id, r.jkt, r.zone, head.epoch, now(),
-       now() + make_interval(secs => r.session_seconds)
-  from request r cross join revocation_head head
- where exists (select from catalogue_versions c where c.active and c.version = r.catalogue_version)
-   and not exists (
-     select from revocations v
-      where v.standing and v.released_epoch is null
-        and v.key in ('agent:' || r.client_id, 'subject:' || r.agent_id, 'zone:' || r.zone, 'all'))
- order by r.agent_id, r.jkt
-    on conflict (agent_id, jkt) do nothing`;
-
 const MINT = `
 with request as materialized (
   select * from json_to_recordset($1::json) as r (
-    token_id text, token_hour integer, catalogue_version integer, agent_id text, client_id text, zone text,
-    jkt text, lifetime_seconds integer, resource text, scope text, call jsonb, proof_hour integer, proof_key uuid,
+    token_id text, new_session_id text, token_hour integer, catalogue_version integer, agent_id text,
+    client_id text, zone text, jkt text, session_seconds integer, lifetime_seconds integer, resource text, scope text, call jsonb, proof_hour integer, proof_key uuid,
     assertion_hour integer, assertion_key uuid, request_id text, audit_id text, audit_details jsonb)
 ), head as materialized (
   select epoch, floor(extract(epoch from now()))::bigint as now_seconds,
@@ -117,7 +98,8 @@ with request as materialized (
   select v.key from revocations v where v.standing and v.released_epoch is null
 ), judged as materialized (
   select r.*, s.id as session_id, coalesce(s.zone, r.zone) as session_zone, head.epoch, head.now_seconds as iat,
-    least(head.now_seconds + r.lifetime_seconds, floor(extract(epoch from s.expires_at))::bigint) as exp,
+    least(head.now_seconds + r.lifetime_seconds,
+          coalesce(floor(extract(epoch from s.expires_at))::bigint, head.now_seconds + r.session_seconds)) as exp,
     case
       when head.catalogue_version is distinct from r.catalogue_version then 'catalogue_differs'
       when not head.key_may_sign then 'signing_key_unavailable'
@@ -126,7 +108,6 @@ with request as materialized (
                                     'zone:' || coalesce(s.zone, r.zone), 'resource:' || r.resource, 'all')
                        or v.key in (select 'action:' || a.name from string_to_table(r.scope, ' ') as a (name)))
         then 'standing_revocation'
-      when s.id is null then 'session_missing'
       when s.opened_epoch < head.epoch and exists (
              select from revocations v
               where v.epoch > s.opened_epoch and v.releases is null
@@ -136,45 +117,64 @@ with request as materialized (
       when s.expires_at < now() + interval '${MIN_REMAINING_SECONDS} seconds' then 'session_expired'
     end as reason
     from request r cross join head left join sessions s on s.agent_id = r.agent_id and s.jkt = r.jkt
-), spent as (
+), spent_now as (
   insert into spent_jti (hour, key, token_id)
   select hour, key, token_id from (
-    select proof_hour as hour, proof_key as key, token_id from judged where reason is null
+    select proof_hour as hour, proof_key as key, token_id from judged where reason is null and not $3
     union all
-    select assertion_hour, assertion_key, token_id from judged where reason is null) as each_one
+    select assertion_hour, assertion_key, token_id from judged where reason is null and not $3) as each_one
    order by hour, key, token_id
       on conflict do nothing
   returning key, token_id
+), spent as materialized (
+  select key, token_id from spent_now
+  union all
+  select p.key, p.token_id from judged j join spent_jti p
+      on (p.hour, p.key) in ((j.proof_hour, j.proof_key), (j.assertion_hour, j.assertion_key))
+     and p.token_id = j.token_id
+   where $3 and j.reason is null
+), granted as materialized (
+  select j.* from judged j
+   where j.reason is null
+     and exists (select from spent b where b.token_id = j.token_id and b.key = j.proof_key)
+     and exists (select from spent b where b.token_id = j.token_id and b.key = j.assertion_key)
+), opened as (
+  insert into sessions (id, agent_id, client_id, jkt, zone, opened_epoch, opened_at, expires_at)
+  select distinct on (g.agent_id, g.jkt) g.new_session_id, g.agent_id, g.client_id, g.jkt, g.zone, g.epoch, now(),
+         now() + make_interval(secs => g.session_seconds)
+    from granted g where g.session_id is null
+   order by g.agent_id, g.jkt
+      on conflict (agent_id, jkt) do nothing
+  returning id, agent_id, jkt
+), placed as materialized (
+  select g.*, coalesce(g.session_id, o.id) as in_session
+    from granted g left join opened o on o.agent_id = g.agent_id and o.jkt = g.jkt
 ), minted as (
   insert into tokens (hour, jti, session_id, resource, scope, kid, epoch, issued_at, expires_at, call)
-  select j.token_hour, j.token_id, j.session_id, j.resource, j.scope, $2, j.epoch, to_timestamp(j.iat),
-         to_timestamp(j.exp), j.call
-    from judged j
-   where exists (select from spent b where b.token_id = j.token_id and b.key = j.proof_key)
-     and exists (select from spent b where b.token_id = j.token_id and b.key = j.assertion_key)
-  returning jti
+  select p.token_hour, p.token_id, p.in_session, p.resource, p.scope, $2, p.epoch, to_timestamp(p.iat),
+         to_timestamp(p.exp), p.call
+    from placed p where p.in_session is not null
 ), recorded as (
   insert into audit_entries (id, action, outcome, request_id, actor, session_id, token_id, details)
-  select j.audit_id, 'token.minted', 'allowed', j.request_id, j.client_id, j.session_id, j.token_id, j.audit_details
-    from judged j join minted m on m.jti = j.token_id
+  select p.audit_id, 'token.minted', 'allowed', p.request_id, p.client_id, p.in_session, p.token_id, p.audit_details
+    from placed p where p.in_session is not null
 )
-select j.token_id, j.session_id, j.session_zone as zone, j.epoch::float8 as epoch, j.iat::float8 as iat,
-  j.exp::float8 as exp,
+select j.token_id, p.in_session as session_id, j.session_zone as zone, j.epoch::float8 as epoch,
+  j.iat::float8 as iat, j.exp::float8 as exp,
   case
     when j.reason is not null then j.reason
-    when m.jti is not null then null
+    when p.in_session is not null then null
+    when p.token_id is not null then 'session_contended'
     when exists (select from spent b where b.token_id = j.token_id and b.key = j.proof_key) then 'assertion_replayed'
     else 'proof_replayed'
   end as reason
-  from judged j left join minted m on m.jti = j.token_id`;
+  from judged j left join placed p on p.token_id = j.token_id`;
 
 export function createMintStore(pool: Pool): MintStore {
   return {
-    async openSessions(rows) {
-      await pool.query({ name: 'open_sessions', text: OPEN_SESSIONS, values: [JSON.stringify(rows)] });
-    },
-    async mint(rows, kid) {
-      const result = await pool.query({ name: 'mint', text: MINT, values: [JSON.stringify(rows), kid] });
+    async mint(rows, { kid, spentBefore = false }) {
+      const values = [JSON.stringify(rows), kid, spentBefore];
+      const result = await pool.query({ name: 'mint', text: MINT, values });
       return result.rows;
     },
   };

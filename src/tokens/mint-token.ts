@@ -65,6 +65,7 @@ export function createTokenMinter(options: {
         grant,
         row: {
           token_id: newIdentifier('tok', clock),
+          new_session_id: newIdentifier('ses', clock),
           token_hour: hourOf(clock.milliseconds() / 1000),
           catalogue_version: applied.version,
           agent_id: agentId,

@@ -6,7 +6,7 @@ import { isDead, tokenKeys } from '../../src/revocations/rule.ts';
 import { systemClock } from '../../src/time/clock.ts';
 import { newIdentifier } from '../../src/time/identifier.ts';
 import { createTokenStore } from '../../src/tokens/token-store.ts';
-import { mintRow, prepareMinting, sessionRowOf } from '../tokens/mint-fixture.ts';
+import { mintRow, prepareMinting } from '../tokens/mint-fixture.ts';
 
 /*
  * Histories are generated as commands; a naive oracle replays the order of events and looks at the true fields of
@@ -266,8 +266,7 @@ test('the SQL of introspection says what the pure rule says', async () => {
               jkt: newIdentifier('key', systemClock),
               scope: next.actions.join(' '),
             });
-            await minting.store.openSessions([sessionRowOf(row)]);
-            const [outcome] = await minting.store.mint([row], minting.kid);
+            const [outcome] = await minting.store.mint([row], { kid: minting.kid });
             assert.ok(outcome?.reason === null);
             recorded.push({
               ...next,

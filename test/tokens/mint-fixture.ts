@@ -53,6 +53,7 @@ export function mintRow(overrides: Partial<MintRow> = {}): MintRow {
   const jti = newIdentifier('tok', systemClock);
   return {
     token_id: jti,
+    new_session_id: newIdentifier('ses', systemClock),
     token_hour: hourOf(now),
     catalogue_version: 1,
     agent_id: 'agt_1',
@@ -72,18 +73,5 @@ export function mintRow(overrides: Partial<MintRow> = {}): MintRow {
     audit_id: newIdentifier('aud', systemClock),
     audit_details: {},
     ...overrides,
-  };
-}
-
-export function sessionRowOf(row: MintRow) {
-  const { agent_id, client_id, zone, jkt, session_seconds, catalogue_version } = row;
-  return {
-    session_id: newIdentifier('ses', systemClock),
-    agent_id,
-    client_id,
-    zone,
-    jkt,
-    session_seconds,
-    catalogue_version,
   };
 }

@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { before, test } from 'node:test';
 import type { MintRow } from '../../src/tokens/mint-store.ts';
-import { mintRow, prepareMinting, sessionRowOf } from './mint-fixture.ts';
+import { until } from '../broker-process.ts';
+import { mintRow, prepareMinting } from './mint-fixture.ts';
 
 let minting: Awaited<ReturnType<typeof prepareMinting>>;
 
@@ -9,9 +10,8 @@ before(async () => {
   minting = await prepareMinting();
 });
 
-async function openAndMint(rows: MintRow[]) {
-  await minting.store.openSessions(rows.map(sessionRowOf));
-  return minting.store.mint(rows, minting.kid);
+async function mint(rows: MintRow[]) {
+  return minting.store.mint(rows, { kid: minting.kid });
 }
 
 function minted(outcomes: readonly { reason: string | null }[]): number {
@@ -25,7 +25,7 @@ async function countOf(query: string, values: unknown[] = []): Promise<number> {
 
 test('a granted request becomes one token, two spent identifiers and one audit entry', async () => {
   const row = mintRow({ jkt: 'plain' });
-  const [outcome] = await openAndMint([row]);
+  const [outcome] = await mint([row]);
   assert.ok(outcome?.reason === null);
   assert.equal(outcome.exp - outcome.iat, 300);
   assert.equal(outcome.epoch, 0);
@@ -37,7 +37,7 @@ test('a granted request becomes one token, two spent identifiers and one audit e
 test('one proof a hundred times in one batch mints one token', async () => {
   const first = mintRow({ jkt: 'hundred' });
   const rows = Array.from({ length: 100 }, () => mintRow({ jkt: 'hundred', proof_key: first.proof_key }));
-  const outcomes = await openAndMint(rows);
+  const outcomes = await mint(rows);
   assert.equal(minted(outcomes), 1);
   assert.equal(outcomes.filter((outcome) => outcome.reason === 'proof_replayed').length, 99);
   const ids = rows.map((row) => row.token_id);
@@ -47,15 +47,14 @@ test('one proof a hundred times in one batch mints one token', async () => {
 test('one assertion a hundred times in one batch mints one token', async () => {
   const first = mintRow();
   const rows = Array.from({ length: 100 }, () => mintRow({ assertion_key: first.assertion_key }));
-  assert.equal(minted(await openAndMint(rows)), 1);
+  assert.equal(minted(await mint(rows)), 1);
 });
 
 test('one proof in a hundred batches at once mints one token', async () => {
   const first = mintRow({ jkt: 'parallel' });
-  await minting.store.openSessions([sessionRowOf(first)]);
   const outcomes = await Promise.all(
     Array.from({ length: 100 }, () =>
-      minting.store.mint([mintRow({ jkt: 'parallel', proof_key: first.proof_key })], minting.kid),
+      minting.store.mint([mintRow({ jkt: 'parallel', proof_key: first.proof_key })], { kid: minting.kid }),
     ),
   );
   assert.equal(minted(outcomes.flat()), 1);
@@ -63,26 +62,66 @@ test('one proof in a hundred batches at once mints one token', async () => {
 
 test('the same new session key in many statements at once opens one session', async () => {
   const rows = Array.from({ length: 50 }, () => mintRow({ jkt: 'one-session' }));
-  const outcomes = (await Promise.all(rows.map((row) => openAndMint([row])))).flat();
+  const resolved = async (row: MintRow) => {
+    const [outcome] = await mint([row]);
+    if (outcome?.reason !== 'session_contended') return outcome;
+    return (await minting.store.mint([row], { kid: minting.kid, spentBefore: true }))[0];
+  };
+  const outcomes = (await Promise.all(rows.map(resolved))).filter((outcome) => outcome !== undefined);
   assert.equal(minted(outcomes), 50);
   const sessions = new Set(outcomes.map((outcome) => 'session_id' in outcome && outcome.session_id));
   assert.equal(sessions.size, 1);
 });
 
 test('the same new session key twice in one batch opens one session', async () => {
-  const outcomes = await openAndMint([mintRow({ jkt: 'twice' }), mintRow({ jkt: 'twice' })]);
+  const outcomes = await mint([mintRow({ jkt: 'twice' }), mintRow({ jkt: 'twice' })]);
   assert.equal(minted(outcomes), 2);
   assert.equal(await countOf(`select count(*) from sessions where jkt = 'twice'`), 1);
 });
 
+test('whoever loses the race for a new session finds its own spent identifiers and asks again', async () => {
+  const row = mintRow({ jkt: 'contended' });
+  const rival = await minting.pool.connect();
+  try {
+    await rival.query('begin');
+    await rival.query(
+      `insert into sessions (id, agent_id, client_id, jkt, zone, opened_epoch, opened_at, expires_at)
+       values ('ses_rival', 'agt_1', 'report-writer', 'contended', 'analytics', 0, now(), now() + interval '1 hour')`,
+    );
+    const waiting = mint([row]);
+    await until(
+      async () => (await countOf('select count(*) from pg_locks where not granted')) > 0,
+      'the mint waits',
+    );
+    await rival.query('commit');
+    assert.equal((await waiting)[0]?.reason, 'session_contended');
+  } finally {
+    rival.release();
+  }
+  const stranger = mintRow({ jkt: 'contended', proof_key: row.proof_key });
+  const again = { kid: minting.kid, spentBefore: true };
+  assert.equal((await minting.store.mint([stranger], again))[0]?.reason, 'proof_replayed');
+  const [outcome] = await minting.store.mint([row], again);
+  assert.ok(outcome?.reason === null);
+  assert.equal(outcome.session_id, 'ses_rival');
+  assert.equal(await countOf('select count(*) from spent_jti where token_id = $1', [row.token_id]), 2);
+});
+
+test('a replayed assertion opens no session for the key that came with it', async () => {
+  const first = mintRow({ jkt: 'owner' });
+  await mint([first]);
+  const [outcome] = await mint([mintRow({ jkt: 'thief', assertion_key: first.assertion_key })]);
+  assert.equal(outcome?.reason, 'assertion_replayed');
+  assert.equal(await countOf(`select count(*) from sessions where jkt = 'thief'`), 0);
+});
+
 test('batches that spend the same identifiers in opposite order never deadlock for good', async () => {
   const rows = Array.from({ length: 40 }, () => mintRow({ jkt: 'order' }));
-  await minting.store.openSessions(rows.map(sessionRowOf));
   const copies = (order: MintRow[]) =>
     order.map((row) => mintRow({ ...row, token_id: mintRow().token_id, audit_id: mintRow().audit_id }));
   const outcomes = await Promise.all(
     [copies(rows), copies(rows.toReversed()), copies(rows), copies(rows.toReversed())].map((batch) =>
-      minting.store.mint(batch, minting.kid),
+      minting.store.mint(batch, { kid: minting.kid }),
     ),
   );
   assert.equal(minted(outcomes.flat()), 40);
@@ -90,7 +129,7 @@ test('batches that spend the same identifiers in opposite order never deadlock f
 
 test('a refused request spends nothing and opens nothing', async () => {
   const row = mintRow({ jkt: 'wrong-version', catalogue_version: 7 });
-  const [outcome] = await openAndMint([row]);
+  const [outcome] = await mint([row]);
   assert.equal(outcome?.reason, 'catalogue_differs');
   assert.equal(await countOf('select count(*) from spent_jti where token_id = $1', [row.token_id]), 0);
   assert.equal(await countOf(`select count(*) from sessions where jkt = 'wrong-version'`), 0);
@@ -98,40 +137,37 @@ test('a refused request spends nothing and opens nothing', async () => {
 
 test('a key that may not sign mints nothing', async () => {
   const row = mintRow({ jkt: 'wrong-kid' });
-  await minting.store.openSessions([sessionRowOf(row)]);
-  const [outcome] = await minting.store.mint([row], 'A'.repeat(43));
+  const [outcome] = await minting.store.mint([row], { kid: 'A'.repeat(43) });
   assert.equal(outcome?.reason, 'signing_key_unavailable');
 });
 
 test('a token never outlives its session, and is refused when less than five seconds are left', async () => {
   const long = mintRow({ jkt: 'short-session', session_seconds: 100 });
-  const [outcome] = await openAndMint([long]);
+  const [outcome] = await mint([long]);
   assert.ok(outcome?.reason === null);
   assert.ok(outcome.exp - outcome.iat <= 100 && outcome.exp - outcome.iat >= 98);
   await minting.owner.query(
     `update sessions set expires_at = now() + interval '4 seconds' where jkt = 'short-session'`,
   );
-  const [late] = await minting.store.mint([mintRow({ jkt: 'short-session' })], minting.kid);
+  const [late] = await minting.store.mint([mintRow({ jkt: 'short-session' })], { kid: minting.kid });
   assert.equal(late?.reason, 'session_expired');
 });
 
 test('a row that the database cannot store fails its batch, and leaves nothing of it', async () => {
   const poison = mintRow({ jkt: 'poison', proof_key: 'not-a-uuid' });
   const good = mintRow({ jkt: 'poison' });
-  await minting.store.openSessions([sessionRowOf(good)]);
-  await assert.rejects(minting.store.mint([good, poison], minting.kid), { code: '22P02' });
+  await assert.rejects(minting.store.mint([good, poison], { kid: minting.kid }), { code: '22P02' });
   assert.equal(await countOf('select count(*) from tokens where jti = $1', [good.token_id]), 0);
 });
 
 test('a proof whose hour has no partition is not storable, and so mints nothing', async () => {
   const row = mintRow({ jkt: 'far-hour', proof_hour: 1 });
-  await minting.store.openSessions([sessionRowOf(row)]);
-  await assert.rejects(minting.store.mint([row], minting.kid), { code: '23514' });
+  await assert.rejects(minting.store.mint([row], { kid: minting.kid }), { code: '23514' });
 });
 
 test('a standing revocation of any kind that matches stops the mint, and its release lets it go on', async (t) => {
   const row = () => mintRow({ agent_id: 'agt_2', client_id: 'mailer', zone: 'office', jkt: 'standing' });
-  const [first] = await openAndMint([row()]);
+  const [first] = await mint([row()]);
   assert.ok(first?.reason === null);
   const targets = [
     ['session', first.session_id],
@@ -148,13 +184,13 @@ test('a standing revocation of any kind that matches stops the mint, and its rel
         `select epoch from append_revocation('rev_' || gen_random_uuid(), $1, $2, true, null, 'r', 'a', 'aud_' || gen_random_uuid(), null)`,
         [kind, target],
       );
-      const [stopped] = await openAndMint([row()]);
+      const [stopped] = await mint([row()]);
       assert.equal(stopped?.reason, 'standing_revocation');
       await minting.owner.query(
         `select append_revocation('rev_' || gen_random_uuid(), $1, $2, false, $3, 'r', 'a', 'aud_' || gen_random_uuid(), null)`,
         [kind, target, rows[0].epoch],
       );
-      const [unknownKey] = await openAndMint([{ ...row(), jkt: `new-${kind}` }]);
+      const [unknownKey] = await mint([{ ...row(), jkt: `new-${kind}` }]);
       assert.equal(unknownKey?.reason, null, 'a new session can be opened after the release');
     });
   }
@@ -162,7 +198,7 @@ test('a standing revocation of any kind that matches stops the mint, and its rel
 
 test('a session that was opened before a revocation of its agent is dead, a later one lives', async () => {
   const old = mintRow({ jkt: 'before' });
-  await openAndMint([old]);
+  await mint([old]);
   const { epoch } = await minting.revocations.append({
     target: { kind: 'agent', id: 'report-writer' },
     standing: false,
@@ -170,9 +206,9 @@ test('a session that was opened before a revocation of its agent is dead, a late
     actor: 'test',
     requestId: undefined,
   });
-  const [again] = await openAndMint([mintRow({ jkt: 'before' })]);
+  const [again] = await mint([mintRow({ jkt: 'before' })]);
   assert.equal(again?.reason, 'session_revoked');
-  const [fresh] = await openAndMint([mintRow({ jkt: 'after' })]);
+  const [fresh] = await mint([mintRow({ jkt: 'after' })]);
   assert.ok(fresh?.reason === null);
   assert.equal(fresh.epoch, epoch);
 });
@@ -180,7 +216,6 @@ test('a session that was opened before a revocation of its agent is dead, a late
 test('a revoked signing key mints nothing whatever the epoch', async () => {
   const other = await prepareMinting();
   const row = mintRow({ jkt: 'sign' });
-  await other.store.openSessions([sessionRowOf(row)]);
   await other.revocations.append({
     target: { kind: 'signing-key', id: other.kid },
     standing: false,
@@ -188,20 +223,19 @@ test('a revoked signing key mints nothing whatever the epoch', async () => {
     actor: 'test',
     requestId: undefined,
   });
-  const [outcome] = await other.store.mint([row], other.kid);
+  const [outcome] = await other.store.mint([row], { kid: other.kid });
   assert.equal(outcome?.reason, 'signing_key_unavailable');
 });
 
 test('a mint that waited behind a held revocation carries an epoch that the revocation kills', async () => {
   const row = mintRow({ jkt: 'raced' });
-  await minting.store.openSessions([sessionRowOf(row)]);
   const blocker = await minting.pool.connect();
   try {
     await blocker.query('begin');
     await blocker.query(
       `select append_revocation('rev_held', 'session', 'whatever', false, null, 'r', 'a', 'aud_held', null)`,
     );
-    const [outcome] = await minting.store.mint([row], minting.kid); // takes no lock, so it does not wait
+    const [outcome] = await minting.store.mint([row], { kid: minting.kid }); // takes no lock, so it does not wait
     assert.ok(outcome?.reason === null);
     await blocker.query('commit');
     const { rows } = await minting.owner.query(`select epoch from revocations where id = 'rev_held'`);

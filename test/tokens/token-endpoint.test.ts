@@ -24,8 +24,10 @@ test('an agent gets a token that is bound to its key and names what it may do', 
   assert.ok(headers.get('dpop-nonce'));
   const { alg, typ, kid } = decodeProtectedHeader(body.access_token);
   assert.deepEqual({ alg, typ }, { alg: 'EdDSA', typ: 'at+jwt' });
-  const keys = await (await fetch(`${broker.url}/.well-known/jwks.json`)).json();
-  assert.ok(keys.keys.some((key: { kid: string }) => key.kid === kid));
+  const keys = (await (await fetch(`${broker.url}/.well-known/jwks.json`)).json()) as {
+    keys: { kid: string }[];
+  };
+  assert.ok(keys.keys.some((key) => key.kid === kid));
   const claims = decodeJwt(body.access_token);
   assert.equal(claims.iss, TEST_ISSUER);
   assert.equal(claims.client_id, 'report-writer');

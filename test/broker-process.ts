@@ -1,0 +1,91 @@
+/** A broker in a process of its own, started the way that people start it. */
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { createServer } from 'node:net';
+import { fileURLToPath } from 'node:url';
+
+const ROOT = fileURLToPath(new URL('..', import.meta.url));
+const LAUNCHER = fileURLToPath(new URL('../src/launch.js', import.meta.url));
+const UP = /mayfly is up: (\S+?),? /;
+
+export type BrokerProcess = {
+  child: ChildProcess;
+  pid: number;
+  /** Everything that it wrote so far, both streams. */
+  output(): string;
+  /** Where it listens; rejects with the output when it ends before. */
+  url: Promise<string>;
+  exited: Promise<{ code: number | null; signal: NodeJS.Signals | null }>;
+};
+
+/** A number of ports in a row that nobody uses: the broker's, the sample server's, the metrics'. */
+export async function freePort(): Promise<number> {
+  for (;;) {
+    const first = await listenOnce(0);
+    if (first > 65_000) continue;
+    const others = await Promise.allSettled([listenOnce(first + 1), listenOnce(first + 9)]);
+    if (others.every(({ status }) => status === 'fulfilled')) return first;
+  }
+}
+
+async function listenOnce(port: number): Promise<number> {
+  const server = createServer();
+  server.listen(port, '127.0.0.1');
+  await once(server, 'listening');
+  const address = server.address();
+  server.close();
+  await once(server, 'close');
+  return typeof address === 'object' && address !== null ? address.port : 0;
+}
+
+/** Nothing of this run's own settings gets into the child. */
+export function cleanEnvironment(settings: Readonly<Record<string, string>>): NodeJS.ProcessEnv {
+  const inherited = Object.entries(process.env).filter(
+    ([name]) => !/^(MAYFLY_|DATABASE_URL|NODE_TEST|npm_)/.test(name),
+  );
+  return { ...Object.fromEntries(inherited), ...settings };
+}
+
+export function startBrokerProcess(options: {
+  settings: Readonly<Record<string, string>>;
+  /** Through npm, as the README says, instead of node alone. */
+  npm?: boolean;
+  /** In a process group of its own, so that a test can press Ctrl-C. */
+  ownGroup?: boolean;
+}): BrokerProcess {
+  const { settings, npm = false, ownGroup = false } = options;
+  const [command, args] = npm ? ['npm', ['start', '--silent']] : [process.execPath, [LAUNCHER, 'start']];
+  const child = spawn(command, args, { cwd: ROOT, env: cleanEnvironment(settings), detached: ownGroup });
+  let text = '';
+  let announce: () => void = () => {};
+  const collect = (chunk: Buffer) => {
+    text += chunk.toString();
+    announce();
+  };
+  child.stdout.on('data', collect);
+  child.stderr.on('data', collect);
+
+  const exited = once(child, 'exit').then(([code, signal]) => ({ code, signal }));
+  const url = new Promise<string>((resolve, reject) => {
+    announce = () => {
+      const match = UP.exec(text);
+      if (match?.[1] !== undefined) resolve(match[1]);
+    };
+    exited.then(({ code }) => reject(new Error(`the broker ended with ${code}:\n${text}`)));
+  });
+  url.catch(() => {});
+  return { child, pid: child.pid ?? 0, output: () => text, url, exited };
+}
+
+/** Waits for a condition, not for a time. */
+export async function until(
+  condition: () => boolean | Promise<boolean>,
+  what: string,
+  withinMilliseconds = 20_000,
+): Promise<void> {
+  const deadline = performance.now() + withinMilliseconds;
+  while (!(await condition())) {
+    if (performance.now() > deadline) throw new Error(`never happened: ${what}`);
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+}
