@@ -1,0 +1,137 @@
+import assert from 'node:assert/strict';
+import { execFileSync, spawn } from 'node:child_process';
+import {
+  cpSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, test } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { cleanEnvironment, freePort, until } from '../broker-process.ts';
+
+/*
+ * What somebody gets who installs the package: packed by npm, laid out as npm lays it out, beside the dependencies
+ * that this checkout has. Only the download is left out.
+ */
+const ROOT = fileURLToPath(new URL('../..', import.meta.url));
+const PACKED = [
+  'src',
+  'migrations',
+  'scopes',
+  'package.json',
+  'build.js',
+  'tsconfig.json',
+  'tsconfig.build.json',
+];
+const PACKED_IF_THERE = ['openapi.yaml', 'CHANGELOG.md', 'SECURITY.md', 'LICENSE', 'README.md'];
+
+let folder: string;
+let installed: string;
+let names: string[];
+
+before(() => {
+  folder = mkdtempSync(join(tmpdir(), 'mayfly-pack-'));
+  const checkout = join(folder, 'checkout');
+  mkdirSync(checkout);
+  const present = readdirSync(ROOT);
+  for (const name of [...PACKED, ...PACKED_IF_THERE.filter((file) => present.includes(file))]) {
+    cpSync(join(ROOT, name), join(checkout, name), { recursive: true });
+  }
+  symlinkSync(join(ROOT, 'node_modules'), join(checkout, 'node_modules'));
+  run('npm', ['pack', '--silent', '--pack-destination', folder], checkout);
+  installed = join(folder, 'project');
+  install(join(folder, readdirSync(folder).find((name) => name.endsWith('.tgz')) ?? ''));
+});
+after(() => rmSync(folder, { recursive: true, force: true }));
+
+function run(command: string, args: string[], cwd: string): string {
+  return execFileSync(command, args, {
+    cwd,
+    env: cleanEnvironment({}),
+    encoding: 'utf8',
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
+}
+
+function install(tarball: string): void {
+  const modules = join(installed, 'node_modules');
+  const home = join(modules, 'mayfly');
+  mkdirSync(join(modules, '.bin'), { recursive: true });
+  mkdirSync(home);
+  names = run('tar', ['-xzvf', tarball, '-C', home, '--strip-components=1'], folder).trim().split('\n');
+  for (const name of readdirSync(join(ROOT, 'node_modules'))) {
+    if (!name.startsWith('.')) symlinkSync(join(ROOT, 'node_modules', name), join(modules, name));
+  }
+  const { bin } = JSON.parse(readFileSync(join(home, 'package.json'), 'utf8'));
+  symlinkSync(join('..', 'mayfly', bin.mayfly), join(modules, '.bin', 'mayfly'));
+  writeFileSync(join(installed, 'package.json'), '{ "type": "module" }');
+}
+
+const mayfly = (...args: string[]) => run(join(installed, 'node_modules', '.bin', 'mayfly'), args, installed);
+
+test('the package has the built program, migrations and the catalogue, and nothing of the workshop', () => {
+  const paths = names.map((name) => name.replace(/^package\//, ''));
+  for (const needed of [
+    'dist/launch.js',
+    'dist/cli/mayfly.js',
+    'migrations/0001-audit.sql',
+    'scopes/zones.yaml',
+  ]) {
+    assert.ok(paths.includes(needed), needed);
+  }
+  const strange = paths.filter((path) => /^(src|test|\.ci)\/|(?<!\.d)\.ts$/.test(path));
+  assert.deepEqual(strange, []);
+});
+
+test('mayfly --version says what the package says', () => {
+  const { version } = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8'));
+  assert.equal(mayfly('--version').trim(), version);
+});
+
+test('the installed command checks a catalogue', () => {
+  assert.match(mayfly('scopes', 'check', join('node_modules', 'mayfly', 'scopes')), /agents/);
+});
+
+test('the exports can be imported by name', () => {
+  const script = `
+    import { createVerifier } from 'mayfly/verifier';
+    import { loadCatalogue } from 'mayfly/catalogue';
+    const { catalogue } = await loadCatalogue('node_modules/mayfly/scopes');
+    process.stdout.write(JSON.stringify([typeof createVerifier, catalogue.agents.size > 0]));
+  `;
+  writeFileSync(join(installed, 'import.js'), script);
+  assert.deepEqual(JSON.parse(run(process.execPath, ['import.js'], installed)), ['function', true]);
+});
+
+test('the installed broker starts, is ready and stops', async () => {
+  const port = await freePort();
+  const settings = {
+    MAYFLY_PORT: String(port),
+    MAYFLY_DATA_DIR: join(folder, 'data'),
+    MAYFLY_SCOPES_DIR: join(installed, 'node_modules', 'mayfly', 'scopes'),
+  };
+  const child = spawn(join(installed, 'node_modules', '.bin', 'mayfly'), ['start'], {
+    cwd: installed,
+    env: cleanEnvironment(settings),
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  const ended = new Promise<number | null>((resolve) => child.once('exit', resolve));
+  child.stdout.resume();
+  const ready = async () => {
+    try {
+      return (await fetch(`http://127.0.0.1:${port}/readyz`)).status === 200;
+    } catch {
+      return false;
+    }
+  };
+  await until(ready, 'the installed broker is ready', 60_000);
+  child.kill('SIGTERM');
+  assert.equal(await ended, 0);
+});
