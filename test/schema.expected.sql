@@ -1,0 +1,458 @@
+-- The schema after all migrations, made by test/database/schema.test.ts. Do not edit: run
+-- UPDATE_SCHEMA=1 node --test test/database/schema.test.ts
+-- Everything belongs to mayfly_owner unless it says otherwise.
+
+grant usage on schema public to mayfly_app;
+grant usage on schema public to public;
+
+create table agents (
+  id text not null,
+  name text not null,
+  created_at timestamp with time zone not null default now(),
+  removed_at timestamp with time zone,
+  constraint agents_pkey PRIMARY KEY (id)
+);
+CREATE UNIQUE INDEX agents_name ON public.agents USING btree (name) WHERE (removed_at IS NULL);
+grant select on agents to mayfly_app;
+
+create table audit_entries (
+  id text not null,
+  at timestamp with time zone not null default now(),
+  action text not null,
+  outcome text not null,
+  reason text,
+  request_id text,
+  actor text,
+  session_id text,
+  token_id text,
+  repetitions integer not null default 1,
+  details jsonb not null default '{}'::jsonb,
+  constraint audit_entries_outcome_check CHECK ((outcome = ANY (ARRAY['allowed'::text, 'refused'::text]))),
+  constraint audit_entries_repetitions_check CHECK ((repetitions > 0)),
+  constraint audit_entries_pkey PRIMARY KEY (id)
+);
+CREATE INDEX audit_entries_at ON public.audit_entries USING brin (at);
+CREATE TRIGGER audit_entries_append_only BEFORE DELETE OR UPDATE ON public.audit_entries FOR EACH ROW EXECUTE FUNCTION refuse_rewriting();
+CREATE TRIGGER audit_entries_not_truncated BEFORE TRUNCATE ON public.audit_entries FOR EACH STATEMENT EXECUTE FUNCTION refuse_rewriting();
+grant insert, select on audit_entries to mayfly_app;
+
+create table catalogue_versions (
+  version integer not null generated always as identity,
+  digest text not null,
+  document jsonb not null,
+  applied_at timestamp with time zone not null default now(),
+  applied_by text not null,
+  active boolean not null,
+  constraint catalogue_versions_pkey PRIMARY KEY (version)
+);
+CREATE UNIQUE INDEX catalogue_versions_active ON public.catalogue_versions USING btree (active) WHERE active;
+grant select on catalogue_versions to mayfly_app;
+
+create table migration_digests (
+  name text not null,
+  sha256 text not null,
+  constraint migration_digests_pkey PRIMARY KEY (name)
+);
+grant select on migration_digests to mayfly_app;
+
+create table migrations (
+  name character varying(255) not null,
+  timestamp character varying(255) not null,
+  constraint migrations_pkey PRIMARY KEY (name)
+);
+grant select on migrations to mayfly_app;
+
+create table migrations_lock (
+  id character varying(255) not null,
+  is_locked integer not null default 0,
+  constraint migrations_lock_pkey PRIMARY KEY (id)
+);
+
+create table revocation_head (
+  one boolean not null default true,
+  epoch bigint not null,
+  generation integer not null,
+  digest bytea not null,
+  constraint revocation_head_one_check CHECK (one),
+  constraint revocation_head_pkey PRIMARY KEY (one)
+);
+grant select on revocation_head to mayfly_app;
+
+create table revocations (
+  epoch bigint not null,
+  id text not null,
+  kind text not null,
+  target text not null,
+  key text not null generated always as (
+CASE
+    WHEN (kind = 'all'::text) THEN 'all'::text
+    ELSE ((kind || ':'::text) || target)
+END),
+  standing boolean not null,
+  releases bigint,
+  released_epoch bigint,
+  reason text not null,
+  actor text not null,
+  created_at timestamp with time zone not null,
+  digest bytea not null,
+  constraint revocations_check CHECK (((kind = 'all'::text) = (target = ''::text))),
+  constraint revocations_check1 CHECK ((released_epoch > epoch)),
+  constraint revocations_check2 CHECK (((released_epoch IS NULL) OR standing)),
+  constraint revocations_check3 CHECK (((releases IS NULL) OR (NOT standing))),
+  constraint revocations_kind_check CHECK ((kind = ANY (ARRAY['token'::text, 'session'::text, 'agent'::text, 'zone'::text, 'action'::text, 'resource'::text, 'subject'::text, 'signing-key'::text, 'all'::text]))),
+  constraint revocations_releases_fkey FOREIGN KEY (releases) REFERENCES revocations(epoch),
+  constraint revocations_pkey PRIMARY KEY (epoch),
+  constraint revocations_id_key UNIQUE (id)
+);
+CREATE INDEX revocations_key ON public.revocations USING btree (key, epoch);
+CREATE INDEX revocations_standing ON public.revocations USING btree (key) WHERE (standing AND (released_epoch IS NULL));
+grant select on revocations to mayfly_app;
+
+create table sessions (
+  id text not null,
+  agent_id text not null,
+  client_id text not null,
+  jkt text not null,
+  zone text not null,
+  opened_epoch bigint not null,
+  opened_at timestamp with time zone not null,
+  expires_at timestamp with time zone not null,
+  constraint sessions_agent_id_fkey FOREIGN KEY (agent_id) REFERENCES agents(id),
+  constraint sessions_pkey PRIMARY KEY (id),
+  constraint sessions_agent_id_jkt_key UNIQUE (agent_id, jkt)
+);
+CREATE INDEX sessions_expires_at ON public.sessions USING btree (expires_at);
+grant insert, select on sessions to mayfly_app;
+
+create table signing_keys (
+  kid text not null,
+  purpose text not null,
+  algorithm text not null,
+  generation integer not null,
+  public_key bytea,
+  sealed_secret bytea,
+  sealed_by text not null,
+  published_at timestamp with time zone not null default date_trunc('milliseconds'::text, now()),
+  active_from timestamp with time zone not null,
+  revoked_at timestamp with time zone,
+  constraint signing_keys_algorithm_check CHECK ((algorithm = ANY (ARRAY['Ed25519'::text, 'HMAC-SHA256'::text]))),
+  constraint signing_keys_check CHECK ((active_from >= published_at)),
+  constraint signing_keys_check1 CHECK (((purpose = 'nonce'::text) = (public_key IS NULL))),
+  constraint signing_keys_check2 CHECK (((purpose = 'nonce'::text) = (algorithm = 'HMAC-SHA256'::text))),
+  constraint signing_keys_check3 CHECK (((revoked_at IS NULL) OR (sealed_secret IS NULL))),
+  constraint signing_keys_generation_check CHECK ((generation > 0)),
+  constraint signing_keys_kid_check CHECK ((length(kid) = 43)),
+  constraint signing_keys_public_key_check CHECK ((length(public_key) = 32)),
+  constraint signing_keys_purpose_check CHECK ((purpose = ANY (ARRAY['token'::text, 'ledger'::text, 'nonce'::text]))),
+  constraint signing_keys_sealed_secret_check CHECK (((length(sealed_secret) >= 1) AND (length(sealed_secret) <= 256))),
+  constraint signing_keys_pkey PRIMARY KEY (kid),
+  constraint signing_keys_purpose_generation_key UNIQUE (purpose, generation)
+);
+grant select on signing_keys to mayfly_app;
+
+create table spent_jti (
+  hour integer not null,
+  key uuid not null,
+  token_id text not null,
+  constraint spent_jti_pkey PRIMARY KEY (hour, key)
+) partition by range (hour);
+grant insert, select on spent_jti to mayfly_app;
+
+create table tokens (
+  hour integer not null,
+  jti text not null,
+  session_id text not null,
+  resource text not null,
+  scope text not null,
+  kid text not null,
+  epoch bigint not null,
+  issued_at timestamp with time zone not null,
+  expires_at timestamp with time zone not null,
+  call jsonb,
+  consumed_at timestamp with time zone,
+  constraint tokens_pkey PRIMARY KEY (hour, jti)
+) partition by range (hour);
+grant insert, select, update (consumed_at) on tokens to mayfly_app;
+
+CREATE OR REPLACE FUNCTION public.add_signing_key(key_kid text, key_purpose text, key_algorithm text, key_generation integer, key_public bytea, key_sealed_secret bytea, key_sealed_by text, key_lead_seconds integer, key_not_before timestamp with time zone, audit_id text, audit_actor text)
+ RETURNS boolean
+ LANGUAGE sql
+ SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+  with added as (
+    insert into signing_keys (kid, purpose, algorithm, generation, public_key, sealed_secret, sealed_by, active_from)
+    values (key_kid, key_purpose, key_algorithm, key_generation, key_public, key_sealed_secret, key_sealed_by,
+            date_trunc('milliseconds',
+                       greatest(now() + make_interval(secs => key_lead_seconds), key_not_before)))
+    on conflict (purpose, generation) do nothing
+    returning kid, purpose, generation, sealed_by, active_from
+  ), recorded as (
+    insert into audit_entries (id, action, outcome, actor, details)
+    select audit_id, 'signing_key.made', 'allowed', audit_actor,
+           jsonb_build_object('kid', kid, 'purpose', purpose, 'generation', generation,
+                              'sealed_by', sealed_by, 'active_from', active_from)
+      from added
+  )
+  select count(*) = 1 from added
+$function$;
+grant execute on function add_signing_key(text,text,text,integer,bytea,bytea,text,integer,timestamp with time zone,text,text) to mayfly_app;
+
+CREATE OR REPLACE FUNCTION public.append_revocation(entry_id text, entry_kind text, entry_target text, entry_standing boolean, entry_releases bigint, entry_reason text, entry_actor text, audit_id text, audit_request_id text)
+ RETURNS TABLE(epoch bigint, generation integer, digest bytea, created_at timestamp with time zone)
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+declare
+  next_epoch bigint;
+  next_generation integer;
+  previous bytea;
+  next_digest bytea;
+  written timestamptz;
+begin
+  select h.epoch + 1, h.generation, h.digest into next_epoch, next_generation, previous
+    from revocation_head h for update;
+  written := clock_timestamp();                           -- after the lock: times are ordered as epochs are
+  next_digest := sha256(previous || convert_to('[' || array_to_string(array[
+    to_json(next_epoch::text), to_json(entry_id), to_json(entry_kind), to_json(entry_target),
+    to_json(entry_standing::text), to_json(coalesce(entry_releases::text, '')), to_json(entry_reason),
+    to_json(entry_actor), to_json(floor(extract(epoch from written) * 1000)::bigint::text)
+  ]::text[], ',') || ']', 'UTF8'));
+  update revocation_head h set epoch = next_epoch, digest = next_digest;
+  insert into revocations (epoch, id, kind, target, standing, releases, reason, actor, created_at, digest)
+    values (next_epoch, entry_id, entry_kind, entry_target, entry_standing, entry_releases, entry_reason,
+            entry_actor, written, next_digest);
+  if entry_releases is not null then
+    update revocations r set released_epoch = next_epoch
+      where r.epoch = entry_releases and r.standing and r.released_epoch is null;
+    if not found then
+      raise exception 'epoch % is not a standing revocation that could be released', entry_releases
+        using errcode = 'no_data_found';
+    end if;
+  end if;
+  insert into audit_entries (id, action, outcome, request_id, actor, details)
+    values (audit_id,
+            case when entry_releases is null then 'revocation.appended' else 'revocation.released' end,
+            'allowed', audit_request_id, entry_actor,
+            jsonb_build_object('epoch', next_epoch, 'kind', entry_kind, 'target', entry_target,
+                               'standing', entry_standing, 'reason', entry_reason));
+  return query select next_epoch, next_generation, next_digest, written;
+end $function$;
+grant execute on function append_revocation(text,text,text,boolean,bigint,text,text,text,text) to mayfly_app;
+
+CREATE OR REPLACE FUNCTION public.apply_catalogue(expected_version integer, new_digest text, new_document jsonb, actor text, added jsonb, removed text[], revoked jsonb, entry_id text)
+ RETURNS integer
+ LANGUAGE plpgsql
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+declare
+  new_version integer;
+  item jsonb;
+begin
+  perform pg_advisory_xact_lock(hashtext('mayfly catalogue'));
+  if expected_version is distinct from (select c.version from catalogue_versions c where c.active) then
+    raise exception 'another version was applied meanwhile' using errcode = 'serialization_failure';
+  end if;
+  update catalogue_versions c set active = false where c.active;
+  insert into catalogue_versions (digest, document, applied_by, active)
+    values (new_digest, new_document, actor, true) returning version into new_version;
+  update agents a set removed_at = now() where a.removed_at is null and a.name = any (removed);
+  insert into agents (id, name) select j.id, j.name from jsonb_to_recordset(added) as j (id text, name text);
+  for item in select value from jsonb_array_elements(revoked) loop
+    perform append_revocation(item->>'id', item->>'kind', item->>'target', false, null,
+                              item->>'reason', actor, item->>'audit_id', null);
+  end loop;
+  insert into audit_entries (id, action, outcome, actor, details)
+    values (entry_id, 'catalogue.changed', 'allowed', actor,
+            jsonb_build_object('version', new_version, 'digest', new_digest, 'before', expected_version,
+                               'agents_added', added, 'agents_removed', to_jsonb(removed),
+                               'revocations', jsonb_array_length(revoked)));
+  return new_version;
+end $function$;
+
+CREATE OR REPLACE FUNCTION public.drop_partition(tokens_kept integer, spent_kept integer)
+ RETURNS text
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+ SET lock_timeout TO '200ms'
+AS $function$
+declare
+  this_hour integer := floor(extract(epoch from now()) / 3600);
+  oldest text;
+begin
+  if tokens_kept < 2 or spent_kept < 2 then raise exception 'at least two hours have to be kept'; end if;
+  if not pg_try_advisory_xact_lock(hashtext('mayfly partitions')) then return null; end if;
+  select c.relname into oldest
+    from pg_inherits i join pg_class c on c.oid = i.inhrelid join pg_class p on p.oid = i.inhparent
+   where p.relname in ('tokens', 'spent_jti') and p.relnamespace = 'public'::regnamespace
+     and substring(c.relname from '[0-9]+$')::integer
+         < this_hour - case p.relname when 'tokens' then tokens_kept else spent_kept end
+   order by substring(c.relname from '[0-9]+$')::integer limit 1;
+  if oldest is not null then execute format('drop table %I', oldest); end if;
+  return oldest;
+end $function$;
+grant execute on function drop_partition(integer,integer) to mayfly_app;
+
+CREATE OR REPLACE FUNCTION public.erase_signing_key(key_kid text, key_tail_seconds integer, audit_id text, audit_actor text)
+ RETURNS boolean
+ LANGUAGE sql
+ SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+  with erased as (
+    update signing_keys k set sealed_secret = null
+      from signing_key_times t
+     where k.kid = key_kid and t.kid = k.kid and k.sealed_secret is not null
+       and t.retire_at + make_interval(secs => greatest(key_tail_seconds, 0)) <= now()
+    returning k.kid, k.purpose
+  ), recorded as (
+    insert into audit_entries (id, action, outcome, actor, details)
+    select audit_id, 'signing_key.erased', 'allowed', audit_actor,
+           jsonb_build_object('kid', kid, 'purpose', purpose)
+      from erased
+  )
+  select count(*) = 1 from erased
+$function$;
+grant execute on function erase_signing_key(text,integer,text,text) to mayfly_app;
+
+CREATE OR REPLACE FUNCTION public.hasten_signing_key(key_kid text, audit_id text, audit_actor text)
+ RETURNS boolean
+ LANGUAGE sql
+ SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+  with hastened as (
+    update signing_keys set active_from = date_trunc('milliseconds', now())
+     where kid = key_kid and active_from > now() and revoked_at is null
+    returning kid, purpose
+  ), recorded as (
+    insert into audit_entries (id, action, outcome, actor, details)
+    select audit_id, 'signing_key.hastened', 'allowed', audit_actor,
+           jsonb_build_object('kid', kid, 'purpose', purpose)
+      from hastened
+  )
+  select count(*) = 1 from hastened
+$function$;
+grant execute on function hasten_signing_key(text,text,text) to mayfly_app;
+
+CREATE OR REPLACE FUNCTION public.make_partitions(ahead integer)
+ RETURNS integer
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+ SET lock_timeout TO '2s'
+AS $function$
+declare
+  parent text;
+  this_hour integer := floor(extract(epoch from now()) / 3600);
+  made integer := 0;
+  name text;
+begin
+  if ahead not between 1 and 168 then raise exception 'ahead has to be 1 to 168 hours'; end if;
+  if not pg_try_advisory_xact_lock(hashtext('mayfly partitions')) then return 0; end if;
+  foreach parent in array array['tokens', 'spent_jti'] loop
+    for hour in this_hour - 2 .. this_hour + ahead loop
+      name := parent || '_' || hour;
+      continue when to_regclass(name) is not null;
+      execute format('create table %I (like %I including defaults including constraints)', name, parent);
+      execute format('alter table %I add constraint %I check (hour = %s)', name, name || '_hour', hour);
+      execute format('alter table %I attach partition %I for values from (%s) to (%s)',
+                     parent, name, hour, hour + 1);
+      execute format('alter table %I drop constraint %I', name, name || '_hour');
+      made := made + 1;
+    end loop;
+  end loop;
+  return made;
+end $function$;
+grant execute on function make_partitions(integer) to mayfly_app;
+
+CREATE OR REPLACE FUNCTION public.partitions_ahead()
+ RETURNS integer
+ LANGUAGE sql
+ STABLE
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+  select coalesce(min(newest), -1) - floor(extract(epoch from now()) / 3600)::integer
+    from (select max(substring(c.relname from '[0-9]+$')::integer) as newest
+            from pg_class p left join pg_inherits i on i.inhparent = p.oid left join pg_class c on c.oid = i.inhrelid
+           where p.relname in ('tokens', 'spent_jti') and p.relnamespace = 'public'::regnamespace
+           group by p.relname) as each_parent
+$function$;
+grant execute on function partitions_ahead() to mayfly_app;
+
+CREATE OR REPLACE FUNCTION public.refuse_rewriting()
+ RETURNS trigger
+ LANGUAGE plpgsql
+AS $function$
+begin
+  raise exception 'rows of % are never changed or removed', tg_table_name using errcode = 'insufficient_privilege';
+end $function$;
+
+CREATE OR REPLACE FUNCTION public.reseal_signing_key(key_kid text, key_was_sealed bytea, key_sealed_secret bytea, key_sealed_by text, audit_id text, audit_actor text)
+ RETURNS boolean
+ LANGUAGE sql
+ SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+  with resealed as (
+    update signing_keys set sealed_secret = key_sealed_secret, sealed_by = key_sealed_by
+     where kid = key_kid and sealed_secret = key_was_sealed
+    returning kid, purpose, sealed_by
+  ), recorded as (
+    insert into audit_entries (id, action, outcome, actor, details)
+    select audit_id, 'signing_key.resealed', 'allowed', audit_actor,
+           jsonb_build_object('kid', kid, 'purpose', purpose, 'sealed_by', sealed_by)
+      from resealed
+  )
+  select count(*) = 1 from resealed
+$function$;
+grant execute on function reseal_signing_key(text,bytea,bytea,text,text,text) to mayfly_app;
+
+CREATE OR REPLACE FUNCTION public.revoke_signing_key(key_kid text, audit_id text, audit_actor text)
+ RETURNS boolean
+ LANGUAGE sql
+ SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+  with revoked as (
+    update signing_keys set revoked_at = date_trunc('milliseconds', now()), sealed_secret = null
+     where kid = key_kid and revoked_at is null
+    returning kid, purpose
+  ), recorded as (
+    insert into audit_entries (id, action, outcome, actor, details)
+    select audit_id, 'signing_key.revoked', 'allowed', audit_actor,
+           jsonb_build_object('kid', kid, 'purpose', purpose)
+      from revoked
+  )
+  select count(*) = 1 from revoked
+$function$;
+grant execute on function revoke_signing_key(text,text,text) to mayfly_app;
+
+CREATE OR REPLACE FUNCTION public.token_key_may_sign(key_kid text)
+ RETURNS boolean
+ LANGUAGE sql
+ STABLE
+RETURN (EXISTS (SELECT FROM signing_keys_that_may_sign s WHERE ((s.kid = token_key_may_sign.key_kid) AND (s.purpose = 'token'::text))));
+grant execute on function token_key_may_sign(text) to mayfly_app;
+
+create view signing_key_times as
+ SELECT kid,
+    purpose,
+    generation,
+    published_at,
+    active_from,
+    revoked_at,
+    ( SELECT (min(n.active_from) + '00:01:00'::interval)
+           FROM signing_keys n
+          WHERE ((n.purpose = k.purpose) AND (n.generation > k.generation) AND ((n.revoked_at IS NULL) OR (n.revoked_at > n.active_from)))) AS retire_at
+   FROM signing_keys k;
+grant select on signing_key_times to mayfly_app;
+
+create view signing_keys_that_may_sign as
+ SELECT kid,
+    purpose
+   FROM signing_key_times t
+  WHERE ((revoked_at IS NULL) AND (active_from <= now()) AND ((retire_at IS NULL) OR (retire_at > now())));
+grant select on signing_keys_that_may_sign to mayfly_app;
