@@ -4,6 +4,7 @@
  * drain: nothing new comes in, what is being answered gets its answer and then `Connection: close`, and what is
  * still there at the end of the time allowed is cut off.
  */
+import { createPrivateKey, X509Certificate } from 'node:crypto';
 import {
   createServer as createHttpServer,
   type IncomingMessage,
@@ -52,7 +53,7 @@ export class ListenError extends Error {
 }
 
 /** What is being asked and answered on one connection. */
-type Exchange = { request: IncomingMessage; response: ServerResponse };
+type Exchange = { request: IncomingMessage; response: ServerResponse; count: number };
 
 /** @throws {RangeError} for a limit that is none @throws {ListenError} for a certificate or key that cannot be used */
 export function createListener(options: ListenerOptions): Listener {
@@ -65,8 +66,9 @@ export function createListener(options: ListenerOptions): Listener {
   let draining = false;
 
   function onRequest(request: IncomingMessage, response: ServerResponse): void {
-    exchanges.set(request.socket, { request, response });
-    if (draining) response.shouldKeepAlive = false;
+    const count = (exchanges.get(request.socket)?.count ?? 0) + 1;
+    exchanges.set(request.socket, { request, response, count });
+    if (draining || count >= limits.requestsPerSocket) response.shouldKeepAlive = false;
     app(request, response);
   }
 
@@ -117,7 +119,7 @@ export function createListener(options: ListenerOptions): Listener {
 function createServer(tls: TlsMaterial | undefined, limits: HttpLimits): Server {
   const server = tls === undefined ? createHttpServer(nodeOptions(limits)) : createTlsServer(tls, limits);
   server.timeout = limits.idleSocketMilliseconds;
-  server.maxRequestsPerSocket = limits.requestsPerSocket;
+  server.maxRequestsPerSocket = limits.requestsPerSocket; // what is pipelined past it reaches no handler
   server.maxHeadersCount = 0; // their size is bounded; a count would drop the rest in silence
   server.maxConnections = limits.connections;
   return server;
@@ -139,6 +141,7 @@ function nodeOptions(limits: HttpLimits): ServerOptions {
 function createTlsServer(tls: TlsMaterial, limits: HttpLimits): Server {
   const { certificate, privateKey, clientAuthorities } = tls;
   try {
+    refuseEmptyMaterial(tls);
     return createHttpsServer({
       ...nodeOptions(limits),
       cert: certificate,
@@ -158,6 +161,13 @@ function createTlsServer(tls: TlsMaterial, limits: HttpLimits): Server {
       },
     );
   }
+}
+
+/** Node takes an empty key for none, and empty authorities for all that the machine trusts. */
+function refuseEmptyMaterial({ certificate, privateKey, clientAuthorities }: TlsMaterial): void {
+  new X509Certificate(certificate);
+  createPrivateKey(privateKey);
+  if (clientAuthorities !== undefined) new X509Certificate(clientAuthorities);
 }
 
 /** Answers bytes that are no request; with status null, or in the middle of another answer, it only hangs up. */

@@ -118,7 +118,7 @@ export type Client = {
   socket: Socket;
   write(bytes: string | Buffer): void;
   /** The next whole answer, or null when the connection ended without one. */
-  answer(): Promise<WireAnswer | null>;
+  answer(options?: { toHead: boolean }): Promise<WireAnswer | null>;
   /** Everything received so far, as latin1. */
   received(): string;
   closed(): Promise<void>;
@@ -167,9 +167,9 @@ export function openClient(port: number, existing?: Socket): Client {
     write: (bytes) => {
       socket.write(bytes);
     },
-    answer: () =>
+    answer: ({ toHead } = { toHead: false }) =>
       until(() => {
-        const parsed = parseAnswer(received.slice(taken));
+        const parsed = parseAnswer(received.slice(taken), toHead);
         if (parsed === null) return isClosed ? null : undefined;
         taken += parsed.length;
         return parsed.answer;
@@ -183,7 +183,7 @@ export function openClient(port: number, existing?: Socket): Client {
 export async function send(port: number, bytes: string | Buffer): Promise<WireAnswer | null> {
   const client = openClient(port);
   client.write(bytes);
-  const answer = await client.answer();
+  const answer = await client.answer({ toHead: bytes.toString().startsWith('HEAD ') });
   client.socket.destroy();
   return answer;
 }
@@ -213,8 +213,8 @@ export const postForm = (body: string | Buffer, headers: readonly Header[] = [])
 export const postJson = (body: string | Buffer, headers: readonly Header[] = []) =>
   request('POST /v1/things/a', { headers: [JSON_TYPE, ...headers], body });
 
-export function header(answer: WireAnswer, name: string): string | undefined {
-  return answer.headers.get(name)?.[0];
+export function header(answer: WireAnswer | null, name: string): string | undefined {
+  return answer?.headers.get(name)?.[0];
 }
 
 /** Nothing that comes in under this name may ever go out again. */
@@ -248,7 +248,7 @@ export async function assertOracle(edge: Edge, answer: WireAnswer | null): Promi
   assert.equal(next?.status, 200, 'the next valid request succeeds');
 }
 
-function parseAnswer(text: string): { answer: WireAnswer; length: number } | null {
+function parseAnswer(text: string, toHead = false): { answer: WireAnswer; length: number } | null {
   const end = text.indexOf('\r\n\r\n');
   if (end === -1) return null;
   const [statusLine = '', ...lines] = text.slice(0, end).split('\r\n');
@@ -259,14 +259,20 @@ function parseAnswer(text: string): { answer: WireAnswer; length: number } | nul
   }
   const status = Number(statusLine.split(' ')[1]);
   if (status === 100) return parseAfter(text, end + 4);
-  const length = Number(headers.get('content-length')?.[0] ?? 0);
+  const length = toHead ? 0 : Number(headers.get('content-length')?.[0] ?? 0);
   const body = text.slice(end + 4, end + 4 + length);
   if (body.length < length) return null;
-  return { answer: { status, headers, body }, length: end + 4 + length };
+  const decoded = Buffer.from(body, 'latin1').toString('utf8');
+  return { answer: { status, headers, body: decoded }, length: end + 4 + length };
 }
 
 /** An interim answer is followed by the real one (RFC 9110 §15.2). */
 function parseAfter(text: string, start: number): { answer: WireAnswer; length: number } | null {
   const parsed = parseAnswer(text.slice(start));
   return parsed === null ? null : { answer: parsed.answer, length: parsed.length + start };
+}
+
+/** Resolves when the edge has no open connection. */
+export async function noConnections({ listener }: Edge): Promise<void> {
+  while (listener.connections() > 0) await new Promise((resolve) => setImmediate(resolve));
 }
