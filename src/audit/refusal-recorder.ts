@@ -1,7 +1,8 @@
 /**
  * Refusals are recorded too, but a flood of them must not become a flood of writes. Entries that wait together
  * go in one statement; and of identical refusals of one caller only the first {@link FOLD_AFTER} of a minute get
- * lines of their own, the rest become one line with a count when the minute ends.
+ * lines of their own, the rest (and what comes while too many wait) become one line with a count when the minute
+ * ends.
  *
  * A refusal is never undone because its line could not be written: it is logged as lost, and counted.
  */
@@ -28,7 +29,8 @@ export type RefusalRecorder = {
 };
 
 type Log = { warn(object: object, message: string): void };
-type Window = { endsAt: number; seen: number; entry: RefusalEntry };
+/** `lines` of the `seen` refusals have a line of their own. */
+type Window = { endsAt: number; seen: number; lines: number; entry: RefusalEntry };
 type Waiting = { entry: AuditEntry; done: () => void };
 
 export function createRefusalRecorder(options: {
@@ -42,21 +44,16 @@ export function createRefusalRecorder(options: {
   const waiting: Waiting[] = [];
   let writing = false;
 
-  function folds(entry: RefusalEntry): boolean {
-    const now = clock.monotonicMilliseconds();
+  function windowOf(entry: RefusalEntry): Window {
     const kind = `${entry.action} ${entry.reason} ${entry.actor ?? ''} ${entry.source}`;
     const key = windows.has(kind) || windows.size < MAX_FOLDED_KINDS ? kind : 'others';
-    const window = windows.get(key) ?? { endsAt: now + FOLD_WINDOW_MILLISECONDS, seen: 0, entry };
-    window.seen += 1;
+    const endsAt = clock.monotonicMilliseconds() + FOLD_WINDOW_MILLISECONDS;
+    const window = windows.get(key) ?? { endsAt, seen: 0, lines: 0, entry };
     windows.set(key, window);
-    return window.seen > FOLD_AFTER;
+    return window;
   }
 
   function write(entry: AuditEntry): Promise<void> {
-    if (waiting.length >= MAX_WAITING) {
-      onLost(entry.repetitions ?? 1);
-      return Promise.resolve();
-    }
     return new Promise((resolve) => {
       waiting.push({ entry, done: resolve });
       if (!writing) void drain();
@@ -80,17 +77,20 @@ export function createRefusalRecorder(options: {
 
   return {
     record(entry) {
-      if (folds(entry)) return Promise.resolve();
+      const window = windowOf(entry);
+      window.seen += 1;
+      if (window.lines >= FOLD_AFTER || waiting.length >= MAX_WAITING) return Promise.resolve();
+      window.lines += 1;
       return write(asLine(entry, clock));
     },
     async writeFolded({ all = false } = {}) {
       const now = clock.monotonicMilliseconds();
       const ended = [...windows].filter(([, window]) => all || window.endsAt <= now);
       for (const [key] of ended) windows.delete(key);
-      const counts = ended.filter(([, window]) => window.seen > FOLD_AFTER);
+      const counts = ended.filter(([, { seen, lines }]) => seen > lines);
       await Promise.all(
-        counts.map(([, { entry, seen }]) =>
-          write({ ...asLine(entry, clock), repetitions: seen - FOLD_AFTER }),
+        counts.map(([, { entry, seen, lines }]) =>
+          write({ ...asLine(entry, clock), repetitions: seen - lines }),
         ),
       );
     },

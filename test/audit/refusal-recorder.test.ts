@@ -1,0 +1,117 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { CompiledQuery } from 'kysely';
+import type { AuditEntry } from '../../src/audit/audit-entry.ts';
+import { createAuditStore } from '../../src/audit/audit-store.ts';
+import {
+  createRefusalRecorder,
+  FOLD_AFTER,
+  FOLD_WINDOW_MILLISECONDS,
+  type RefusalEntry,
+} from '../../src/audit/refusal-recorder.ts';
+import { silentLog } from '../../src/database/log.ts';
+import { createPool, openKysely } from '../../src/database/pool.ts';
+import { beforeDrop, createTestDatabase } from '../test-database.ts';
+
+const database = await createTestDatabase();
+const kysely = openKysely<unknown>(
+  createPool({ url: database.applicationUrl, size: 2, applicationName: 'test', log: silentLog }),
+);
+beforeDrop(() => kysely.destroy());
+const store = createAuditStore(kysely);
+
+function manualClock() {
+  const clock = { now: 1_000_000, milliseconds: () => Date.now(), monotonicMilliseconds: () => clock.now };
+  return clock;
+}
+
+const refusal = (overrides: Partial<RefusalEntry> = {}): RefusalEntry => ({
+  action: 'token.refused',
+  reason: 'proof_replayed',
+  requestId: 'req_1',
+  actor: 'report-writer',
+  source: '192.0.2.1',
+  ...overrides,
+});
+
+async function lines(source: string): Promise<{ count: number; repetitions: number }> {
+  const { rows } = await kysely.executeQuery<{ count: string; repetitions: string | null }>(
+    CompiledQuery.raw(
+      `select count(*) as count, sum(repetitions) as repetitions from audit_entries where details->>'source' = $1`,
+      [source],
+    ),
+  );
+  return { count: Number(rows[0]?.count), repetitions: Number(rows[0]?.repetitions ?? 0) };
+}
+
+test('a refusal is on record when its recording has resolved', async () => {
+  const recorder = createRefusalRecorder({ store, clock: manualClock(), log: silentLog });
+  await recorder.record(refusal({ source: 'single' }));
+  assert.deepEqual(await lines('single'), { count: 1, repetitions: 1 });
+});
+
+test('identical refusals beyond the threshold become one line with a count, and none is lost', async () => {
+  const clock = manualClock();
+  const recorder = createRefusalRecorder({ store, clock, log: silentLog });
+  const times = FOLD_AFTER + 2_345;
+  await Promise.all(Array.from({ length: times }, () => recorder.record(refusal({ source: 'flood' }))));
+  assert.equal((await lines('flood')).count, FOLD_AFTER);
+  await recorder.writeFolded();
+  assert.equal((await lines('flood')).count, FOLD_AFTER, 'the minute is not over');
+  clock.now += FOLD_WINDOW_MILLISECONDS;
+  await recorder.writeFolded();
+  assert.deepEqual(await lines('flood'), { count: FOLD_AFTER + 1, repetitions: times });
+  await recorder.record(refusal({ source: 'flood' }));
+  assert.equal((await lines('flood')).count, FOLD_AFTER + 2, 'the next minute begins anew');
+});
+
+test('refusals of another reason, client or address are not folded together', async () => {
+  const recorder = createRefusalRecorder({ store, clock: manualClock(), log: silentLog });
+  for (let count = 0; count < FOLD_AFTER; count += 1) await recorder.record(refusal({ source: 'apart' }));
+  await recorder.record(refusal({ source: 'apart', reason: 'proof_time' }));
+  await recorder.record(refusal({ source: 'apart', actor: 'mailer' }));
+  assert.equal((await lines('apart')).count, FOLD_AFTER + 2);
+});
+
+test('a stop writes what was counted so far', async () => {
+  const recorder = createRefusalRecorder({ store, clock: manualClock(), log: silentLog });
+  for (let count = 0; count < FOLD_AFTER + 7; count += 1) await recorder.record(refusal({ source: 'stop' }));
+  await recorder.writeFolded({ all: true });
+  assert.deepEqual(await lines('stop'), { count: FOLD_AFTER + 1, repetitions: FOLD_AFTER + 7 });
+});
+
+test('a flood from many addresses is bounded in memory and still counted', async () => {
+  const clock = manualClock();
+  const appended: AuditEntry[] = [];
+  const recorder = createRefusalRecorder({
+    store: { append: async (entries) => void appended.push(...entries) },
+    clock,
+    log: silentLog,
+  });
+  const sources = 12_000;
+  await Promise.all(
+    Array.from({ length: sources }, (_, n) =>
+      recorder.record(refusal({ source: `10.0.${n >> 8}.${n & 255}` })),
+    ),
+  );
+  clock.now += FOLD_WINDOW_MILLISECONDS;
+  await recorder.writeFolded();
+  const total = appended.reduce((sum, { repetitions = 1 }) => sum + repetitions, 0);
+  assert.equal(total, sources);
+  assert.ok(appended.length < sources);
+});
+
+test('when the record cannot be written the caller is answered all the same, and the loss is counted', async () => {
+  let lost = 0;
+  const recorder = createRefusalRecorder({
+    store: { append: () => Promise.reject(new Error('the database is away')) },
+    clock: manualClock(),
+    log: silentLog,
+    onLost: (entries) => {
+      lost += entries;
+    },
+  });
+  await recorder.record(refusal());
+  await recorder.record(refusal());
+  assert.equal(lost, 2);
+});
