@@ -23,7 +23,7 @@ import {
   prepareEmbeddedDatabase,
   prepareExternalDatabase,
 } from './database/prepared-database.ts';
-import { askDatabase, keepPartitions } from './database/upkeep.ts';
+import { askDatabase, makePartitions } from './database/upkeep.ts';
 import { createHealth } from './health.ts';
 import { startHousekeeping } from './housekeeping.ts';
 import { createHttpApplication } from './http/application.ts';
@@ -60,7 +60,7 @@ export async function startBroker(options: BrokerOptions): Promise<Broker> {
   starting.defer(prepared.stop);
   const database = connectDatabase({ url: prepared.applicationUrl, log });
   starting.defer(database.close);
-  await keepPartitions(database.kysely, { tokenHoursKept: configuration.tokenRetentionHours });
+  await makePartitions(database.kysely);
 
   const ring = await createKeyRing({
     pool: database.pool,

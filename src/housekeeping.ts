@@ -3,7 +3,7 @@ import type { RefusalRecorder } from './audit/refusal-recorder.ts';
 import type { ActiveCatalogue } from './catalogue/active-catalogue.ts';
 import type { Database } from './database/connections.ts';
 import type { Log } from './database/log.ts';
-import { keepPartitions } from './database/upkeep.ts';
+import { dropPartitions, makePartitions, pruneSessions } from './database/upkeep.ts';
 import { repeat } from './time/repeat.ts';
 
 const CATALOGUE_MILLISECONDS = 2_000;
@@ -28,11 +28,17 @@ export function startHousekeeping(options: {
   const chores = [
     chore('catalogue', CATALOGUE_MILLISECONDS, catalogue.refresh),
     chore('refusals', FOLDING_MILLISECONDS, () => recorder.writeFolded()),
-    chore('partitions', PARTITION_MILLISECONDS, async () => {
-      const { made, dropped } = await keepPartitions(database.kysely, {
-        tokenHoursKept: tokenRetentionHours,
-      });
-      if (made > 0 || dropped.length > 0) log.info({ made, dropped }, 'partitions were made or dropped');
+    chore('making partitions', PARTITION_MILLISECONDS, async () => {
+      const made = await makePartitions(database.kysely);
+      if (made > 0) log.info({ made }, 'partitions were made');
+    }),
+    chore('dropping partitions', PARTITION_MILLISECONDS, async () => {
+      const dropped = await dropPartitions(database.kysely, { tokenHoursKept: tokenRetentionHours });
+      if (dropped.length > 0) log.info({ dropped }, 'partitions were dropped');
+    }),
+    chore('sessions', PARTITION_MILLISECONDS, async () => {
+      const pruned = await pruneSessions(database.kysely);
+      if (pruned > 0) log.info({ pruned }, 'sessions that ended long ago were forgotten');
     }),
   ];
 

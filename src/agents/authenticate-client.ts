@@ -31,7 +31,6 @@ export type ClientAuthenticator = {
 const ASSERTION_TYPE = 'urn:ietf:params:oauth:client-assertion-type:jwt-bearer';
 const METHOD_HINT =
   'Authenticate with private_key_jwt: client_assertion and client_assertion_type (RFC 7523 §2.2).';
-const CHALLENGE_SCHEMES = ['Basic', 'Bearer', 'DPoP'];
 
 export function createClientAuthenticator(options: {
   issuer: string;
@@ -75,14 +74,7 @@ function assertionOf({ assertion, assertionType, authorization, secretGiven }: C
   const methods = [assertion ?? assertionType, authorization, secretGiven || undefined];
   const given = methods.filter((method) => method !== undefined).length;
   if (given > 1) refuse('client_authentication_repeated', { hint: `One method, once. ${METHOD_HINT}` });
-  if (authorization !== undefined) {
-    const scheme = CHALLENGE_SCHEMES.find((name) =>
-      authorization.toLowerCase().startsWith(name.toLowerCase()),
-    );
-    refuse('client_authentication_method', {
-      headers: { 'WWW-Authenticate': `${scheme ?? 'DPoP'} realm="mayfly"` },
-    });
-  }
+  if (authorization !== undefined) refuse('client_authentication_method', { hint: METHOD_HINT });
   if (given === 0 || secretGiven) refuse('client_authentication_missing');
   if (assertion === undefined) refuse('parameter_missing', { hint: METHOD_HINT });
   if (assertionType !== ASSERTION_TYPE) refuse('parameter_invalid', { hint: METHOD_HINT });

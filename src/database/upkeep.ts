@@ -12,14 +12,22 @@ const SPENT_HOURS_KEPT = 2;
 /** Partitions dropped in one go; more waits for the next round. */
 const MAX_DROPS = 24;
 
-/** @returns names of what was dropped, and how many partitions were made */
-export async function keepPartitions(
+/** Waits for nobody but another upkeep. @returns how many partitions were made */
+export async function makePartitions(database: Kysely<unknown>): Promise<number> {
+  const { rows } = await sql<{ made: number }>`
+    select make_partitions(${PARTITION_HOURS_AHEAD}) as made
+  `.execute(database);
+  return rows[0]?.made ?? 0;
+}
+
+/**
+ * Gives way to whoever reads or mints: then it fails with 55P03, and the next round tries again.
+ * @returns the names of what was dropped
+ */
+export async function dropPartitions(
   database: Kysely<unknown>,
   { tokenHoursKept }: { tokenHoursKept: number },
-): Promise<{ made: number; dropped: string[] }> {
-  const made = await sql<{ made: number }>`select make_partitions(${PARTITION_HOURS_AHEAD}) as made`.execute(
-    database,
-  );
+): Promise<string[]> {
   const dropped: string[] = [];
   while (dropped.length < MAX_DROPS) {
     const { rows } = await sql<{ name: string | null }>`
@@ -29,7 +37,19 @@ export async function keepPartitions(
     if (name === null) break;
     dropped.push(name);
   }
-  return { made: made.rows[0]?.made ?? 0, dropped };
+  return dropped;
+}
+
+/** A key whose session is forgotten could open another one (L7), so the end of a session is remembered for long. */
+const SESSION_DAYS_KEPT = 400;
+const MAX_PRUNED_SESSIONS = 5_000;
+
+/** @returns how many sessions that ended long ago were forgotten */
+export async function pruneSessions(database: Kysely<unknown>): Promise<number> {
+  const { rows } = await sql<{ pruned: number }>`
+    select prune_sessions(${SESSION_DAYS_KEPT}, ${MAX_PRUNED_SESSIONS}) as pruned
+  `.execute(database);
+  return rows[0]?.pruned ?? 0;
 }
 
 /** One question that tells whether the database answers, what time it has, and how far partitions reach. */
