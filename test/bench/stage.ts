@@ -1,0 +1,112 @@
+/**
+ * What the three servers have in common: one throw-away Postgres that stores as durably as in production, with a
+ * database for each of them, and the same four clients, which are agents of the shipped catalogue.
+ */
+import { randomBytes } from 'node:crypto';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import pg from 'pg';
+import { loadCatalogue } from '../../src/catalogue/load-catalogue.ts';
+import { embeddedUrls } from '../../src/database/embedded/embedded-urls.ts';
+import { type EmbeddedPostgres, startEmbeddedPostgres } from '../../src/database/embedded-postgres.ts';
+import { silentLog } from '../../src/database/log.ts';
+import { migrate } from '../../src/database/migrate.ts';
+import { createPool, openKysely } from '../../src/database/pool.ts';
+import { APPLICATION_ROLE } from '../../src/database/roles.ts';
+import { applyCatalogue } from '../../src/revocations/apply-catalogue.ts';
+import { systemClock } from '../../src/time/clock.ts';
+import { copyScopesWithKeys, type TestScopes } from '../test-scopes.ts';
+import type { BenchClient } from './bench-client.ts';
+
+export type Stage = {
+  postmasterPid: number;
+  postgresVersion: string;
+  clients: readonly BenchClient[];
+  scopesDirectory: string;
+  keyEncryptionKey: string;
+  databaseUrls: { mayfly: string; floor: string; peer: string };
+  close(): Promise<void>;
+};
+
+/** What a server in production has and one on a laptop does not; all else is as the embedded Postgres sets it. */
+const AS_IN_PRODUCTION = { wal_level: 'replica', max_wal_size: '1GB' };
+
+/** Four agents and what each asks for. */
+const WANTED: readonly (Pick<BenchClient, 'scope' | 'resource'> & { clientId: string })[] = [
+  { clientId: 'report-writer', scope: 'db:read:customers', resource: 'https://customers.example.com' },
+  { clientId: 'support-assistant', scope: 'db:read:orders', resource: 'https://customers.example.com' },
+  { clientId: 'billing-runner', scope: 'billing:read:invoices', resource: 'https://billing.example.com' },
+  { clientId: 'incident-responder', scope: 'tools:search:documents', resource: 'https://tools.example.com' },
+];
+
+export async function openStage(): Promise<Stage> {
+  await using opening = new AsyncDisposableStack();
+  const dataDirectory = await mkdtemp(join(tmpdir(), 'mayfly-bench-'));
+  opening.defer(() => rm(dataDirectory, { recursive: true, force: true }));
+  const postgres = await startEmbeddedPostgres({
+    dataDirectory,
+    log: silentLog,
+    clock: systemClock,
+    settings: AS_IN_PRODUCTION,
+  });
+  opening.defer(postgres.stop);
+  const scopes = await copyScopesWithKeys();
+  opening.defer(scopes.remove);
+  await prepareMayfly(postgres.ownerUrl, scopes);
+  const postgresVersion = await createDatabases(postgres, ['bench_floor', 'bench_peer']);
+
+  const urlOf = (database: string) => embeddedUrls(postgres.socketDirectory, database).applicationUrl;
+  const opened = opening.move();
+  return {
+    postmasterPid: postgres.pid,
+    postgresVersion,
+    clients: WANTED.map((wanted) => withKey(wanted, scopes)),
+    scopesDirectory: scopes.directory,
+    keyEncryptionKey: randomBytes(32).toString('base64url'),
+    databaseUrls: {
+      mayfly: postgres.applicationUrl,
+      floor: urlOf('bench_floor'),
+      peer: urlOf('bench_peer'),
+    },
+    close: () => opened.disposeAsync(),
+  };
+}
+
+async function prepareMayfly(ownerUrl: string, scopes: TestScopes): Promise<void> {
+  await migrate({ ownerUrl, log: silentLog });
+  const { catalogue, problems } = await loadCatalogue(scopes.directory);
+  if (catalogue === null) throw new Error(JSON.stringify(problems, null, 1));
+  const owner = openKysely<unknown>(
+    createPool({ url: ownerUrl, size: 1, applicationName: 'bench', log: silentLog }),
+  );
+  try {
+    await applyCatalogue({ owner, catalogue, actor: 'bench', clock: systemClock });
+  } finally {
+    await owner.destroy();
+  }
+}
+
+/** The other two make their tables themselves. @returns the version of Postgres */
+async function createDatabases(
+  { socketDirectory }: EmbeddedPostgres,
+  names: readonly string[],
+): Promise<string> {
+  const { superuserUrl } = embeddedUrls(socketDirectory, 'postgres');
+  const client = new pg.Client({ connectionString: superuserUrl, ssl: false });
+  await client.connect();
+  try {
+    for (const name of names) await client.query(`create database ${name} owner ${APPLICATION_ROLE}`);
+    const { rows } = await client.query<{ server_version: string }>('show server_version');
+    return rows[0]?.server_version ?? 'unknown';
+  } finally {
+    await client.end();
+  }
+}
+
+function withKey(wanted: (typeof WANTED)[number], { keys }: TestScopes): BenchClient {
+  const privateJwk = keys.get(wanted.clientId);
+  if (privateJwk === undefined) throw new Error(`the catalogue has no agent ${wanted.clientId}`);
+  const { d: _, ...publicJwk } = privateJwk;
+  return { ...wanted, privateJwk, publicJwk };
+}
