@@ -70,14 +70,20 @@ export function createPool({ url, size, applicationName, log, ...limits }: PoolO
   return pool;
 }
 
-/** For every query but the mint's, which needs named statements (the same pool serves both). */
+/** For every query but the mint's, which needs named statements (the same pool serves both). Its end ends the pool. */
 export function openKysely<Tables>(pool: Pool): Kysely<Tables> {
+  const end = async () => {
+    if (!pool.ending) await pool.end();
+  };
   const watchedPool: PostgresPool = {
     connect: async () => watched(await pool.connect()),
-    end: () => pool.end(),
+    end,
     options: {}, // read only to open extra connections for cancelling, which nothing here does
   };
-  return new Kysely<Tables>({ dialect: new PostgresDialect({ pool: watchedPool }) });
+  const kysely = new Kysely<Tables>({ dialect: new PostgresDialect({ pool: watchedPool }) });
+  const destroy = kysely.destroy.bind(kysely);
+  kysely.destroy = () => destroy().then(end); // Kysely leaves a pool open that it never used itself
+  return kysely;
 }
 
 /** Kysely gives every connection back as good; one whose answer was lost must not serve the next query. */

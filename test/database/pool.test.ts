@@ -38,13 +38,13 @@ test('a connection has its limits, its name and the settings that the rules stan
 });
 
 test('a statement that takes too long is stopped by the server, and the next one is served', async (t) => {
-  const pool = open(t, { size: 1, statementTimeoutMilliseconds: 50 });
+  const pool = open(t, { size: 1, statementTimeoutMilliseconds: 500 });
   await assert.rejects(pool.query('select pg_sleep(60)'), unavailable);
   assert.equal((await pool.query('select 1')).rowCount, 1);
 });
 
 test('when all connections are taken, the next one waits a bounded time', async (t) => {
-  const pool = open(t, { size: 1, connectTimeoutMilliseconds: 50 });
+  const pool = open(t, { size: 1, connectTimeoutMilliseconds: 1_000 });
   const client = await pool.connect();
   await assert.rejects(pool.query('select 1'), unavailable);
   client.release();
@@ -131,7 +131,7 @@ test('a server without TLS is not spoken to when the URL wants TLS', async (t) =
 });
 
 test('a connection whose answer got lost does not serve the next query, not even for kysely', async (t) => {
-  const pool = open(t, { size: 1, statementTimeoutMilliseconds: 100 });
+  const pool = open(t, { size: 1, statementTimeoutMilliseconds: 1_000 });
   await pool.query('select 1');
   const kysely = openKysely(pool);
   const client = await pool.connect();
@@ -146,6 +146,23 @@ test('a connection whose answer got lost does not serve the next query, not even
   }
   const answer = await sql<{ pid: number }>`select pg_backend_pid() as pid`.execute(kysely);
   assert.notEqual(answer.rows[0]?.pid, pid);
+});
+
+test('the end of a kysely is the end of its pool, used or not', async () => {
+  for (const questions of [0, 1]) {
+    const pool = createPool({
+      url: database.applicationUrl,
+      size: 1,
+      applicationName: 'end',
+      log: silentLog,
+    });
+    const kysely = openKysely(pool);
+    await pool.query('select 1');
+    for (let asked = 0; asked < questions; asked++) await sql`select 1`.execute(kysely);
+    await kysely.destroy();
+    assert.ok(pool.ended);
+    await kysely.destroy();
+  }
 });
 
 test('a password that the URL does not hold is not taken from anywhere else', async (t) => {

@@ -109,7 +109,7 @@ test('a connection whose answer got lost is thrown away: its transaction may sti
     size: 1,
     applicationName: 'single',
     log: silentLog,
-    statementTimeoutMilliseconds: 100,
+    statementTimeoutMilliseconds: 1_000,
   });
   let pid = 0;
   try {
