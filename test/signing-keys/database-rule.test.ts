@@ -154,6 +154,28 @@ describe('the application role', () => {
     assert.equal(rows[0].done, false, 'a negative tail does not hurry it');
   });
 
+  it('can hasten a key that waits, and neither move nor revive one that does not', async (t) => {
+    const stage = await openStage(t);
+    const ring = await stage.ring();
+    const hasten = async (kid: string) =>
+      (await stage.pool.query("select hasten_signing_key($1, 'aud_' || $1, 'x') as done", [kid])).rows[0]
+        .done;
+    const times = () => stage.rows('select kid, active_from from signing_keys order by kid');
+    const active = ring.tokenSigner().kid;
+    await ring.rotate({ purpose: 'token', immediately: false, actor: 'operator' });
+    const waiting = ring.jwks().keys.find((key) => key.kid !== active)?.kid ?? '';
+    await ring.retireNow({ kid: waiting, actor: 'operator' });
+    const before = await times();
+    assert.deepEqual(
+      [await hasten(active), await hasten(waiting), await hasten('unknown')],
+      [false, false, false],
+    );
+    assert.deepEqual(await times(), before);
+    await ring.rotate({ purpose: 'token', immediately: false, actor: 'operator' });
+    const next = ring.jwks().keys.find((key) => key.kid !== active)?.kid ?? '';
+    assert.deepEqual([await hasten(next), await hasten(next)], [true, false]);
+  });
+
   it('leaves a line in the audit log with every change, and none when nothing changed', async (t) => {
     const stage = await openStage(t);
     const ring = await stage.ring();

@@ -96,6 +96,12 @@ describe('the ring of signing keys', () => {
     await ring.refresh();
     assert.deepEqual(kidsOf(ring), [old, next].sort(), 'the last token may still live');
     await stage.letPass(6);
+    assert.deepEqual(
+      kidsOf(ring),
+      [next],
+      'it leaves when its time comes, without another look at the table',
+    );
+    assert.equal(ring.tokenVerificationKey(old), null);
     await ring.refresh();
     assert.deepEqual(kidsOf(ring), [next]);
     assert.equal(ring.tokenVerificationKey(old), null);

@@ -61,6 +61,7 @@ describe('polling', () => {
     const late = polling.runNow();
     await settle();
     assert.equal(runs.length, 2);
+    assert.deepEqual(order, ['first'], 'the run that was under way is not theirs');
     runs[1]?.resolve();
     await Promise.all([...others, late]);
     assert.deepEqual(order, ['first', 'other', 'other', 'other', 'other', 'other']);

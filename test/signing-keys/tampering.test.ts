@@ -61,8 +61,10 @@ describe('a row that somebody changed', () => {
       abandoned.map((key) => [key.purpose, key.because]),
       [['token', 'changed']],
     );
+    const ledger = ring.ledgerSigner().kid;
     await ring.refresh();
     assert.equal((await stage.ring()).tokenSigner().kid, ring.tokenSigner().kid);
+    assert.equal(ring.ledgerSigner().kid, ledger, 'what opens is left alone');
   });
 
   it('cannot smuggle a key of somebody else into the JWKS', async (t) => {
