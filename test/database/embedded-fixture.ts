@@ -5,7 +5,6 @@ import { mkdtempSync, readdirSync, realpathSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
-import type { TestContext } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import pg from 'pg';
 import { postgresPidsIn } from '../../src/database/embedded/pid.ts';
@@ -35,10 +34,13 @@ export type Program = {
   exited: Promise<unknown>;
 };
 
+/** A test's context, or the file: what is to be cleaned up at its end. */
+export type Scope = { after(clean: () => unknown): void };
+
 const GONE_MILLISECONDS = 10_000;
 
 /** A folder for one test. Whatever Postgres still works in it afterwards is ended. */
-export function makeDataDirectory(t: Pick<TestContext, 'after'>, name = 'data'): string {
+export function makeDataDirectory(t: Scope, name = 'data'): string {
   const parent = realpathSync(mkdtempSync(join(tmpdir(), 'mayfly-lifecycle-')));
   t.after(async () => {
     for (const pid of postgresPidsBelow(parent)) process.kill(pid, 'SIGKILL');
@@ -57,7 +59,7 @@ export function clusterOf(dataDirectory: string): string {
 }
 
 /** In this very program; stopped when the test ends. */
-export async function start(t: Pick<TestContext, 'after'>, options: Options): Promise<EmbeddedPostgres> {
+export async function start(t: Scope, options: Options): Promise<EmbeddedPostgres> {
   const postgres = await startEmbeddedPostgres({
     log: silentLog,
     clock: systemClock,
@@ -73,7 +75,7 @@ export type StartOptions = Options & {
 };
 
 /** In a program of its own, in a process group of its own. */
-export function startProgram(t: Pick<TestContext, 'after'>, { ids, ...options }: StartOptions): Program {
+export function startProgram(t: Scope, { ids, ...options }: StartOptions): Program {
   const program = fileURLToPath(new URL('embedded-program.ts', import.meta.url));
   const child = spawn(process.execPath, [program, JSON.stringify({ durable: false, ...options })], {
     detached: true,

@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict';
 import { existsSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { test } from 'node:test';
+import { after, test } from 'node:test';
 import { postgresPidsIn } from '../../src/database/embedded/pid.ts';
+import { waitUntil } from '../../src/database/embedded/wait-until.ts';
 import { attachEmbeddedPostgres } from '../../src/database/embedded-postgres.ts';
 import { ask, clusterOf, makeDataDirectory, start, startProgram } from './embedded-fixture.ts';
 
@@ -16,8 +17,12 @@ test('the first start makes a database and a later one finds what was written', 
   assert.deepEqual(await ask(second.ownerUrl, 'select word from kept'), [{ word: 'still here' }]);
 });
 
-test('the database is set up for a credential broker', async (t) => {
-  const { superuserUrl } = await start(t, { dataDirectory: makeDataDirectory(t), durable: true });
+/** For the questions below that leave it as it is. */
+const sharedDirectory = makeDataDirectory({ after });
+const shared = await start({ after }, { dataDirectory: sharedDirectory, durable: true });
+
+test('the database is set up for a credential broker', async () => {
+  const { superuserUrl } = shared;
   const settings = await ask<{ name: string; setting: string }>(
     superuserUrl,
     `select name, setting from pg_settings where name in
@@ -40,9 +45,9 @@ test('the database is set up for a credential broker', async (t) => {
   assert.deepEqual(locale, { datlocprovider: 'b', datlocale: 'C.UTF-8' });
 });
 
-test('nobody else can reach the database or its files', async (t) => {
-  const dataDirectory = makeDataDirectory(t);
-  const { socketDirectory } = await start(t, { dataDirectory });
+test('nobody else can reach the database or its files', () => {
+  const { socketDirectory } = shared;
+  const dataDirectory = sharedDirectory;
   const modeOf = (path: string) => (statSync(path).mode & 0o777).toString(8);
   assert.equal(modeOf(join(dataDirectory, 'postgres')), '700');
   assert.equal(modeOf(socketDirectory), '700');
@@ -51,8 +56,8 @@ test('nobody else can reach the database or its files', async (t) => {
   assert.equal(modeOf(join(dataDirectory, 'postgres', 'postgres.log')), '600');
 });
 
-test('the application role can neither create nor change nor become anything', async (t) => {
-  const { ownerUrl, applicationUrl } = await start(t, { dataDirectory: makeDataDirectory(t) });
+test('the application role can neither create nor change nor become anything', async () => {
+  const { ownerUrl, applicationUrl } = shared;
   await ask(ownerUrl, 'create table facts (one int)');
   await ask(ownerUrl, 'create function upkeep() returns int language sql security definer return 1');
   for (const statement of [
@@ -72,8 +77,8 @@ test('the application role can neither create nor change nor become anything', a
   }
 });
 
-test('each role has limits of its own', async (t) => {
-  const { ownerUrl, applicationUrl } = await start(t, { dataDirectory: makeDataDirectory(t) });
+test('each role has limits of its own', async () => {
+  const { ownerUrl, applicationUrl } = shared;
   const question = `select current_setting('statement_timeout') as statement, current_setting('lock_timeout') as lock,
     current_setting('idle_in_transaction_session_timeout') as idle`;
   assert.deepEqual(await ask(applicationUrl, question), [{ statement: '10s', lock: '3s', idle: '10s' }]);
@@ -85,7 +90,8 @@ test('stopping leaves no program, no socket and no lock, even with clients insid
   const postgres = await start(t, { dataDirectory });
   const sleeper = ask(postgres.superuserUrl, 'select pg_sleep(600)');
   const isAsleep = assert.rejects(sleeper, { code: '57P01' });
-  await ask(postgres.superuserUrl, 'select 1');
+  const asleep = "select from pg_stat_activity where wait_event = 'PgSleep'";
+  assert.ok(await waitUntil(async () => (await ask(postgres.superuserUrl, asleep)).length === 1, 10_000));
   await Promise.all([postgres.stop(), postgres.stop(), isAsleep, postgres.ended]);
   assert.deepEqual(postgresPidsIn(clusterOf(dataDirectory)), []);
   assert.equal(existsSync(postgres.socketDirectory), false);
@@ -118,10 +124,9 @@ test('Ctrl-C reaches the broker and not its database, which answers until the br
 });
 
 test('two databases in two folders run side by side', async (t) => {
-  const first = await start(t, { dataDirectory: makeDataDirectory(t) });
-  const second = await start(t, { dataDirectory: makeDataDirectory(t) });
-  await ask(first.ownerUrl, 'create table here (one int)');
-  assert.deepEqual(await ask(second.ownerUrl, "select to_regclass('here') as found"), [{ found: null }]);
+  const other = await start(t, { dataDirectory: makeDataDirectory(t) });
+  await ask(shared.ownerUrl, 'create table here (one int)');
+  assert.deepEqual(await ask(other.ownerUrl, "select to_regclass('here') as found"), [{ found: null }]);
 });
 
 test('a second broker on the same folder is refused, with the pid of the first', async (t) => {

@@ -37,7 +37,8 @@ test('a survivor with a busy client does not hold up the next start', async (t) 
   const program = startProgram(t, { dataDirectory, endsWithParent: false });
   const { superuserUrl = '' } = await program.line();
   const sleeper = assert.rejects(ask(superuserUrl, 'select pg_sleep(600)'));
-  await ask(superuserUrl, 'select 1');
+  const asleep = "select from pg_stat_activity where wait_event = 'PgSleep'";
+  assert.ok(await waitUntil(async () => (await ask(superuserUrl, asleep)).length === 1, SOON_MILLISECONDS));
   await program.kill();
   await start(t, { dataDirectory });
   await sleeper;
