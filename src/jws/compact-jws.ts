@@ -76,13 +76,18 @@ export function encodeHeader(header: { alg: JwsAlgorithm; typ: string; kid?: str
   return encodeBase64url(JSON.stringify(header));
 }
 
+/** Where some readers end a text and others go on. No name, time or address has one in it. */
+const ESCAPED_NUL = '\\u0000';
+
 const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 
 function readPart(part: string): Record<string, unknown> {
   const bytes = decodeBase64url(part);
   if (bytes === null) throw new JwsError('a part is not canonical base64url');
   try {
-    return parseStrictJsonObject(utf8.decode(bytes), BOUNDS);
+    const text = utf8.decode(bytes);
+    if (text.includes(ESCAPED_NUL)) throw new JwsError('a part holds an escaped NUL');
+    return parseStrictJsonObject(text, BOUNDS);
   } catch (error) {
     if (error instanceof JsonError || error instanceof TypeError) {
       throw new JwsError('a part is not a strict JSON object', { cause: error });
