@@ -1,0 +1,369 @@
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import type { AddressInfo } from 'node:net';
+import { createServer } from 'node:net';
+import { describe, test } from 'node:test';
+import { createVerifier, type VerifierOptions } from '../../src/verifier/index.ts';
+import { INTROSPECT, JWKS, METADATA, newSigningKey, sendJson } from './fake-issuer.ts';
+import { ACTION, claimsOf, createFixture, type Fixture, outcomeOf } from './fixture.ts';
+
+async function using<Result>(
+  work: (world: Fixture) => Promise<Result>,
+  options: Partial<VerifierOptions> = {},
+): Promise<Result> {
+  const world = await createFixture(options);
+  try {
+    return await work(world);
+  } finally {
+    await world.stop();
+  }
+}
+
+const UNUSABLE = 'temporarily_unavailable broker_answer_unusable';
+const UNREACHABLE = 'temporarily_unavailable broker_unreachable';
+const REFUSES = 'temporarily_unavailable broker_refuses';
+
+describe('When the broker cannot be asked, nothing passes', () => {
+  test('Nobody listens: 503 with Retry-After and a reason, and no challenge', () =>
+    using(async ({ issuer, verify }) => {
+      await issuer.stop();
+      const verification = await verify();
+      assert.equal(outcomeOf(verification), UNREACHABLE);
+      assert.ok(!verification.granted);
+      assert.equal(verification.status, 503);
+      assert.equal(verification.headers['Retry-After'], '1');
+      assert.equal(verification.headers['WWW-Authenticate'], undefined);
+      assert.match(JSON.parse(verification.body).hint, /broker cannot be asked/);
+    }));
+
+  test('It went away after its keys were read: still 503', () =>
+    using(async ({ issuer, verify }) => {
+      assert.equal(outcomeOf(await verify()), 'ok');
+      await issuer.stop();
+      assert.equal(outcomeOf(await verify()), UNREACHABLE);
+    }));
+
+  test('It accepts and never answers: 503 after the time limit', () =>
+    using(
+      async ({ issuer, verify }) => {
+        issuer.answerWith(INTROSPECT, () => undefined);
+        assert.equal(outcomeOf(await verify()), UNREACHABLE);
+      },
+      { timeoutMilliseconds: 50 },
+    ));
+
+  test('It closes in the middle of its answer: 503', () =>
+    using(async ({ issuer, verify }) => {
+      issuer.answerWith(INTROSPECT, (response) => {
+        response.writeHead(200, { 'Content-Type': 'application/json', 'Content-Length': 1_000 });
+        response.write('{"active":true');
+        setImmediate(() => response.destroy());
+      });
+      assert.equal(outcomeOf(await verify()), UNREACHABLE);
+    }));
+
+  const answers: [what: string, answer: Parameters<Fixture['issuer']['answerWith']>[1], outcome: string][] = [
+    ['503', (response) => sendJson(response, {}, { status: 503 }), REFUSES],
+    ['429', (response) => sendJson(response, {}, { status: 429 }), REFUSES],
+    [
+      '500 with a page',
+      (response) => void response.writeHead(500, { 'Content-Type': 'text/html' }).end('<p>'),
+      REFUSES,
+    ],
+    [
+      '401, since it does not know this server',
+      (response) => sendJson(response, { error: 'invalid_client' }, { status: 401 }),
+      REFUSES,
+    ],
+    ['400', (response) => sendJson(response, { active: true }, { status: 400 }), REFUSES],
+    [
+      '302',
+      (response) => sendJson(response, {}, { status: 302, headers: { Location: '/elsewhere' } }),
+      UNREACHABLE,
+    ],
+    ['204', (response) => void response.writeHead(204).end(), UNUSABLE],
+    [
+      'a page',
+      (response) => void response.writeHead(200, { 'Content-Type': 'text/html' }).end('{"active":true}'),
+      UNUSABLE,
+    ],
+    ['no media type', (response) => void response.writeHead(200).end('{"active":true}'), UNUSABLE],
+    ['an empty object', (response) => sendJson(response, {}), UNUSABLE],
+    ['a list', (response) => sendJson(response, [{ active: true }]), UNUSABLE],
+    ['active as text', (response) => sendJson(response, { active: 'true' }), UNUSABLE],
+    ['active about no token', (response) => sendJson(response, { active: true }), UNUSABLE],
+    [
+      'active twice',
+      (response) =>
+        void response
+          .writeHead(200, { 'Content-Type': 'application/json' })
+          .end('{"active":false,"active":true}'),
+      UNUSABLE,
+    ],
+    [
+      'more than 64 KiB',
+      (response) => sendJson(response, { active: false, filler: 'x'.repeat(70_000) }),
+      UNUSABLE,
+    ],
+  ];
+  for (const [what, answer, expected] of answers) {
+    test(`It answers ${what}: ${expected}`, () =>
+      using(async ({ issuer, verify }) => {
+        issuer.answerWith(INTROSPECT, answer);
+        assert.equal(outcomeOf(await verify()), expected);
+        issuer.answerWith(INTROSPECT, null);
+        assert.equal(outcomeOf(await verify()), 'ok');
+      }));
+  }
+
+  test('An answer about another token counts for nothing', () =>
+    using(async ({ issuer, token, verify, request, session }) => {
+      const accessToken = token();
+      for (const changed of [
+        { jti: 'tok_other' },
+        { cnf: { jkt: 'other' } },
+        { exp: 1 },
+        { iss: 'x' },
+        { cnf: undefined },
+      ]) {
+        issuer.answerWith(INTROSPECT, (response) =>
+          sendJson(response, { active: true, ...claimsOf(accessToken), ...changed }),
+        );
+        assert.equal(outcomeOf(await verify(request(accessToken))), UNUSABLE, JSON.stringify(changed));
+      }
+      assert.ok(session);
+    }));
+
+  test('Its Retry-After is passed on, within bounds', () =>
+    using(async ({ issuer, verify }) => {
+      for (const [told, passedOn] of [
+        ['7', '7'],
+        ['86400', '60'],
+        ['soon', '1'],
+        ['-1', '1'],
+      ] as const) {
+        issuer.answerWith(INTROSPECT, (response) =>
+          sendJson(response, {}, { status: 503, headers: { 'Retry-After': told } }),
+        );
+        const verification = await verify();
+        assert.equal(verification.headers['Retry-After'], passedOn);
+      }
+    }));
+
+  test('No more questions wait than the bound, so that a slow broker fills no memory', () =>
+    using(async ({ issuer, verify }) => {
+      assert.equal(outcomeOf(await verify()), 'ok');
+      issuer.answerWith(INTROSPECT, () => undefined);
+      const waiting = Array.from({ length: 520 }, async () => outcomeOf(await verify()));
+      const outcomes = await Promise.race([
+        Promise.all(waiting.slice(512)),
+        Promise.all(waiting).then(() => assert.fail('all waited')),
+      ]);
+      assert.deepEqual(new Set(outcomes), new Set(['temporarily_unavailable questions_exhausted']));
+      await issuer.stop();
+      assert.deepEqual(new Set(await Promise.all(waiting.slice(0, 512))), new Set([UNREACHABLE]));
+    }));
+});
+
+describe('The metadata of the issuer', () => {
+  const cases: [what: string, change: Record<string, unknown>, outcome: string][] = [
+    ['of another issuer', { issuer: 'https://evil.example.com' }, UNUSABLE],
+    ['with no issuer', { issuer: undefined }, UNUSABLE],
+    ['with keys on another origin', { jwks_uri: 'https://evil.example.com/jwks' }, UNUSABLE],
+    [
+      'with introspection on another origin',
+      { introspection_endpoint: 'https://evil.example.com/' },
+      UNUSABLE,
+    ],
+    ['with no keys', { jwks_uri: undefined }, UNUSABLE],
+    ['with members nobody knows', { more: [1] }, 'ok'],
+  ];
+  for (const [what, change, expected] of cases) {
+    test(`${what}: ${expected}`, () =>
+      using(async ({ issuer, verify }) => {
+        Object.assign(issuer.metadata, change);
+        assert.equal(outcomeOf(await verify()), expected);
+      }));
+  }
+
+  test('An issuer with a slash at the end is another issuer', () =>
+    using(async ({ issuer, options, request }) => {
+      const verifier = createVerifier({ ...options, issuer: `${issuer.url}/` });
+      assert.equal(outcomeOf(await verifier.verify(request(), { action: ACTION })), UNUSABLE);
+      await verifier.close();
+    }));
+
+  test('The well-known part stands between the host and the path of an issuer', () =>
+    using(async ({ issuer, options }) => {
+      const verifier = createVerifier({ ...options, issuer: `${issuer.url}/tenant` });
+      await assert.rejects(verifier.ready());
+      assert.equal(issuer.asked[0]?.path, `${METADATA}/tenant`);
+      await verifier.close();
+    }));
+});
+
+describe('The keys of the issuer', () => {
+  test('They are read once for many requests, also when these come together', () =>
+    using(async ({ issuer, verify }) => {
+      await Promise.all(Array.from({ length: 20 }, () => verify()));
+      assert.equal(issuer.questionsTo(JWKS), 1);
+      assert.equal(issuer.questionsTo(METADATA), 1);
+    }));
+
+  test('A new kid is looked for at once, and a flood of made-up ones only each ten seconds', () =>
+    using(async ({ issuer, clock, token, verify, request }) => {
+      await verify();
+      clock.advanceSeconds(11);
+      const second = newSigningKey('key-2');
+      issuer.jwks.keys.push(second.jwk);
+      const signed = token({ key: second.privateKey, header: { kid: 'key-2' } });
+      assert.equal(outcomeOf(await verify(request(signed))), 'ok');
+      assert.equal(issuer.questionsTo(JWKS), 2);
+      await Promise.all(
+        Array.from({ length: 50 }, (_, index) => verify(request(token({ header: { kid: `x${index}` } })))),
+      );
+      assert.equal(issuer.questionsTo(JWKS), 2);
+    }));
+
+  test('JWK-10: another key under a known kid counts only when the set has aged', () =>
+    using(async ({ issuer, clock, token, verify, request }) => {
+      await verify();
+      const impostor = newSigningKey('key-1');
+      issuer.jwks.keys.splice(0, 1, impostor.jwk, newSigningKey('key-2').jwk);
+      const byImpostor = () => verify(request(token({ key: impostor.privateKey })));
+      for (let seconds = 0; seconds < 280; seconds += 20) {
+        clock.advanceSeconds(20);
+        await verify(request(token({ header: { kid: 'made-up' } })));
+        assert.equal(outcomeOf(await byImpostor()), 'invalid_token token_signature', `${seconds}`);
+        assert.equal(outcomeOf(await verify()), 'ok');
+      }
+      clock.advanceSeconds(30);
+      assert.equal(outcomeOf(await byImpostor()), 'ok');
+    }));
+
+  test('A key that the issuer took back is gone when a look for another one shows it', () =>
+    using(async ({ issuer, clock, token, verify, request }) => {
+      assert.equal(outcomeOf(await verify()), 'ok');
+      issuer.jwks.keys.splice(0, 1, newSigningKey('key-2').jwk);
+      clock.advanceSeconds(11);
+      await verify(request(token({ header: { kid: 'key-2' } })));
+      assert.equal(outcomeOf(await verify()), 'invalid_token token_key_unknown');
+    }));
+
+  test('The age of the set is the issuer’s max-age, within bounds', () =>
+    using(async ({ issuer, clock, verify }) => {
+      issuer.answerWith(JWKS, (response) =>
+        sendJson(response, issuer.jwks, { headers: { 'Cache-Control': 'public, max-age=60' } }),
+      );
+      await verify();
+      clock.advanceSeconds(59);
+      await verify();
+      assert.equal(issuer.questionsTo(JWKS), 1);
+      clock.advanceSeconds(2);
+      await verify();
+      assert.equal(issuer.questionsTo(JWKS), 2);
+    }));
+
+  const [extra] = [newSigningKey('key-9')];
+  const sets: [what: string, keys: (jwk: object) => object[], outcome: string][] = [
+    [
+      'unknown kinds beside ours',
+      (jwk) => [
+        { kty: 'AKP', alg: 'ML-DSA-44', pub: 'x', kid: 'a' },
+        { kty: 'RSA', n: 'x', e: 'AQAB', kid: 'b' },
+        jwk,
+      ],
+      'ok',
+    ],
+    [
+      'the curve X25519 and a key for encryption beside ours',
+      (jwk) => [{ kty: 'OKP', crv: 'X25519', x: 'x', kid: 'a' }, { ...extra?.jwk, use: 'enc' }, jwk],
+      'ok',
+    ],
+    [
+      'fifty keys',
+      (jwk) => [...Array.from({ length: 49 }, (_, index) => newSigningKey(`k${index}`).jwk), jwk],
+      'ok',
+    ],
+    [
+      'JWK-08, fifty-one keys',
+      (jwk) => [...Array.from({ length: 50 }, (_, index) => newSigningKey(`k${index}`).jwk), jwk],
+      UNUSABLE,
+    ],
+    ['JWK-04, a symmetric key', (jwk) => [{ kty: 'oct', k: 'c2VjcmV0', kid: 'a' }, jwk], UNUSABLE],
+    ['a private key', (jwk) => [{ ...extra?.jwk, d: 'x' }, jwk], UNUSABLE],
+    ['one kid twice', (jwk) => [{ ...extra?.jwk, kid: 'key-1' }, jwk], UNUSABLE],
+    ['a key without kid', (jwk) => [{ ...jwk, kid: undefined }], 'invalid_token token_key_unknown'],
+    ['a key for ES256 under our kid', (jwk) => [{ ...jwk, alg: 'ES256' }], 'invalid_token token_key_unknown'],
+    ['no key', () => [], 'invalid_token token_key_unknown'],
+  ];
+  for (const [what, keys, expected] of sets) {
+    test(`A set with ${what}: ${expected}`, () =>
+      using(async ({ issuer, verify }) => {
+        issuer.jwks.keys = keys(issuer.signer.jwk);
+        assert.equal(outcomeOf(await verify()), expected);
+      }));
+  }
+
+  test('A set of a megabyte, a set that is none, and a set of another media type are refused', () =>
+    using(async ({ issuer, verify, clock }) => {
+      const big = { keys: [issuer.signer.jwk], filler: 'x'.repeat(1_000_000) };
+      for (const answer of [big, { keys: 'x' }, {}, []]) {
+        issuer.answerWith(JWKS, (response) => sendJson(response, answer));
+        assert.equal(outcomeOf(await verify()), UNUSABLE);
+        clock.advanceSeconds(2);
+      }
+      issuer.answerWith(JWKS, (response) => sendJson(response, issuer.jwks, { type: 'text/plain' }));
+      assert.equal(outcomeOf(await verify()), UNUSABLE);
+      clock.advanceSeconds(2);
+      issuer.answerWith(JWKS, (response) =>
+        sendJson(response, issuer.jwks, { type: 'application/jwk-set+json' }),
+      );
+      assert.equal(outcomeOf(await verify()), 'ok');
+    }));
+
+  test('After a failure nobody asks again for a second', () =>
+    using(async ({ issuer, verify, clock }) => {
+      issuer.answerWith(JWKS, (response) => sendJson(response, {}, { status: 500 }));
+      for (let count = 0; count < 10; count += 1) assert.equal(outcomeOf(await verify()), REFUSES);
+      assert.equal(issuer.questionsTo(JWKS), 1);
+      issuer.answerWith(JWKS, null);
+      clock.advanceSeconds(2);
+      assert.equal(outcomeOf(await verify()), 'ok');
+    }));
+});
+
+test('ready says what is wrong while there is no broker, and resolves once there is one', async () => {
+  const silent = createServer((socket) => socket.destroy());
+  silent.listen(0, '127.0.0.1');
+  await once(silent, 'listening');
+  const nowhere = `http://127.0.0.1:${(silent.address() as AddressInfo).port}`;
+  await using(async ({ verifier, options }) => {
+    await verifier.ready();
+    const lost = createVerifier({ ...options, issuer: nowhere });
+    await assert.rejects(lost.ready(), /cannot be asked: broker_unreachable/);
+    await lost.close();
+  });
+  silent.close();
+});
+
+test('The log says once that the broker is gone and once that it is back, and names no token', async () => {
+  const lines: string[] = [];
+  const write = (level: string) => (details: object, message: string) => {
+    lines.push(`${level} ${message} ${JSON.stringify(details)}`);
+  };
+  await using(
+    async ({ issuer, verify }) => {
+      issuer.answerWith(INTROSPECT, (response) => sendJson(response, {}, { status: 401 }));
+      await verify();
+      await verify();
+      issuer.answerWith(INTROSPECT, null);
+      await verify();
+      await verify();
+      assert.equal(lines.length, 2);
+      assert.match(lines[0] ?? '', /^warn the broker cannot be asked.*"broker_refuses","cause":"HTTP 401"/);
+      assert.match(lines[1] ?? '', /^info the broker answers again/);
+    },
+    { log: { info: write('info'), warn: write('warn') } },
+  );
+});
