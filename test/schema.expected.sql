@@ -382,6 +382,26 @@ AS $function$
 $function$;
 grant execute on function partitions_ahead() to mayfly_app;
 
+CREATE OR REPLACE FUNCTION public.prune_sessions(kept integer, at_most integer)
+ RETURNS integer
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+declare
+  pruned integer;
+begin
+  if kept < 30 or at_most not between 1 and 10000 then
+    raise exception 'at least 30 days are kept, and at most 10000 sessions go at once';
+  end if;
+  delete from sessions where id in (
+    select s.id from sessions s where s.expires_at < now() - make_interval(days => kept)
+     order by s.expires_at limit at_most for update skip locked);
+  get diagnostics pruned = row_count;
+  return pruned;
+end $function$;
+grant execute on function prune_sessions(integer,integer) to mayfly_app;
+
 CREATE OR REPLACE FUNCTION public.refuse_rewriting()
  RETURNS trigger
  LANGUAGE plpgsql

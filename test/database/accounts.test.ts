@@ -22,7 +22,8 @@ import { ask, clusterOf, makeDataDirectory, start, startProgram } from './embedd
 
 const NOBODY = { uid: 65534, gid: 65534 };
 const asRoot = { skip: process.getuid?.() === 0 ? false : 'needs root' } as const;
-const hasPostgresUser = /^postgres:/m.test(readFileSync('/etc/passwd', 'utf8'));
+const users = readFileSync('/etc/passwd', 'utf8');
+const hasUser = (name: string) => users.split('\n').some((line) => line.startsWith(`${name}:`));
 
 test('root needs no other account when it may make a user namespace', asRoot, async (t) => {
   const dataDirectory = makeDataDirectory(t);
@@ -32,27 +33,29 @@ test('root needs no other account when it may make a user namespace', asRoot, as
   assert.equal(statSync(clusterOf(dataDirectory)).uid, 0);
 });
 
-test('root falls back to the system user postgres, who sees nothing else of the data folder', async (t) => {
-  if (asRoot.skip) return t.skip('needs root');
-  if (!hasPostgresUser) return t.skip('needs a system user postgres');
-  const dataDirectory = makeDataDirectory(t);
-  openUp(dirname(dataDirectory));
-  const postgres = await start(t, { dataDirectory, accounts: ['postgres-user'] });
-  assert.deepEqual(await ask(postgres.applicationUrl, 'select 1 as one'), [{ one: 1 }]);
-  assert.notEqual(statSync(clusterOf(dataDirectory)).uid, 0);
-  assert.equal(statSync(dataDirectory).uid, 0);
-  assert.equal(statSync(dataDirectory).mode & 0o777, 0o711);
-});
+for (const name of ['postgres', 'nobody'] as const) {
+  const unlessThere = asRoot.skip || (hasUser(name) ? false : `needs a system user ${name}`);
+  test(`root falls back to the user ${name}, who sees nothing else of the data folder`, {
+    skip: unlessThere,
+  }, async (t) => {
+    const dataDirectory = makeDataDirectory(t);
+    openUp(dirname(dataDirectory));
+    const postgres = await start(t, { dataDirectory, accounts: [name] });
+    assert.deepEqual(await ask(postgres.applicationUrl, 'select 1 as one'), [{ one: 1 }]);
+    assert.notEqual(statSync(clusterOf(dataDirectory)).uid, 0);
+    assert.equal(statSync(dataDirectory).uid, 0);
+    assert.equal(statSync(dataDirectory).mode & 0o777, 0o711);
+  });
+}
 
 test('root changes between accounts without losing the database', async (t) => {
   if (asRoot.skip) return t.skip('needs root');
-  if (!hasPostgresUser) return t.skip('needs a system user postgres');
   const dataDirectory = makeDataDirectory(t);
   openUp(dirname(dataDirectory));
   const first = await start(t, { dataDirectory, accounts: ['user-namespace'] });
   await ask(first.superuserUrl, 'create table kept as select 7 as number');
   await first.stop();
-  for (const accounts of [['postgres-user'], ['user-namespace']] as const) {
+  for (const accounts of [['nobody'], ['user-namespace']] as const) {
     const next = await start(t, { dataDirectory, accounts });
     assert.deepEqual(await ask(next.superuserUrl, 'select number from kept'), [{ number: 7 }]);
     await next.stop();
@@ -63,8 +66,6 @@ test('root works as the owner of a folder that it was called in', asRoot, async 
   const dataDirectory = makeDataDirectory(t);
   const owned = dirname(dataDirectory);
   chownSync(owned, NOBODY.uid, NOBODY.gid); // mode 0700, like a home folder
-  mkdirSync(dataDirectory, { mode: 0o700 });
-  chownSync(dataDirectory, NOBODY.uid, NOBODY.gid);
   const postgres = await start(t, { dataDirectory, accounts: ['directory-owner'] });
   assert.deepEqual(await ask(postgres.applicationUrl, 'select 1 as one'), [{ one: 1 }]);
   assert.equal(statSync(clusterOf(dataDirectory)).uid, NOBODY.uid);

@@ -4,7 +4,8 @@
  * - a *user namespace* in which root appears as an ordinary user: needs no ownership changed, and works below a
  *   folder that only root may enter;
  * - the *owner of the data folder*, when that is somebody else (`sudo` inside a home folder);
- * - the system user `postgres`, to whom the cluster's folder is then given.
+ * - the system user `postgres`, to whom the cluster's folder is then given;
+ * - `nobody` likewise, as the last resort: a container often has no other user, and forbids namespaces.
  *
  * `initdb` also refuses an account without an entry in /etc/passwd; a user namespace heals that, too. Whether a
  * way works here (containers forbid some) is found out by trying it on the real folder and the real program.
@@ -30,12 +31,14 @@ export type PostgresAccount = {
   majorVersion: number;
 };
 
-export type AccountWay = 'itself' | 'user-namespace' | 'directory-owner' | 'postgres-user';
+export type AccountWay = 'itself' | 'user-namespace' | 'directory-owner' | SystemUser;
+type SystemUser = (typeof SYSTEM_USERS)[number];
 type Candidate = Pick<PostgresAccount, 'title' | 'prefix' | 'ids' | 'ownerUid'>;
 
 const ROOT = 0;
 const PROBE_TIMEOUT_MILLISECONDS = 10_000;
-const EVERY_WAY: readonly AccountWay[] = ['itself', 'user-namespace', 'directory-owner', 'postgres-user'];
+const SYSTEM_USERS = ['postgres', 'nobody'] as const;
+const EVERY_WAY: readonly AccountWay[] = ['itself', 'user-namespace', 'directory-owner', ...SYSTEM_USERS];
 /** Enough for `unshare`, `setpriv` and the shell; ours may hold anything, PGDATA and PGOPTIONS included. */
 const SEARCH_PATH = '/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin:/run/current-system/sw/bin';
 
@@ -118,8 +121,10 @@ async function candidatesOfRoot(directory: string): Promise<[AccountWay, Candida
   if (owner !== undefined) {
     found.push(['directory-owner', asUser(`the owner of the folder (uid ${owner.uid})`, owner)]);
   }
-  const postgres = readPasswd().find(({ name }) => name === 'postgres');
-  if (postgres !== undefined) found.push(['postgres-user', asUser('the system user postgres', postgres)]);
+  for (const name of SYSTEM_USERS) {
+    const user = readPasswd().find((entry) => entry.name === name);
+    if (user !== undefined) found.push([name, asUser(`the system user ${name}`, user)]);
+  }
   return found;
 }
 
