@@ -1,0 +1,77 @@
+/** The requests of the contract's tests: good ones, of which a test bends one part. */
+import assert from 'node:assert/strict';
+import type { Broker } from '../../src/broker.ts';
+import { canonicalDigest } from '../../src/json/canonical-json.ts';
+import { type FormFields, newSessionKey } from '../test-agent.ts';
+import type { TestWorld } from '../test-broker.ts';
+import { type Answer, decoded } from './contract.ts';
+import { postForm, postJson } from './exchange.ts';
+
+export const CUSTOMERS = 'https://customers.example.com';
+export const STORAGE = 'https://storage.example.com';
+
+export type Bends = {
+  agent?: string;
+  session?: ReturnType<typeof newSessionKey>;
+  /** The proof, several of them, or none. */
+  dpop?: string | string[] | null;
+  on?: Broker;
+};
+
+/** The one call that a token is for, as a request names it. */
+export function callOf(action: string, url: string): FormFields {
+  const call = {
+    type: 'mayfly_call',
+    action,
+    method: 'POST',
+    url,
+    arguments_digest: canonicalDigest({ name: 'a' }),
+  };
+  return { scope: undefined, authorization_details: JSON.stringify([call]) };
+}
+
+export function createStage(world: TestWorld, broker: Broker) {
+  const agent = (on = broker) => world.agent(on, 'report-writer');
+
+  function mint(fields: FormFields = {}, bends: Bends = {}): Promise<Answer> {
+    const { agent: name = 'report-writer', session = newSessionKey(), on = broker } = bends;
+    const client = world.agent(on, name);
+    const { dpop = client.proof(session) } = bends;
+    const headers: Record<string, string | string[]> = dpop === null ? {} : { DPoP: dpop };
+    return postForm(`${on.url}/oauth/token`, client.tokenFields(fields), headers);
+  }
+
+  async function tokenFor(fields: FormFields = {}): Promise<string> {
+    const answer = await mint(fields);
+    assert.equal(answer.status, 200, answer.body);
+    return JSON.parse(answer.body).access_token;
+  }
+
+  return {
+    mint,
+    tokenFor,
+    agent,
+    url: (path: string) => `${broker.url}${path}`,
+    customers: (on = broker) => world.resourceServer(on, CUSTOMERS),
+    storage: (on = broker) => world.resourceServer(on, STORAGE),
+
+    mintAsResourceServer(): Promise<Answer> {
+      const server = world.resourceServer(broker, CUSTOMERS);
+      return postForm(`${broker.url}/oauth/token`, server.tokenFields(), {
+        DPoP: server.proof(newSessionKey()),
+      });
+    },
+
+    async callToken(): Promise<{ text: string; jti: string }> {
+      const text = await tokenFor(callOf('storage:write:exports', `${STORAGE}/exports`));
+      return { text, jti: String(decoded(text).claims.jti) };
+    },
+
+    consume(jti: string, { fields = {}, on = broker, headers = {} } = {}): Promise<Answer> {
+      const body = { ...world.resourceServer(on, STORAGE).authenticated({}), ...fields };
+      return postJson(`${on.url}/v1/tokens/${jti}/consume`, body, headers);
+    },
+  };
+}
+
+export type Stage = ReturnType<typeof createStage>;
