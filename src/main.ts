@@ -78,6 +78,9 @@ export function isOperatorsMistake(error: unknown): error is Error {
         'DatabaseNotReadyError',
         'DirectoryLockedError',
         'KeyRingError',
+        'ConnectionUrlError',
+        'UnfitDatabaseError',
+        'MigrationError',
       ].includes(error.name))
   );
 }

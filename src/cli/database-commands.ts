@@ -2,7 +2,6 @@
  * What the owner of the database does, and a broker never: bring its tables up to date, and make a reviewed
  * catalogue the active one.
  */
-import { userInfo } from 'node:os';
 import { Command } from 'commander';
 import { refuseDevelopmentKeysInProduction } from '../broker.ts';
 import { loadCatalogue } from '../catalogue/load-catalogue.ts';
@@ -15,20 +14,33 @@ import {
 import { attachEmbeddedPostgres } from '../database/embedded-postgres.ts';
 import { migrate } from '../database/migrate.ts';
 import { createPool, openKysely } from '../database/pool.ts';
+import { rolesScript } from '../database/roles.ts';
 import { createLog } from '../log.ts';
 import { CatalogueError } from '../main.ts';
 import { applyCatalogue } from '../revocations/apply-catalogue.ts';
 import { ledgerKey } from '../revocations/revocation.ts';
 import { systemClock } from '../time/clock.ts';
+import { operatingUser } from './operating-user.ts';
 
 export function databaseCommands(environment: Environment): {
   migrateCommand: Command;
   applyCommand: Command;
+  databaseCommand: Command;
 } {
+  const databaseCommand = new Command('database').description(
+    'what Postgres needs before the first migration',
+  );
+  databaseCommand
+    .command('roles')
+    .description('print the script that makes the database and its two roles, for psql as a superuser')
+    .action(() => {
+      process.stdout.write(rolesScript());
+    });
+
   const migrateCommand = new Command('migrate')
     .description('bring the database up to date (MAYFLY_OWNER_DATABASE_URL)')
     .action(async () => {
-      const configuration = readConfiguration(environment);
+      const configuration = readConfiguration(environment, { as: 'owner' });
       const applied = await migrate({ ownerUrl: ownerUrlOf(configuration), log: createLog('warn') });
       print(applied.length === 0 ? 'The database is up to date.' : `Applied ${applied.join(', ')}.`);
     });
@@ -39,13 +51,13 @@ export function databaseCommands(environment: Environment): {
       '[directory]',
       'folder with zones.yaml, resources/ and agents/; MAYFLY_SCOPES_DIR when left out',
     )
-    .option('--as <name>', 'who applies it, for the record', userInfo().username)
+    .option('--as <name>', 'who applies it, for the record', operatingUser())
     .action(async (directory: string | undefined, { as: actor }: { as: string }) => {
-      const configuration = readConfiguration(environment);
+      const configuration = readConfiguration(environment, { as: 'owner' });
       await apply(configuration, { directory: directory ?? configuration.scopesDirectory, actor });
     });
 
-  return { migrateCommand, applyCommand };
+  return { migrateCommand, applyCommand, databaseCommand };
 }
 
 async function apply(

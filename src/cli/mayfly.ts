@@ -31,10 +31,11 @@ program
   });
 
 const scopes = scopesCommands({ directory: environment.MAYFLY_SCOPES_DIR ?? 'scopes' });
-const { migrateCommand, applyCommand } = databaseCommands(environment);
+const { migrateCommand, applyCommand, databaseCommand } = databaseCommands(environment);
 scopes.addCommand(applyCommand);
 program.addCommand(scopes);
 program.addCommand(migrateCommand);
+program.addCommand(databaseCommand);
 program.addCommand(agentCommands());
 program.addCommand(keyCommands(() => openKeys(environment)));
 

@@ -1,4 +1,3 @@
-import { userInfo } from 'node:os';
 import { ConfigurationError, type Environment, readConfiguration } from '../config/configuration.ts';
 import { attachEmbeddedPostgres } from '../database/embedded-postgres.ts';
 import { createPool } from '../database/pool.ts';
@@ -7,6 +6,7 @@ import { createLog } from '../log.ts';
 import { createKeyOperations, type KeyOperations } from '../signing-keys/key-operations.ts';
 import { loadOrCreateKek } from '../signing-keys/load-kek.ts';
 import { systemClock } from '../time/clock.ts';
+import { operatingUser } from './operating-user.ts';
 
 /** The ring of the configured database, or of the embedded one while its broker runs. */
 export async function openKeys(
@@ -25,6 +25,6 @@ export async function openKeys(
     current: await loadOrCreateKek(embeddedKekPath(dataDirectory)),
     previous: [],
   };
-  const operations = createKeyOperations({ pool, kek, clock: systemClock, actor: userInfo().username });
+  const operations = createKeyOperations({ pool, kek, clock: systemClock, actor: operatingUser() });
   return { ...operations, close: () => pool.end() };
 }

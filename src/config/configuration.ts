@@ -55,8 +55,14 @@ const MAX_PORT = 65_526;
 const KEK_BYTES = 32;
 const DAY_SECONDS = 86_400;
 
+/** Who reads it: a broker, or the owner of the database, who needs neither the broker's role nor its keys. */
+export type Reader = 'broker' | 'owner';
+
 /** @throws {ConfigurationError} with every mistake */
-export function readConfiguration(environment: Environment): Configuration {
+export function readConfiguration(
+  environment: Environment,
+  { as = 'broker' }: { as?: Reader } = {},
+): Configuration {
   const problems: string[] = [];
   const read = createReader(environment, problems);
   refuseUnknownNames(environment, problems);
@@ -76,7 +82,7 @@ export function readConfiguration(environment: Environment): Configuration {
     samplePort: read.integer('MAYFLY_SAMPLE_PORT', port + 1, { min: 1, max: 65_535 }),
     dataDirectory: resolve(read.text('MAYFLY_DATA_DIR') ?? '.mayfly'),
     scopesDirectory: resolve(read.text('MAYFLY_SCOPES_DIR') ?? 'scopes'),
-    database: read.database(),
+    database: read.database(as),
     noncePolicy: read.choice('MAYFLY_DPOP_NONCE', ['required', 'optional'], 'required'),
     keyEncryptionKeys: read.keyEncryptionKeys(),
     signingKeyRotationSeconds: read.integer('MAYFLY_SIGNING_KEY_ROTATION_SECONDS', DAY_SECONDS, {
@@ -94,7 +100,7 @@ export function readConfiguration(environment: Environment): Configuration {
     drainSeconds: read.integer('MAYFLY_DRAIN_SECONDS', 10, { min: 0, max: 300 }),
     logLevel: read.choice('MAYFLY_LOG_LEVEL', LOG_LEVELS, 'info'),
   };
-  refuseContradictions(configuration, problems);
+  refuseContradictions(configuration, as, problems);
   if (problems.length > 0) throw new ConfigurationError(problems);
   return configuration;
 }
@@ -159,9 +165,9 @@ function createReader(environment: Environment, problems: string[]) {
       return value;
     },
 
-    database(): Configuration['database'] {
-      const url = secret('DATABASE_URL');
+    database(as: Reader): Configuration['database'] {
       const ownerUrl = secret('MAYFLY_OWNER_DATABASE_URL');
+      const url = secret('DATABASE_URL') ?? (as === 'owner' ? ownerUrl : undefined);
       for (const [name, value] of Object.entries({
         DATABASE_URL: url,
         MAYFLY_OWNER_DATABASE_URL: ownerUrl,
@@ -234,9 +240,9 @@ function refuseUnknownNames(environment: Environment, problems: string[]): void 
   }
 }
 
-function refuseContradictions(configuration: Configuration, problems: string[]): void {
+function refuseContradictions(configuration: Configuration, as: Reader, problems: string[]): void {
   const { database, keyEncryptionKeys, tls, issuer, port, metrics } = configuration;
-  if (database.kind === 'external' && keyEncryptionKeys === undefined) {
+  if (database.kind === 'external' && keyEncryptionKeys === undefined && as === 'broker') {
     problems.push(
       'DATABASE_URL needs MAYFLY_KEK or MAYFLY_KEK_FILE: what seals the signing keys in that database',
     );
