@@ -88,19 +88,28 @@ export async function createStage({ client = 'report-writer', world: given, ...o
     return answer;
   }
 
+  /** Where the broker has a clock of its own, good requests go by that. */
+  const timeClaims = () =>
+    options.clock === undefined ? {} : { iat: Math.floor(options.clock.milliseconds() / 1000) };
+
   /** A good request for a token; what a case bends comes last. */
   function tokenRequest({
     by = agent,
     key = session,
     fields = {},
-    dpop = by.proof(key, { claims: nonce === undefined ? {} : { nonce } }),
+    dpop = by.proof(key, { claims: { ...timeClaims(), ...(nonce === undefined ? {} : { nonce }) } }),
   }: {
     by?: TestAgent;
     key?: SessionKey;
     fields?: NonNullable<Attempt['fields']>;
     dpop?: string | null;
   } = {}): Attempt {
-    return { fields: by.tokenFields(fields), headers: dpop === null ? [] : [['DPoP', dpop]] };
+    const { iat } = timeClaims();
+    const assertion = by.assertion({ claims: iat === undefined ? {} : { iat, exp: iat + 60 } });
+    return {
+      fields: by.tokenFields({ client_assertion: assertion, ...fields }),
+      headers: dpop === null ? [] : [['DPoP', dpop]],
+    };
   }
 
   /** A token, whatever nonce it takes. */

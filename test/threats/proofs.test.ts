@@ -37,6 +37,7 @@ stage.run('DPP: the proof as a JWT', [
       extra: 'DPP-36',
     },
     refused: 'DP',
+    ignoresKid: true,
     privateKey: session.privateKey,
     publicJwk: session.publicJwk,
     header,
