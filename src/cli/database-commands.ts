@@ -14,7 +14,7 @@ import {
 import { attachEmbeddedPostgres } from '../database/embedded-postgres.ts';
 import { migrate } from '../database/migrate.ts';
 import { createPool, openKysely } from '../database/pool.ts';
-import { rolesScript, rolesScript } from '../database/roles.ts';
+import { rolesScript } from '../database/roles.ts';
 import { createLog } from '../log.ts';
 import { CatalogueError } from '../main.ts';
 import { applyCatalogue } from '../revocations/apply-catalogue.ts';

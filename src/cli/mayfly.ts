@@ -35,7 +35,6 @@ const { migrateCommand, applyCommand, databaseCommand } = databaseCommands(envir
 scopes.addCommand(applyCommand);
 program.addCommand(scopes);
 program.addCommand(migrateCommand);
-program.addCommand(rolesCommand);
 program.addCommand(databaseCommand);
 program.addCommand(agentCommands());
 program.addCommand(keyCommands(() => openKeys(environment)));
