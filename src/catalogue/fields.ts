@@ -31,6 +31,9 @@ export const READ_ELSEWHERE: Field<unknown> = {
   optional: true,
 };
 
+/** More unknown keys than anybody reads; the report says that there are too many. */
+const MAX_REPORTED_KEYS = 102;
+
 export type Shape = Record<string, Field<unknown>>;
 
 export type Read<S extends Shape> = {
@@ -125,8 +128,8 @@ export function invalidValue(name: string, field: Field<unknown>, value: unknown
 }
 
 function reportUnknownKeys(section: Section, known: string[], report: Report): void {
-  for (const key of Object.keys(section.value as object)) {
-    if (known.includes(key)) continue;
+  const unknown = Object.keys(section.value as object).filter((key) => !known.includes(key));
+  for (const key of unknown.slice(0, MAX_REPORTED_KEYS)) {
     const fix = `${didYouMean(key, known)}Known here: ${known.join(', ')}.`;
     const message = `expected a known key, found ${quoted(key)}`;
     reportAt(sectionAt(section, key), report, { rule: 'unknown-key', message, fix }, 'key');

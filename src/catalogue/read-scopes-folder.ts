@@ -27,7 +27,7 @@ export async function readScopesFolder(directory: string, report: Report): Promi
   }
   const found = [...zonesAmong(names, folder), ...(await policyFilesAmong(names, folder))];
   const files: ScopesFile[] = [];
-  for (const { kind, path } of found.slice(0, MAX_FILES)) {
+  for (const { kind, path } of found.length > MAX_FILES ? [] : found) {
     const text = await readText({ ...folder, canonicalRoot }, path);
     if (text !== null) files.push({ kind, file: named(folder, path), text });
   }
@@ -68,7 +68,7 @@ async function policyFilesAmong(names: string[], folder: Folder): Promise<Found[
       else reportUnexpected(folder, `${name}/${entry}`, 'files named like-this.yaml');
     }
   }
-  if (found.length > MAX_FILES) reportTooMany(folder, folder.name);
+  if (found.length >= MAX_FILES) reportTooMany(folder, folder.name); // zones.yaml counts, too
   return found;
 }
 

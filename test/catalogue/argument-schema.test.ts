@@ -84,6 +84,11 @@ const RED: [string, Loose, 'acceptable' | 'never'][] = [
     of(text, { patternProperties: { '^y[a-z]{1,9}$': text } }),
     'acceptable',
   ],
+  [
+    'names by a pattern that a part satisfies',
+    of(text, { patternProperties: { y: text }, maxProperties: 3 }),
+    'acceptable',
+  ],
   ['anything', of({}), 'acceptable'],
   ['true', of(true), 'acceptable'],
   ['an alternative without a bound', of({ anyOf: [{ type: 'string' }, { type: 'integer' }] }), 'acceptable'],
@@ -170,6 +175,11 @@ async function acceptEverything(schema: Loose, places: string[]) {
   });
   return loaded.problems;
 }
+
+test('a reference to a definition that is not there says so', async () => {
+  const [problem] = await problemsOf(of({ $ref: '#/$defs/nothing' }));
+  assert.match(problem?.message ?? '', /a definition "nothing" in \$defs at the top, found none/);
+});
 
 test('a risk is reported at its own line of the file', async () => {
   const [problem] = await problemsOf(of({ type: 'string' }));

@@ -56,6 +56,17 @@ test('an agent that moves to another zone is a widening, whichever way', async (
   assert.ok(compareCatalogues(moved, unchanged).some(({ kind, widens }) => kind === 'agent-moved' && widens));
 });
 
+test('exactly these kinds widen', () => {
+  const widening = Object.entries(CHANGE_KINDS).flatMap(([kind, widens]) => (widens ? [kind] : []));
+  assert.deepEqual(
+    widening.sort(),
+    `action-moved agent-added agent-development-key-on agent-key-added agent-moved approval-weakened
+     arguments-widened effect-changed grant-added lifetime-lengthened resource-development-key-on
+     resource-key-added resource-moved sensitivity-lowered session-lengthened use-widened zone-added
+     zone-reach-added`.split(/\s+/),
+  );
+});
+
 test('every kind of change is seen in this file', () => {
   const seen = new Set([
     ...CHANGE_CASES.flatMap(({ there, back }) => [...there, ...back]),

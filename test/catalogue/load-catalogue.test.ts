@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
 import { mkdir, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
@@ -146,6 +147,14 @@ test('broken syntax in one file hides no problem of another and makes up none', 
   );
 });
 
+test('what can be made out of broken syntax names things, and is not judged itself', async () => {
+  const files = policyFiles(smallPolicy());
+  files['agents/night-owl.yaml'] =
+    'agent: night-owl\nzone: moon\nmay: [db:read:nothing, storage:list:exports\n';
+  const rules = new Set(rulesOf(await loadFiles(files)));
+  assert.deepEqual(rules, new Set(['yaml-syntax']));
+});
+
 test('a folder that does not exist and a folder without zones are problems, not crashes', async () => {
   assert.deepEqual(rulesOf(await loadCatalogue('/nowhere/scopes')), ['scopes-missing']);
   const { 'zones.yaml': _zones, ...files } = policyFiles(smallPolicy());
@@ -175,10 +184,11 @@ test('a link that leaves the folder is refused, a link within it is followed', a
   });
 });
 
-test('a folder in place of a file and a folder that links elsewhere are refused', async () => {
+test('a folder or a pipe in place of a file and a folder that links elsewhere are refused', async () => {
   await withFolder(policyFiles(smallPolicy()), async (directory) => {
     await mkdir(join(directory, 'agents', 'folder.yaml'));
-    assert.deepEqual(rulesOf(await loadCatalogue(directory)), ['unreadable-file']);
+    execFileSync('mkfifo', [join(directory, 'agents', 'pipe.yaml')]); // opening it would wait for a writer
+    assert.deepEqual(rulesOf(await loadCatalogue(directory)), ['unreadable-file', 'unreadable-file']);
   });
   const { 'zones.yaml': zones = '' } = policyFiles(smallPolicy());
   await withFolder({ 'zones.yaml': zones, '../elsewhere/a.yaml': 'agent: a\n' }, async (directory) => {

@@ -120,6 +120,7 @@ test('an audience is refused unless it is spelled as its canonical form', () => 
   ];
   for (const url of wrong) assert.ok(!accepts(AUDIENCE, url), url);
   assert.equal(canonicalAudience('https://A.example:443/b/'), 'https://a.example/b');
+  assert.equal(canonicalAudience('https://u:p@a.example'), null);
 });
 
 test('naughty strings are no names, and no title that prints as something else', () => {

@@ -66,6 +66,14 @@ test('whatever could admit more is not narrower', () => {
       { patternProperties: { '^a$': text }, additionalProperties: false },
       { additionalProperties: false, patternProperties: { '^a$': text }, properties: { b: text } },
     ],
+    [
+      {
+        properties: { b: text },
+        patternProperties: { '^b$': { type: 'string' } },
+        additionalProperties: false,
+      },
+      { patternProperties: { '^b$': { type: 'string' } }, additionalProperties: false },
+    ],
     [false, text],
     [{ somethingNew: 1 }, {}],
   ];
