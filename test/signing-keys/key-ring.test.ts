@@ -139,7 +139,14 @@ describe('the ring of signing keys', () => {
       before.current,
       'the same object, so that what derives from it can be cached',
     );
-    await stage.letPass(60 + 960 + 1);
+    await stage.letPass(61);
+    await ring.refresh();
+    assert.equal(
+      ring.nonceSecrets().previous,
+      before.current,
+      'also when it may no longer hand out new ones',
+    );
+    await stage.letPass(960);
     await ring.refresh();
     assert.deepEqual(Object.keys(ring.nonceSecrets()), ['current']);
   });
