@@ -14,6 +14,7 @@ const GUESSABLE: readonly [string, Buffer][] = [
   ['a counted sequence', Buffer.from(Array.from({ length: 32 }, (_, index) => index))],
   ['a sequence that counts down', Buffer.from(Array.from({ length: 32 }, (_, index) => 255 - index))],
   ['a passphrase', Buffer.from('correct horse battery staple ok!')],
+  ['a passphrase of many characters', Buffer.from('Tr0ub4dor&3-xkcd:936!pAssphrZe?~')],
   ['two bytes in turn', Buffer.from('00ff'.repeat(16), 'hex')],
   ['a short key and padding', Buffer.concat([randomBytes(12), Buffer.alloc(20)])],
 ];
