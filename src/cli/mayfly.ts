@@ -11,6 +11,7 @@ import { agentCommands } from './agent-commands.ts';
 import { databaseCommands } from './database-commands.ts';
 import { keyCommands } from './key-commands.ts';
 import { openKeys } from './open-keys.ts';
+import { resourceServerCommand, tourCommand } from './sample-commands.ts';
 import { scopesCommands } from './scopes-commands.ts';
 
 const { version } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8'));
@@ -38,6 +39,8 @@ program.addCommand(migrateCommand);
 program.addCommand(databaseCommand);
 program.addCommand(agentCommands());
 program.addCommand(keyCommands(() => openKeys(environment)));
+program.addCommand(resourceServerCommand());
+program.addCommand(tourCommand());
 
 try {
   await program.parseAsync();

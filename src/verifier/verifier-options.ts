@@ -3,6 +3,7 @@ import type { NoncePolicy } from '../dpop/proof-freshness.ts';
 import { normaliseTarget } from '../dpop/target-url.ts';
 import { type Clock, systemClock } from '../time/clock.ts';
 import type { ResourceKey } from './assertion.ts';
+import { createProofMemory, type ProofMemory } from './proof-memory.ts';
 import { resourceMetadataUrl } from './resource-metadata.ts';
 
 export type VerifierOptions = {
@@ -23,8 +24,8 @@ export type VerifierOptions = {
   liveness?: 'introspect';
   /** `required`: every proof carries a nonce of this server. Default `optional`. */
   noncePolicy?: NoncePolicy;
-  /** How many proofs are remembered before requests are refused: about a minute's worth. Default 500,000. */
-  maxProofs?: number;
+  /** What several verifiers of one process share when they stand at one origin. Default: one of its own. */
+  proofs?: ProofMemory;
   /** For one question to the broker. Default 2,000. */
   timeoutMilliseconds?: number;
   fetch?: typeof fetch;
@@ -43,7 +44,6 @@ export type CheckedOptions = Required<VerifierOptions>;
 const DEFAULTS = {
   liveness: 'introspect',
   noncePolicy: 'optional',
-  maxProofs: 500_000,
   timeoutMilliseconds: 2_000,
   log: { info: () => undefined, warn: () => undefined },
 } as const;
@@ -56,20 +56,22 @@ export function checkOptions(given: VerifierOptions): CheckedOptions {
       `createVerifier: ${problems.length} mistake(s)\n${problems.map((p) => `  - ${p}`).join('\n')}`,
     );
   }
-  const { publicUrl = new URL(given.resource).origin } = given;
+  const { publicUrl = new URL(given.resource).origin, clock = systemClock } = given;
   const chosen = Object.entries(given).filter(([, value]) => value !== undefined);
   return {
     ...DEFAULTS,
     resourceMetadataUrl: resourceMetadataUrl(given.resource),
     fetch: globalThis.fetch,
-    clock: systemClock,
+    clock,
+    proofs: given.proofs ?? createProofMemory({ clock }),
     ...(Object.fromEntries(chosen) as VerifierOptions),
     publicUrl: publicUrl.replace(/\/$/, ''),
   };
 }
 
 function* problemsOf(given: VerifierOptions): Iterable<string> {
-  const { issuer, resource, publicUrl, resourceMetadataUrl: metadataUrl, liveness, noncePolicy } = given;
+  const { issuer, resource, publicUrl, resourceMetadataUrl: metadataUrl } = given;
+  const { liveness, noncePolicy, timeoutMilliseconds: timeout = 1 } = given;
   if (!isPlainUrl(issuer) || !isSecure(issuer)) {
     yield 'issuer has to be the https URL of the broker (http only on this machine), without query and fragment';
   }
@@ -82,11 +84,8 @@ function* problemsOf(given: VerifierOptions): Iterable<string> {
   if (noncePolicy !== undefined && !['required', 'optional'].includes(noncePolicy)) {
     yield 'noncePolicy has to be required or optional';
   }
-  for (const name of ['maxProofs', 'timeoutMilliseconds'] as const) {
-    const value = given[name];
-    if (value !== undefined && !(Number.isSafeInteger(value) && value > 0)) {
-      yield `${name} has to be a whole number above zero`;
-    }
+  if (!(Number.isSafeInteger(timeout) && timeout > 0)) {
+    yield 'timeoutMilliseconds has to be a whole number above zero';
   }
 }
 

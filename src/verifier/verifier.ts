@@ -21,7 +21,6 @@ import { callOf, checkCall } from './call.ts';
 import { readCredentials } from './credentials.ts';
 import { loadIssuerMetadata } from './issuer-metadata.ts';
 import { createKeySet, type KeySet } from './key-set.ts';
-import { createPossession } from './possession.ts';
 import { refuse, VerifierRefusal } from './refusal.ts';
 import { type Refused, refusedWith } from './refused.ts';
 import { createRemembered } from './remembered.ts';
@@ -63,9 +62,8 @@ const KEY_PAUSE_MILLISECONDS = 10_000;
 /** @throws {TypeError} that lists every mistake in the options */
 export function createVerifier(given: VerifierOptions): Verifier {
   const options = checkOptions(given);
-  const { issuer, resource, publicUrl, clock, log } = options;
+  const { issuer, resource, publicUrl, noncePolicy, proofs, clock, log } = options;
   const { keys, broker } = connectBroker(options);
-  const possession = createPossession(options);
   const trouble = createTroubleLog(log, issuer);
   const underWay = new Set<Promise<unknown>>();
   let closed = false;
@@ -80,7 +78,7 @@ export function createVerifier(given: VerifierOptions): Verifier {
     const unverified = readToken(token);
     const key = (await keys.keyOf(unverified.kid)) ?? refuse('token_key_unknown');
     const claims = checkToken(unverified, { key, issuer, resource, now: now() });
-    const proof = possession.check(proofText, { method, target, token, jkt: claims.cnf.jkt }, now());
+    const proof = proofs.check(proofText, { method, target, token, jkt: claims.cnf.jkt, noncePolicy }, now());
     if (!claims.scope.split(' ').includes(action)) {
       refuse('action_not_covered', { hint: 'Ask the broker for a token that names this action.' });
     }
@@ -90,7 +88,7 @@ export function createVerifier(given: VerifierOptions): Verifier {
     }
     const callArguments = call === null ? undefined : await request.readArguments();
     if (call !== null) checkCall(call, { action, method, url, arguments: callArguments });
-    possession.spend(proof, now());
+    proofs.spend(proof, now());
     await (call === null ? broker.refuseUnlessAlive(token, claims) : broker.consume(claims));
     if (hasExpired(claims, now())) refuse('token_time');
     return {
@@ -103,7 +101,7 @@ export function createVerifier(given: VerifierOptions): Verifier {
 
   /** RFC 9449 §8.2: on a success too, once another nonce is current than the client used. */
   function nextNonce(used: string | undefined): Record<string, string> {
-    const nonce = possession.nonce();
+    const nonce = proofs.nonce();
     return used === undefined || used === nonce ? {} : { 'DPoP-Nonce': nonce };
   }
 
@@ -116,7 +114,7 @@ export function createVerifier(given: VerifierOptions): Verifier {
       if (!(error instanceof VerifierRefusal)) throw error;
       trouble.refused(error);
       const { resourceMetadataUrl } = options;
-      const context = { resourceMetadataUrl, action: demand.action, nonce: possession.nonce };
+      const context = { resourceMetadataUrl, action: demand.action, nonce: proofs.nonce };
       return { granted: false, ...refusedWith(error, context) };
     }
   }

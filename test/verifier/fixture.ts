@@ -4,6 +4,7 @@ import { tokenHash } from '../../src/dpop/proof.ts';
 import { canonicalDigest } from '../../src/json/canonical-json.ts';
 import type { Clock } from '../../src/time/clock.ts';
 import {
+  createProofMemory,
   createVerifier,
   type Demand,
   type ResourceRequest,
@@ -41,7 +42,10 @@ export function createTestClock(): TestClock {
 
 export type Fixture = Awaited<ReturnType<typeof createFixture>>;
 
-export async function createFixture(given: Partial<VerifierOptions> = {}) {
+export async function createFixture(
+  given: Partial<VerifierOptions> = {},
+  { maxProofs }: { maxProofs?: number } = {},
+) {
   const issuer = await startFakeIssuer();
   const clock = createTestClock();
   const session = newSessionKey();
@@ -50,6 +54,7 @@ export async function createFixture(given: Partial<VerifierOptions> = {}) {
     resource: AUDIENCE,
     key: newDeclaredKey().privateJwk as VerifierOptions['key'],
     clock,
+    ...(maxProofs === undefined ? {} : { proofs: createProofMemory({ maxProofs, clock }) }),
     ...given,
   };
   const verifier = createVerifier(options);

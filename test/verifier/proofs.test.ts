@@ -356,7 +356,7 @@ describe('The age of a proof', () => {
 
 describe('When the memory of proofs is full', () => {
   test('One key cannot take more than its share, and is told to wait', async () => {
-    const own = await createFixture({ maxProofs: 20 });
+    const own = await createFixture({}, { maxProofs: 20 });
     const outcomes: string[] = [];
     for (let count = 0; count < 3; count += 1) outcomes.push(codeOf(await own.verify()));
     assert.deepEqual(outcomes, ['ok', 'ok', 'too_many_requests']);
@@ -368,7 +368,7 @@ describe('When the memory of proofs is full', () => {
   });
 
   test('It refuses, keeps what it has, and takes proofs again when the old ones no longer count', async () => {
-    const own = await createFixture({ maxProofs: 10 });
+    const own = await createFixture({}, { maxProofs: 10 });
     const byNewKey = () => {
       const session = newSessionKey();
       const bearer = own.token({ claims: { cnf: { jkt: session.jkt } } });

@@ -186,7 +186,7 @@ test('Every mistake in the options is told at once, and no key is shown', () => 
     resource: 'customers',
     publicUrl: 'https://a/?b',
     noncePolicy: 'sometimes',
-    maxProofs: 0,
+    timeoutMilliseconds: 0,
     key: { kty: 'EC', kid: 'x', d: secret },
   };
   assert.throws(

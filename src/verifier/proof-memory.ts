@@ -1,10 +1,12 @@
 /**
  * Does whoever sends this request hold the key of the token? RFC 9449 §4.3 with all its checks, and §7.1: a proof
  * made for this method and URL and this very token, just now, with the key that the token names, never used before.
+ * "Just now" and "never before" need a memory: the nonces that were given out, the proofs that were seen, and since
+ * when. Verifiers on one origin share one, since a client keeps one nonce per origin.
  *
- * Without a server nonce only `iat` says when a proof was made, and after a restart nobody remembers what was used
- * before it (L18). So a proof that might be older than this verifier, allowing for a client whose clock is ahead,
- * is answered with a nonce: that costs an honest client one round trip in the first seconds, and a replay all.
+ * Without a nonce only `iat` says when a proof was made, and after a restart nobody remembers what was used before
+ * it (L18). So a proof that might be older than this memory, allowing for a client whose clock is ahead, is
+ * answered with a nonce: that costs an honest client one round trip in the first seconds, and a replay all.
  */
 import { createSecretKey, randomBytes } from 'node:crypto';
 import { createRecent } from '../bounds/recent.ts';
@@ -18,19 +20,24 @@ import {
 } from '../dpop/proof-freshness.ts';
 import { Refusal } from '../errors/refusal.ts';
 import type { VerificationKey } from '../jws/jwk.ts';
-import { type Clock, numericDate } from '../time/clock.ts';
+import { type Clock, numericDate, systemClock } from '../time/clock.ts';
 import { refuse, type VerifierRefusalReason } from './refusal.ts';
-import { createReplayMemory, type Spending } from './replay-memory.ts';
+import { createSpentProofs, type Spending } from './spent-proofs.ts';
+
+export type ExpectedProof = {
+  method: string;
+  target: string;
+  token: string;
+  /** The thumbprint in the token. */
+  jkt: string;
+  noncePolicy: NoncePolicy;
+};
 
 export type FreshProof = Proof & { filedAt: number };
 
-export type Possession = {
+export type ProofMemory = {
   /** Every check but the last one. Burns nothing. @throws {VerifierRefusal} */
-  check(
-    proof: string,
-    expected: { method: string; target: string; token: string; jkt: string },
-    now: number,
-  ): FreshProof;
+  check(proof: string, expected: ExpectedProof, now: number): FreshProof;
   /** The last check: synchronous, and from then on the proof is used. @throws {VerifierRefusal} */
   spend(proof: FreshProof, now: number): void;
   /** The nonce to hand out now. */
@@ -45,17 +52,21 @@ const REMEMBERED_KEYS = 10_000;
 /** No key may take more than this part of the memory from the others. */
 const SHARE_OF_ONE_KEY = 0.1;
 
-export function createPossession(options: {
-  noncePolicy: NoncePolicy;
-  maxProofs: number;
-  clock: Clock;
-}): Possession {
-  const { noncePolicy, maxProofs, clock } = options;
-  // A secret of this verifier alone: neither the broker's nonces nor those before a restart mean anything here.
+export const DEFAULT_MAX_PROOFS = 500_000;
+
+/** @param maxProofs how many are remembered before requests are refused: about a minute's worth */
+export function createProofMemory({
+  maxProofs = DEFAULT_MAX_PROOFS,
+  clock = systemClock,
+}: {
+  maxProofs?: number;
+  clock?: Clock;
+} = {}): ProofMemory {
+  // A secret of this memory alone: neither the broker's nonces nor those before a restart mean anything here.
   const secret = createSecretKey(randomBytes(32));
   const nonces = createNonces({ secrets: () => ({ current: secret }), clock });
   const keys = createRecent<VerificationKey>(REMEMBERED_KEYS);
-  const memory = createReplayMemory({
+  const spent = createSpentProofs({
     maxProofs,
     maxProofsPerKey: Math.ceil(maxProofs * SHARE_OF_ONE_KEY),
     memorySeconds: MEMORY_SECONDS,
@@ -63,7 +74,7 @@ export function createPossession(options: {
   const youngAfter = numericDate(clock) + PROOF_MAX_AHEAD_SECONDS;
 
   return {
-    check(text, { method, target, token, jkt }, now) {
+    check(text, { method, target, token, jkt, noncePolicy }, now) {
       const proof = asVerifierRefusal(() => checkProof(text, { method, target }, now, keys));
       if (proof.jkt !== jkt) {
         refuse('token_bound_to_another_key', { hint: 'The token is bound to another key than the proof.' });
@@ -77,7 +88,7 @@ export function createPossession(options: {
     },
 
     spend(proof, now) {
-      const spending = memory.spend(proof, now);
+      const spending = spent.spend(proof, now);
       if (spending !== 'fresh') refuseSpending(spending);
     },
 

@@ -10,7 +10,7 @@ import { replayKey } from '../dpop/replay-key.ts';
 
 export type Spending = 'fresh' | 'replayed' | 'forgotten' | 'full' | 'exhausted';
 
-export type ReplayMemory = {
+export type SpentProofs = {
   /**
    * @param proof `filedAt`: NumericDate out of signed bytes, so that one proof can only ever lie in one slot
    * @param now NumericDate
@@ -21,12 +21,12 @@ export type ReplayMemory = {
 
 const SLOT_SECONDS = 15;
 
-export function createReplayMemory(options: {
+export function createSpentProofs(options: {
   maxProofs: number;
   maxProofsPerKey: number;
   /** How long after `filedAt` a proof could still be accepted. */
   memorySeconds: number;
-}): ReplayMemory {
+}): SpentProofs {
   const { maxProofs, maxProofsPerKey, memorySeconds } = options;
   /** Slot → key → what it used. */
   const slots = new Map<number, Map<string, Set<string>>>();

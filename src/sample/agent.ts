@@ -1,0 +1,51 @@
+/**
+ * An agent as anybody could write one: a long-lived key says who it is, a fresh key per session makes its tokens
+ * worthless to others.
+ */
+import { randomUUID } from 'node:crypto';
+import { importJWK, type JWK, SignJWT } from 'jose';
+import type { AgentSession, Exchange } from './agent-session.ts';
+
+export type Agent = {
+  name: string;
+  /** @param fields of the form: `scope`, or `authorization_details` */
+  askForToken(session: AgentSession, fields: Record<string, string>): Promise<Exchange[]>;
+};
+
+const ASSERTION_SECONDS = 60;
+
+export async function createAgent(options: {
+  name: string;
+  key: JWK & { kid: string };
+  issuer: string;
+  tokenEndpoint: string;
+}): Promise<Agent> {
+  const { name, key, issuer, tokenEndpoint } = options;
+  const privateKey = await importJWK(key, 'ES256');
+
+  /** RFC 7523 §2.2: "I am this agent", said to this broker, good for a minute and for one request. */
+  const assertion = () =>
+    new SignJWT()
+      .setProtectedHeader({ alg: 'ES256', typ: 'client-authentication+jwt', kid: key.kid })
+      .setIssuer(name)
+      .setSubject(name)
+      .setAudience(issuer)
+      .setJti(randomUUID())
+      .setIssuedAt()
+      .setExpirationTime(`${ASSERTION_SECONDS}s`)
+      .sign(privateKey);
+
+  return {
+    name,
+    async askForToken(session, fields) {
+      const form = new URLSearchParams({
+        grant_type: 'client_credentials',
+        client_assertion_type: 'urn:ietf:params:oauth:client-assertion-type:jwt-bearer',
+        client_assertion: await assertion(),
+        ...fields,
+      });
+      const headers = { 'Content-Type': 'application/x-www-form-urlencoded' };
+      return session.send({ method: 'POST', url: tokenEndpoint, headers, body: form.toString() });
+    },
+  };
+}

@@ -1,0 +1,39 @@
+/** A private key that the broker of this machine made for a catalogue that is tried out. */
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { z } from 'zod';
+
+export type DevelopmentKey = { kty: string; crv: string; x: string; y?: string; d: string; kid: string };
+
+const keySchema = z.object({
+  kty: z.string(),
+  crv: z.string(),
+  x: z.string(),
+  y: z.string().optional(),
+  d: z.string(),
+  kid: z.string(),
+});
+
+/** Something that whoever started us can put right; the message says how. */
+export class SampleError extends Error {
+  override readonly name = 'SampleError';
+}
+
+/** @param name of the file that declares the client: `report-writer`, `customers` @throws {SampleError} */
+export function readDevelopmentKey(
+  name: string,
+  { dataDirectory }: { dataDirectory: string },
+): DevelopmentKey {
+  const path = join(dataDirectory, 'keys', `${name}.jwk.json`);
+  try {
+    return keySchema.parse(JSON.parse(readFileSync(path, 'utf8'))) as DevelopmentKey;
+  } catch (error) {
+    const isMissing = error instanceof Error && 'code' in error && error.code === 'ENOENT';
+    throw new SampleError(
+      isMissing
+        ? `There is no key at ${path}. The broker makes it when it first starts: run \`npm start\` in another ` +
+            'terminal with the same MAYFLY_DATA_DIR, then this again.'
+        : `The key at ${path} cannot be read. Remove it and start the broker again, which makes a new one.`,
+    );
+  }
+}
