@@ -81,6 +81,10 @@ export async function createTestWorld() {
       MAYFLY_SCOPES_DIR: scopes.directory,
     }),
 
+    /** Makes other files the applied catalogue, as the owner of the database does. */
+    apply: (files: Catalogue) =>
+      applyCatalogue({ owner, catalogue: files, actor: 'test', clock: systemClock }),
+
     async startBroker({
       settings,
       clock = systemClock,

@@ -40,7 +40,7 @@ export function createRawClient(url: string) {
       const { body, type } = bodyOf(attempt);
       const { headers = [], method = 'POST', path = '/oauth/token' } = attempt;
       const has = (wanted: string) => headers.some(([name]) => name.toLowerCase() === wanted);
-      const all: Header[] = [['Host', `${hostname}:${port}`], ...headers];
+      const all: Header[] = has('host') ? [...headers] : [['Host', `${hostname}:${port}`], ...headers];
       if (type !== null && !has('content-type')) all.push(['Content-Type', type]);
       if (body !== null && !has('content-length')) all.push(['Content-Length', String(body.length)]);
       return new Promise((resolve, reject) => {
