@@ -4,12 +4,7 @@ import { refuseDevelopmentKeysInProduction, startBroker } from './broker.ts';
 import type { Catalogue } from './catalogue/catalogue.ts';
 import { loadCatalogue } from './catalogue/load-catalogue.ts';
 import type { Problem } from './catalogue/problem.ts';
-import {
-  type Configuration,
-  ConfigurationError,
-  type Environment,
-  readConfiguration,
-} from './config/configuration.ts';
+import { type Configuration, type Environment, readConfiguration } from './config/configuration.ts';
 import { createLog } from './log.ts';
 import { systemClock } from './time/clock.ts';
 import { welcome } from './welcome.ts';
@@ -65,22 +60,4 @@ function firstStopSignal(): Promise<string> {
   return new Promise((resolve) => {
     for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => resolve(signal));
   });
-}
-
-/** Mistakes of whoever started us are told without a stack. */
-export function isOperatorsMistake(error: unknown): error is Error {
-  return (
-    error instanceof Error &&
-    (error instanceof ConfigurationError ||
-      [
-        'CatalogueError',
-        'ListenError',
-        'DatabaseNotReadyError',
-        'DirectoryLockedError',
-        'KeyRingError',
-        'ConnectionUrlError',
-        'UnfitDatabaseError',
-        'MigrationError',
-      ].includes(error.name))
-  );
 }

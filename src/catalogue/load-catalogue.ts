@@ -143,6 +143,7 @@ function agentEntry({ section, acceptances: _accepted, ...agent }: AgentDeclarat
     ...agent,
     keys: agent.keys.map(({ jwk }) => jwk),
     may: agent.may.map(({ action }) => action),
-    file: section.source.file,
+    // In the digest, so under one name wherever the folder lies and whatever it is called there.
+    file: `scopes/${section.source.file.slice(section.source.file.indexOf('/') + 1)}`,
   };
 }

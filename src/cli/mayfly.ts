@@ -1,16 +1,15 @@
 /**
- * The `mayfly` command. Exit codes: 0 ok, 1 usage, configuration or problems found, 2 failed, 6 a widening that
+ * The `mayfly` command. What a command needs is loaded when it runs, so that the others stay quick. Exit codes: 0 ok, 1 usage, configuration or problems found, 2 failed, 6 a widening that
  * nobody accepted.
  */
 import { readFileSync } from 'node:fs';
 import { Command } from 'commander';
 import { processEnvironment } from '../config/configuration.ts';
 import { SETTINGS } from '../config/settings.ts';
-import { checkConfiguration, isOperatorsMistake, start } from '../main.ts';
 import { agentCommands } from './agent-commands.ts';
 import { databaseCommands } from './database-commands.ts';
 import { keyCommands } from './key-commands.ts';
-import { openKeys } from './open-keys.ts';
+import { isOperatorsMistake } from './operators-mistake.ts';
 import { resourceServerCommand, tourCommand } from './sample-commands.ts';
 import { scopesCommands } from './scopes-commands.ts';
 
@@ -28,17 +27,19 @@ program
   .option('--check-config', 'validate the configuration and the catalogue, then exit', false)
   .addHelpText('after', () => `\nEnvironment:\n${settingsTable()}`)
   .action(async ({ checkConfig }: { checkConfig: boolean }) => {
+    const { checkConfiguration, start } = await import('../main.ts');
     await (checkConfig ? checkConfiguration : start)(environment, process.stdout);
   });
 
-const scopes = scopesCommands({ directory: environment.MAYFLY_SCOPES_DIR ?? 'scopes' });
+const directory = environment.MAYFLY_SCOPES_DIR ?? 'scopes';
+const scopes = scopesCommands({ directory });
 const { migrateCommand, applyCommand, databaseCommand } = databaseCommands(environment);
 scopes.addCommand(applyCommand);
 program.addCommand(scopes);
 program.addCommand(migrateCommand);
 program.addCommand(databaseCommand);
-program.addCommand(agentCommands());
-program.addCommand(keyCommands(() => openKeys(environment)));
+program.addCommand(agentCommands({ directory }));
+program.addCommand(keyCommands(async () => (await import('./open-keys.ts')).openKeys(environment)));
 program.addCommand(resourceServerCommand());
 program.addCommand(tourCommand());
 
