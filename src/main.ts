@@ -6,6 +6,7 @@ import { loadCatalogue } from './catalogue/load-catalogue.ts';
 import type { Problem } from './catalogue/problem.ts';
 import { type Configuration, type Environment, readConfiguration } from './config/configuration.ts';
 import { createLog } from './log.ts';
+import { importKeks } from './signing-keys/key-encryption-key.ts';
 import { systemClock } from './time/clock.ts';
 import { welcome } from './welcome.ts';
 
@@ -34,6 +35,7 @@ export async function checkConfiguration(environment: Environment, output: Outpu
   const configuration = readConfiguration(environment);
   const catalogue = await requireCatalogue(configuration);
   refuseDevelopmentKeysInProduction(configuration, catalogue);
+  if (configuration.keyEncryptionKeys !== undefined) importKeks(configuration.keyEncryptionKeys);
   output.write(
     `The configuration is good: issuer ${configuration.issuer}, ${configuration.database.kind} database, ` +
       `${catalogue.agents.size} agents and ${catalogue.actions.size} actions.\n`,

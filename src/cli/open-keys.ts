@@ -1,30 +1,48 @@
-import { ConfigurationError, type Environment, readConfiguration } from '../config/configuration.ts';
+import { mkdirSync } from 'node:fs';
+import { type Configuration, type Environment, readConfiguration } from '../config/configuration.ts';
 import { attachEmbeddedPostgres } from '../database/embedded-postgres.ts';
 import { createPool } from '../database/pool.ts';
-import { embeddedKekPath } from '../database/prepared-database.ts';
+import { embeddedKekPath, prepareEmbeddedDatabase } from '../database/prepared-database.ts';
 import { createLog } from '../log.ts';
 import { createKeyOperations, type KeyOperations } from '../signing-keys/key-operations.ts';
 import { loadOrCreateKek } from '../signing-keys/load-kek.ts';
 import { systemClock } from '../time/clock.ts';
 import { operatingUser } from './operating-user.ts';
 
-/** The ring of the configured database, or of the embedded one while its broker runs. */
+/**
+ * The ring of the configured database. An embedded one is started for the command when no broker runs it: a broker
+ * that cannot open its keys does not start, and that is when somebody needs these commands.
+ */
 export async function openKeys(
   environment: Environment,
 ): Promise<KeyOperations & { close(): Promise<void> }> {
-  const { database, dataDirectory, keyEncryptionKeys } = readConfiguration(environment);
-  const url =
-    database.kind === 'external' ? database.url : attachEmbeddedPostgres({ dataDirectory })?.applicationUrl;
-  if (url === undefined) {
-    throw new ConfigurationError([
-      `neither DATABASE_URL is set nor does a broker with an embedded database run in ${dataDirectory}`,
-    ]);
-  }
+  const configuration = readConfiguration(environment);
+  await using opening = new AsyncDisposableStack();
+  const url = await databaseUrl(configuration, opening);
   const pool = createPool({ url, size: 1, applicationName: 'mayfly keys', log: createLog('warn') });
-  const kek = keyEncryptionKeys ?? {
-    current: await loadOrCreateKek(embeddedKekPath(dataDirectory)),
+  opening.defer(() => pool.end());
+  const kek = configuration.keyEncryptionKeys ?? {
+    current: await loadOrCreateKek(embeddedKekPath(configuration.dataDirectory)),
     previous: [],
   };
   const operations = createKeyOperations({ pool, kek, clock: systemClock, actor: operatingUser() });
-  return { ...operations, close: () => pool.end() };
+  const opened = opening.move();
+  return { ...operations, close: () => opened.disposeAsync() };
+}
+
+async function databaseUrl(
+  { database, dataDirectory }: Configuration,
+  opening: AsyncDisposableStack,
+): Promise<string> {
+  if (database.kind === 'external') return database.url;
+  const running = attachEmbeddedPostgres({ dataDirectory });
+  if (running !== null) return running.applicationUrl;
+  mkdirSync(dataDirectory, { recursive: true, mode: 0o700 });
+  const prepared = await prepareEmbeddedDatabase({
+    dataDirectory,
+    log: createLog('warn'),
+    clock: systemClock,
+  });
+  opening.defer(prepared.stop);
+  return prepared.applicationUrl;
 }

@@ -24,19 +24,27 @@ const NONCE_BYTES = 16;
 /** The next step too: a replica whose clock runs a little ahead has handed it out. */
 const ACCEPTED_STEPS = [0, -1, 1];
 
-export function createNonces({ secrets, clock }: { secrets: () => NonceSecrets; clock: Clock }): Nonces {
-  let cached: { step: number; current: KeyObject; accepted: Map<string, number>; value: string } | null =
-    null;
+type Step = {
+  step: number;
+  current: KeyObject;
+  previous: KeyObject | undefined;
+  /** Nonce to step. */
+  accepted: ReadonlyMap<string, number>;
+  value: string;
+};
 
-  function recent() {
+export function createNonces({ secrets, clock }: { secrets: () => NonceSecrets; clock: Clock }): Nonces {
+  let cached: Step | null = null;
+
+  function recent(): Step {
     const step = Math.floor(numericDate(clock) / NONCE_STEP_SECONDS);
     const { current, previous } = secrets();
-    if (cached?.step === step && cached.current === current) return cached;
+    if (cached?.step === step && cached.current === current && cached.previous === previous) return cached;
     const accepted = new Map<string, number>();
     for (const secret of previous === undefined ? [current] : [previous, current]) {
       for (const offset of ACCEPTED_STEPS) accepted.set(nonceOf(secret, step + offset), step + offset);
     }
-    cached = { step, current, accepted, value: nonceOf(current, step) };
+    cached = { step, current, previous, accepted, value: nonceOf(current, step) };
     return cached;
   }
 
