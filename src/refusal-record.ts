@@ -4,7 +4,7 @@ import type { ClientDirectory } from './agents/client.ts';
 import { claimedClient, readAssertion } from './agents/client-assertion.ts';
 import type { AuditAction } from './audit/audit-entry.ts';
 import type { RefusalRecorder } from './audit/refusal-recorder.ts';
-import { Refusal } from './errors/refusal.ts';
+import { Refusal, type RefusalReason } from './errors/refusal.ts';
 import type { Refused } from './http/edge.ts';
 import type { Call } from './http/route.ts';
 import { isJsonObject } from './json/strict-json.ts';
@@ -14,7 +14,7 @@ export function recordRefusal(
   { refusal, requestId, source, route, call }: Refused,
   { recorder, clients }: { recorder: RefusalRecorder; clients: () => ClientDirectory },
 ): Promise<void> | undefined {
-  if (route === null) return undefined; // below the handlers, and for paths that do not exist: only counted
+  if (route === null || (call === null && FRAMING.has(refusal.reason))) return undefined; // only counted
   const actor = call === null ? null : claimedBy(call, clients());
   return recorder.record({
     action: ACTIONS[route.path] ?? 'request.refused',
@@ -25,6 +25,14 @@ export function recordRefusal(
     details: { route: route.path },
   });
 }
+
+/** What is wrong with the bytes, before anybody looked at what they ask: a flood of it must cost no writes. */
+const FRAMING: ReadonlySet<RefusalReason> = new Set([
+  'request_malformed',
+  'header_repeated',
+  'body_too_large',
+  'media_type_unsupported',
+]);
 
 const ACTIONS: Readonly<Record<string, AuditAction>> = { [PATHS.token]: 'token.refused' };
 

@@ -239,7 +239,13 @@ function echoable({ fields = {}, headers = [], body, json }: Attempt): string[] 
   );
 }
 
-type Entry = { outcome: string; action: string; reason: string | null; actor: string | null };
+type Entry = {
+  outcome: string;
+  action: string;
+  reason: string | null;
+  actor: string | null;
+  details: Record<string, unknown>;
+};
 
 /** What the database holds, asked so often that the statements are prepared: each is planned over all partitions. */
 async function openLedger(world: TestWorld) {
