@@ -51,6 +51,9 @@ try {
 }
 
 function describeDefect(error: unknown): string {
+  if (error instanceof Error && databaseUnavailable(error)) {
+    return `The database cannot be used now: ${error.message}`;
+  }
   return error instanceof Error
     ? `mayfly failed: ${error.stack ?? error.message}`
     : `mayfly failed: ${error}`;
