@@ -46,11 +46,12 @@ program.addCommand(tourCommand());
 try {
   await program.parseAsync();
 } catch (error) {
-  process.stderr.write(`${isOperatorsMistake(error) ? error.message : describeDefect(error)}\n`);
+  process.stderr.write(`${isOperatorsMistake(error) ? error.message : await describeDefect(error)}\n`);
   process.exitCode = isOperatorsMistake(error) ? 1 : 2;
 }
 
-function describeDefect(error: unknown): string {
+async function describeDefect(error: unknown): Promise<string> {
+  const { databaseUnavailable } = await import('../database/database-error.ts');
   if (error instanceof Error && databaseUnavailable(error)) {
     return `The database cannot be used now: ${error.message}`;
   }
