@@ -50,6 +50,11 @@ export const REFUSAL_CODES = {
     error: 'temporarily_unavailable',
     title: 'mayfly cannot decide this now and refuses to guess',
   },
+  catalogue_differs: {
+    status: 503,
+    error: 'temporarily_unavailable',
+    title: 'The scopes/ of this broker are not the applied catalogue, so it mints nothing',
+  },
   not_found: { status: 404, error: 'invalid_request', title: 'Not found' },
   method_not_allowed: { status: 405, error: 'invalid_request', title: 'Method not allowed' },
   content_too_large: { status: 413, error: 'invalid_request', title: 'The request body is too large' },
@@ -136,7 +141,7 @@ export const REFUSAL_REASONS = {
   draining: 'temporarily_unavailable',
   database_unavailable: 'temporarily_unavailable',
   signing_key_unavailable: 'temporarily_unavailable',
-  catalogue_differs: 'temporarily_unavailable',
+  catalogue_differs: 'catalogue_differs',
 } as const satisfies Record<string, RefusalCode>;
 
 export type RefusalReason = keyof typeof REFUSAL_REASONS;

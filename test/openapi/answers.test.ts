@@ -193,7 +193,7 @@ test('who asks too often is told so as described, at every operation', async () 
 test('a broker whose catalogue is not the applied one says so as described', async () => {
   const behind = await world.startBroker({ catalogue: { ...world.catalogue, digest: 'another' } });
   hold('GET /readyz', '503', await exchange(`${behind.url}/readyz`));
-  hold(MINT, '503 temporarily_unavailable', await stage.mint({}, { on: behind }));
+  hold(MINT, '503 catalogue_differs', await stage.mint({}, { on: behind }));
 });
 
 test('a defect is an opaque 500 as described', async () => {

@@ -1,4 +1,5 @@
 /** The scopes of a world with some files rewritten: what a reviewed change would make of them. */
+import { existsSync } from 'node:fs';
 import { cp, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -6,7 +7,7 @@ import type { Catalogue } from '../../src/catalogue/catalogue.ts';
 import { loadCatalogue } from '../../src/catalogue/load-catalogue.ts';
 import type { TestWorld } from '../test-broker.ts';
 
-/** What becomes of a file's text; null when the file goes. */
+/** What becomes of a file's text, which is empty when there is none; null when the file goes. */
 export type Edits = Readonly<Record<string, (text: string) => string | null>>;
 
 /** @returns what is wrong with the files as text; empty exactly when there is a catalogue */
@@ -20,7 +21,7 @@ export async function editScopes(
     await cp(world.scopes.directory, directory, { recursive: true });
     for (const [file, edit] of Object.entries(edits)) {
       const path = join(directory, file);
-      const before = await readFile(path, 'utf8');
+      const before = existsSync(path) ? await readFile(path, 'utf8') : '';
       const after = edit(before);
       if (after === before) throw new Error(`${file} is as it was`);
       if (after === null) await rm(path);
