@@ -31,8 +31,8 @@ export function readDevelopmentKey(
     const isMissing = error instanceof Error && 'code' in error && error.code === 'ENOENT';
     throw new SampleError(
       isMissing
-        ? `There is no key at ${path}. The broker makes it when it first starts: run \`npm start\` in another ` +
-            'terminal with the same MAYFLY_DATA_DIR, then this again.'
+        ? `There is no key at ${path}. The broker makes it when it first starts on its embedded database: run ` +
+            '`npm start` in another terminal, with the same MAYFLY_DATA_DIR and without DATABASE_URL, then this again.'
         : `The key at ${path} cannot be read. Remove it and start the broker again, which makes a new one.`,
     );
   }

@@ -63,14 +63,33 @@ function keepLastOutput(child: ChildProcess): () => string {
   return () => text;
 }
 
-/** @returns where tokens are had; null when nobody answers @throws {SampleError} when somebody else does */
+/** @returns where tokens are had; null when nobody listens @throws {SampleError} for whatever else answers */
 async function metadataOf(issuer: string): Promise<string | null> {
-  const signal = AbortSignal.timeout(ANSWER_MILLISECONDS);
-  const answer = await fetch(`${issuer}/.well-known/oauth-authorization-server`, { signal }).catch(
-    () => null,
-  );
+  const answer = await askMetadata(issuer);
   if (answer === null) return null;
   const { issuer: named, token_endpoint: tokenEndpoint } = jsonOf(await answer.text());
   if (named === issuer && typeof tokenEndpoint === 'string') return tokenEndpoint;
   throw new SampleError(`What answers at ${issuer} is no broker of that name. Choose another MAYFLY_PORT.`);
+}
+
+async function askMetadata(issuer: string): Promise<Response | null> {
+  try {
+    return await fetch(`${issuer}/.well-known/oauth-authorization-server`, {
+      signal: AbortSignal.timeout(ANSWER_MILLISECONDS),
+    });
+  } catch (error) {
+    const code = codeOf(error);
+    if (code === 'ECONNREFUSED') return null;
+    const about = /CERT|SELF_SIGNED|ISSUER/.test(code)
+      ? ' NODE_EXTRA_CA_CERTS names certificates to trust.'
+      : '';
+    throw new SampleError(`The broker at ${issuer} cannot be reached (${code}).${about}`);
+  }
+}
+
+/** fetch says "fetch failed"; what happened is the cause. */
+function codeOf(error: unknown): string {
+  const cause = error instanceof Error ? error.cause : undefined;
+  if (cause instanceof Error && 'code' in cause) return String(cause.code);
+  return error instanceof Error ? error.name : 'unknown';
 }

@@ -78,10 +78,17 @@ export function createActionGuard(verify: Verifier['verify']): ActionGuard {
       return async (request) => {
         const verification = await verifyRequest(request, demand);
         if (!verification.granted) return verification.response;
-        const response = await handler(request, verification);
-        for (const [name, value] of Object.entries(verification.headers)) response.headers.set(name, value);
-        return response;
+        return withHeaders(await handler(request, verification), verification.headers);
       };
     },
   };
+}
+
+/** On a copy: the headers of a response that came from `fetch` or `Response.redirect` cannot be changed. */
+function withHeaders(response: Response, headers: Granted['headers']): Response {
+  const entries = Object.entries(headers);
+  if (entries.length === 0) return response;
+  const copy = new Response(response.body, response);
+  for (const [name, value] of entries) copy.headers.set(name, value);
+  return copy;
 }

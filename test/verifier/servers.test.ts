@@ -168,6 +168,22 @@ describe('Behind a server that speaks fetch', () => {
     assert.match(refused.headers.get('www-authenticate') ?? '', /^DPoP /);
   });
 
+  test('The next nonce is told also on a response whose headers cannot be changed', async () => {
+    const redirecting = world.verifier.guard({ action: ACTION }, () =>
+      Response.redirect('https://example.com/', 303),
+    );
+    const send = (nonce: string | undefined) => {
+      const accessToken = token();
+      return redirecting(new Request(url, { headers: authorised(accessToken, 'GET', url, { nonce }) }));
+    };
+    const nonce = (await send('unknown')).headers.get('dpop-nonce');
+    assert.equal((await send(nonce ?? '')).status, 303);
+    world.clock.advanceSeconds(30);
+    const response = await send(nonce ?? '');
+    assert.equal(response.status, 303);
+    assert.notEqual(response.headers.get('dpop-nonce') ?? nonce, nonce);
+  });
+
   test('Headers that fetch joined with a comma are refused', async () => {
     const accessToken = token();
     const headers = new Headers(authorised(accessToken, 'GET', url));
