@@ -19,10 +19,13 @@ const MAX_FOLDED_KINDS = 10_000;
 const MAX_WAITING = 10_000;
 const MAX_BATCH = 500;
 
+/** An answer waits no longer for its line: with a database that is silent, the line may come late or not at all. */
+const PATIENCE_MILLISECONDS = 1_000;
+
 export type RefusalEntry = Omit<AuditEntry, 'id' | 'outcome' | 'repetitions'> & { source: string };
 
 export type RefusalRecorder = {
-  /** Resolves when the line is written, folded, or given up. Never rejects. */
+  /** Resolves when the line is written, folded or given up, or when it takes too long. Never rejects. */
   record(refusal: RefusalEntry): Promise<void>;
   /** Writes the counts of windows that have ended; with `all`, of every window. */
   writeFolded(options?: { all?: boolean }): Promise<void>;
@@ -81,7 +84,7 @@ export function createRefusalRecorder(options: {
       window.seen += 1;
       if (window.lines >= FOLD_AFTER || waiting.length >= MAX_WAITING) return Promise.resolve();
       window.lines += 1;
-      return write(asLine(entry, clock));
+      return withPatience(write(asLine(entry, clock)));
     },
     async writeFolded({ all = false } = {}) {
       const now = clock.monotonicMilliseconds();
@@ -95,6 +98,15 @@ export function createRefusalRecorder(options: {
       );
     },
   };
+}
+
+async function withPatience(written: Promise<void>): Promise<void> {
+  let timer: NodeJS.Timeout | undefined;
+  const tooLong = new Promise<void>((resolve) => {
+    timer = setTimeout(resolve, PATIENCE_MILLISECONDS);
+  });
+  await Promise.race([written, tooLong]);
+  clearTimeout(timer);
 }
 
 function asLine({ source, details, ...entry }: RefusalEntry, clock: Clock): AuditEntry {
