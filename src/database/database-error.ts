@@ -74,9 +74,17 @@ export function databaseUnavailable(error: unknown): boolean {
     if (link instanceof UnfitDatabaseError || link instanceof RolledBackError) return true;
     if (isAbortedTransactionError(link)) return true; // kysely's word for the same
     const state = sqlState(link);
+    if (lacksPartition(link, state)) return true;
     if (state !== null) return UNAVAILABLE_STATES.has(state) || isOfClass(state, UNAVAILABLE_CLASSES);
     return isConnectionError(link);
   });
+}
+
+/** 23514 that names a table and no constraint: it has no partition for the row; upkeep is behind, or a clock is off. */
+function lacksPartition(error: unknown, state: string | null): boolean {
+  if (state !== '23514') return false;
+  const { table, constraint } = error as { table?: string; constraint?: string };
+  return table !== undefined && constraint === undefined;
 }
 
 /** A value that Postgres cannot take (class 22: data; class 54: too much of it): the caller's, 400. */

@@ -57,6 +57,17 @@ test('real statements of callers are their fault, and a broken query of ours is 
   });
 });
 
+test('a row without a partition is an outage, a row against a rule is a defect', async () => {
+  const parted = `create temporary table parted (hour integer) partition by range (hour)`;
+  await assert.rejects(ask(superuserUrl, `${parted}; insert into parted values (1)`), (error) => {
+    return sqlState(error) === '23514' && databaseUnavailable(error);
+  });
+  const ruled = `create temporary table ruled (hour integer check (hour > 1))`;
+  await assert.rejects(ask(superuserUrl, `${ruled}; insert into ruled values (1)`), (error) => {
+    return sqlState(error) === '23514' && !databaseUnavailable(error);
+  });
+});
+
 test('errors of the socket and the driver are outages; errors of our own code are not', () => {
   for (const error of [
     Object.assign(new Error('x'), { code: 'ECONNREFUSED' }),
