@@ -10,6 +10,7 @@ import {
 import { httpLimits } from '../../src/http/limits.ts';
 import type { Answer, Call, Route } from '../../src/http/route.ts';
 import {
+  becomesTrue,
   CANARY,
   FORM,
   type Header,
@@ -390,7 +391,7 @@ describe('Refusals are handed on to be recorded', () => {
         }),
     });
     const answered = send(edge.port, request('GET /nowhere')).then(() => order.push('answered'));
-    while (order.length === 0) await new Promise((resolve) => setImmediate(resolve));
+    await becomesTrue(() => order.length > 0);
     order.push('written');
     write();
     await answered;

@@ -3,8 +3,10 @@ import { createServer } from 'node:net';
 import { describe, test } from 'node:test';
 import { createListener, ListenError } from '../../src/http/listener.ts';
 import { systemClock } from '../../src/time/clock.ts';
+import { soakFactor } from '../soak.ts';
 import {
   assertOracle,
+  becomesTrue,
   FORM,
   header,
   noConnections,
@@ -23,11 +25,13 @@ const SHORT = {
   connectionCheckMilliseconds: 50,
 };
 
+const SLOW_SENDERS = soakFactor() > 1 ? 5_000 : 200;
+
 const GOOD = 'grant_type=client_credentials';
 
 describe('TRN-20: who is slow is cut off, and nobody else waits', () => {
   test('a header that never ends is answered 408 as JSON', async (context) => {
-    const edge = await startEdge(context, { limits: SHORT });
+    const edge = await startEdge(context, { limits: { ...SHORT, requestMilliseconds: 60_000 } });
     const client = openClient(edge.port);
     client.write('POST /oauth/token HTTP/1.1\r\nHost: a\r\nX-Slow: ');
     const answer = await client.answer();
@@ -38,7 +42,7 @@ describe('TRN-20: who is slow is cut off, and nobody else waits', () => {
   });
 
   test('a body that never ends is answered 408 as JSON and reaches no handler', async (context) => {
-    const edge = await startEdge(context, { limits: SHORT });
+    const edge = await startEdge(context, { limits: { ...SHORT, idleSocketMilliseconds: 60_000 } });
     const client = openClient(edge.port);
     client.write(request('POST /oauth/token', { headers: [FORM, ['Content-Length', '100']] }));
     client.write('grant_type=');
@@ -49,9 +53,9 @@ describe('TRN-20: who is slow is cut off, and nobody else waits', () => {
     await assertOracle(edge, answer);
   });
 
-  test('two hundred slow senders are all cut off while others are answered', async (context) => {
+  test(`${SLOW_SENDERS} slow senders are all cut off while others are answered`, async (context) => {
     const edge = await startEdge(context, { limits: SHORT });
-    const slow = Array.from({ length: 200 }, () => openClient(edge.port));
+    const slow = Array.from({ length: SLOW_SENDERS }, () => openClient(edge.port));
     const drips = setInterval(() => {
       for (const client of slow) if (client.socket.writable) client.write('x');
     }, 50);
@@ -169,7 +173,7 @@ describe('A stop is a drain', () => {
     });
     const client = openClient(edge.port);
     client.write(request('GET /slow'));
-    while (releases.length === 0) await new Promise((resolve) => setImmediate(resolve));
+    await becomesTrue(() => releases.length > 0);
     return { edge, client, release: () => releases.shift()?.() };
   }
 
@@ -192,7 +196,7 @@ describe('A stop is a drain', () => {
     await idle.answer();
     const silent = openClient(edge.port);
     await new Promise((resolve) => silent.socket.once('connect', resolve));
-    while (edge.listener.connections() < 3) await new Promise((resolve) => setImmediate(resolve));
+    await becomesTrue(() => edge.listener.connections() >= 3);
     const drained = edge.listener.drain({ withinMilliseconds: 10_000 });
     await Promise.all([idle.closed(), silent.closed()]);
     const late = openClient(edge.port);

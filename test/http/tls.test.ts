@@ -8,7 +8,7 @@ import { after, describe, test } from 'node:test';
 import { type ConnectionOptions, connect } from 'node:tls';
 import { createListener, ListenError } from '../../src/http/listener.ts';
 import { systemClock } from '../../src/time/clock.ts';
-import { header, noConnections, openClient, postForm, startEdge } from './wire.ts';
+import { becomesTrue, header, noConnections, openClient, postForm, startEdge } from './wire.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'mayfly-tls-'));
 after(() => rmSync(folder, { recursive: true }));
@@ -164,7 +164,7 @@ describe('TLS', { skip: hasOpenssl ? false : 'openssl is not here to make certif
     );
     idle.write(postForm('grant_type=a'));
     assert.equal((await idle.answer())?.status, 200);
-    while (edge.listener.connections() < 2) await new Promise((resolve) => setImmediate(resolve));
+    await becomesTrue(() => edge.listener.connections() >= 2);
     await edge.listener.drain({ withinMilliseconds: 100 });
     await Promise.all([half.closed(), idle.closed()]);
     await noConnections(edge);

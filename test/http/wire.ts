@@ -8,6 +8,7 @@ import type { HttpLimits } from '../../src/http/limits.ts';
 import { createListener, type TlsMaterial } from '../../src/http/listener.ts';
 import type { Call, Route } from '../../src/http/route.ts';
 import { systemClock } from '../../src/time/clock.ts';
+import { soakFactor } from '../soak.ts';
 
 export type WireAnswer = { status: number; headers: Map<string, string[]>; body: string };
 
@@ -22,7 +23,7 @@ export type Edge = {
   listener: ReturnType<typeof createListener>;
 };
 
-const DEADLINE_MILLISECONDS = 10_000;
+const DEADLINE_MILLISECONDS = 10_000 * soakFactor();
 
 /** One form POST, one JSON POST, one GET; each tells what it saw. */
 function sampleRoutes(calls: Call[]): Route[] {
@@ -274,5 +275,14 @@ function parseAfter(text: string, start: number): { answer: WireAnswer; length: 
 
 /** Resolves when the edge has no open connection. */
 export async function noConnections({ listener }: Edge): Promise<void> {
-  while (listener.connections() > 0) await new Promise((resolve) => setImmediate(resolve));
+  await becomesTrue(() => listener.connections() === 0);
+}
+
+/** Looks again each turn of the event loop, until it is so; fails when it does not become so. */
+export async function becomesTrue(condition: () => boolean): Promise<void> {
+  const deadline = performance.now() + DEADLINE_MILLISECONDS;
+  while (!condition()) {
+    assert.ok(performance.now() < deadline, `not within ${DEADLINE_MILLISECONDS} ms: ${condition}`);
+    await new Promise((resolve) => setImmediate(resolve));
+  }
 }
