@@ -124,6 +124,7 @@ describe('When the broker cannot be asked, nothing passes', () => {
         { cnf: { jkt: 'other' } },
         { exp: 1 },
         { iss: 'x' },
+        { active: 'true' },
         { cnf: undefined },
       ]) {
         issuer.answerWith(INTROSPECT, (response) =>
@@ -291,6 +292,7 @@ describe('The keys of the issuer', () => {
       UNUSABLE,
     ],
     ['JWK-04, a symmetric key', (jwk) => [{ kty: 'oct', k: 'c2VjcmV0', kid: 'a' }, jwk], UNUSABLE],
+    ['JWK-04, a symmetric key that hides its secret', (jwk) => [{ kty: 'oct', kid: 'a' }, jwk], UNUSABLE],
     ['a private key', (jwk) => [{ ...extra?.jwk, d: 'x' }, jwk], UNUSABLE],
     ['one kid twice', (jwk) => [{ ...extra?.jwk, kid: 'key-1' }, jwk], UNUSABLE],
     ['a key without kid', (jwk) => [{ ...jwk, kid: undefined }], 'invalid_token token_key_unknown'],

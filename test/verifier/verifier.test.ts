@@ -4,7 +4,7 @@ import { after, describe, test } from 'node:test';
 import { createVerifier } from '../../src/verifier/index.ts';
 import { newSessionKey } from '../test-agent.ts';
 import { INTROSPECT, newSigningKey, sendJson } from './fake-issuer.ts';
-import { ACTION, AUDIENCE, claimsOf, codeOf, createFixture, outcomeOf } from './fixture.ts';
+import { ACTION, AUDIENCE, claimsOf, createFixture, outcomeOf } from './fixture.ts';
 
 const world = await createFixture();
 after(() => world.stop());
@@ -93,9 +93,16 @@ describe('The token (RFC 9068 §4)', () => {
   for (const [name, make, expected] of cases) {
     test(`${name}: ${expected}`, async () => {
       const accessToken = make();
+      const questions = world.issuer.questionsTo(INTROSPECT);
       const verification = await verify(request(accessToken));
       assert.equal(verification.granted ? 'ok' : verification.reason, expected);
-      if (!verification.granted) assert.equal(verification.code, 'invalid_token');
+      if (verification.granted) return;
+      assert.equal(verification.code, 'invalid_token');
+      assert.equal(
+        world.issuer.questionsTo(INTROSPECT),
+        questions,
+        'the broker is not asked about a bad token',
+      );
     });
   }
 });
@@ -172,7 +179,7 @@ test('After close everything is refused with 503, and close waits for what is un
   const underWay = own.verify().then(() => order.push('decided'));
   while (own.issuer.questionsTo(INTROSPECT) < 1) await new Promise(setImmediate);
   const closing = own.verifier.close().then(() => order.push('closed'));
-  assert.equal(codeOf(await own.verify()), 'temporarily_unavailable');
+  assert.equal(outcomeOf(await own.verify()), 'temporarily_unavailable verifier_closed');
   release();
   await Promise.all([underWay, closing]);
   assert.deepEqual(order, ['decided', 'closed']);
