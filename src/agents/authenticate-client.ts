@@ -46,7 +46,7 @@ export function createClientAuthenticator(options: {
       const directory = clients();
       const claimed = claimedClient(jwt);
       const declared = claimed !== null && directory.has(claimed) ? claimed : null;
-      if (declared !== null) bounds.admitClient(declared, source);
+      bounds.admitClient(declared, source);
       try {
         const { client, jti, expiresAt, kid } = checkAssertion(jwt, {
           clients: directory,
