@@ -13,7 +13,6 @@ import type { Health } from './health.ts';
 import type { Metrics } from './http/metrics.ts';
 import type { RequestBounds } from './http/rate-bound.ts';
 import type { VerificationKey } from './jws/jwk.ts';
-import { createRevocationStore } from './revocations/revocation-store.ts';
 import type { KeyRing } from './signing-keys/key-ring.ts';
 import type { Clock } from './time/clock.ts';
 import { readOwnToken } from './tokens/access-token.ts';
@@ -82,17 +81,12 @@ function buildTokenRoutes(
   authenticator: ReturnType<typeof createClientAuthenticator>,
 ): TokenRoutes {
   const { issuer } = configuration;
-  const store = createTokenStore(database.kysely);
+  const store = createTokenStore(database.kysely, clock);
   const readToken = (text: string) => readOwnToken(text, { issuer, keyOf: ring.tokenVerificationKey });
   return createTokenRoutes({
     authenticator,
     introspector: createTokenIntrospector({ store, readToken, clock }),
-    revoker: createTokenRevoker({
-      store,
-      revocations: createRevocationStore(database.kysely, clock),
-      readToken,
-      clock,
-    }),
+    revoker: createTokenRevoker({ store, readToken, clock }),
     consumer: createTokenConsumer({ store, clock }),
     onForeignRevocation: (call, clientId) =>
       recorder.record({

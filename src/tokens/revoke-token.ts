@@ -3,8 +3,9 @@
  * to be able to revoke. The answer is the same for every token (§2.2), dead, foreign or made up.
  */
 import type { AuthenticatedClient } from '../agents/authenticate-client.ts';
+import type { AuditEntry } from '../audit/audit-entry.ts';
 import { refuse } from '../errors/refusal.ts';
-import type { RevocationStore } from '../revocations/revocation-store.ts';
+import type { NewRevocation } from '../revocations/revocation-store.ts';
 import type { Clock } from '../time/clock.ts';
 import { newIdentifier } from '../time/identifier.ts';
 import type { TokenReader } from './introspect-token.ts';
@@ -25,39 +26,35 @@ export type TokenRevoker = {
 
 export function createTokenRevoker(options: {
   store: TokenStore;
-  revocations: RevocationStore;
   readToken: TokenReader;
   clock: Clock;
 }): TokenRevoker {
-  const { store, revocations, readToken, clock } = options;
+  const { store, readToken, clock } = options;
   return {
     async revokeOwnToken({ token, by, requestId }) {
       const claims = readToken(token);
       const own = claims?.client_id === by.client.id ? claims : null;
       const recorded = own === null ? null : await store.find(own.jti);
-      const fresh = await store.spend({
-        assertion: by.assertion,
-        entry: {
-          id: newIdentifier('aud', clock),
-          action: 'token.revoked',
-          outcome: 'allowed',
-          requestId,
-          actor: by.client.id,
-          ...(recorded === null ? {} : { tokenId: recorded.jti, sessionId: recorded.sessionId }),
-          details: { effect: recorded?.alive ? 'revoked' : 'none' },
-        },
-      });
+      const living = recorded?.alive ? recorded : null;
+      const entry: AuditEntry = {
+        id: newIdentifier('aud', clock),
+        action: 'token.revoked',
+        outcome: 'allowed',
+        requestId,
+        actor: by.client.id,
+        ...(recorded === null ? {} : { tokenId: recorded.jti, sessionId: recorded.sessionId }),
+        details: { effect: living === null ? 'none' : 'revoked' },
+      };
+      const revocation =
+        living === null ? undefined : revocationOf(living.jti, { actor: by.client.id, requestId });
+      const fresh = await store.spend({ assertion: by.assertion, entry }, revocation);
       if (!fresh) refuse('assertion_replayed');
-      if (recorded?.alive) {
-        await revocations.append({
-          target: { kind: 'token', id: recorded.jti },
-          standing: false,
-          reason: 'revoked by the client that it was issued to',
-          actor: by.client.id,
-          requestId,
-        });
-      }
       return { foreign: claims !== null && own === null };
     },
   };
+}
+
+function revocationOf(jti: string, by: { actor: string; requestId: string }): NewRevocation {
+  const reason = 'revoked by the client that it was issued to';
+  return { target: { kind: 'token', id: jti }, standing: false, reason, ...by };
 }

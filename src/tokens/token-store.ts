@@ -5,6 +5,8 @@
 import { type Kysely, sql } from 'kysely';
 import type { AuditEntry } from '../audit/audit-entry.ts';
 import { hourOf, type SpentKey } from '../dpop/replay-key.ts';
+import { appendRevocation, type NewRevocation } from '../revocations/revocation-store.ts';
+import type { Clock } from '../time/clock.ts';
 import { millisecondsOfIdentifier } from '../time/identifier.ts';
 
 export type RecordedToken = {
@@ -34,10 +36,11 @@ export type TokenStore = {
     by: Spending,
   ): Promise<{ fresh: boolean; consumedAt: number | null }>;
   /**
-   * Marks an assertion as used outside of a mint, and records what for.
-   * @returns false when it was used before; then nothing is recorded
+   * Marks an assertion as used outside of a mint, and records what for; with `revocation` the ledger gets that
+   * entry in the same statement, so that the record never says of a revocation that it was made when it was not.
+   * @returns false when it was used before; then nothing is recorded and nothing revoked
    */
-  spend(spending: Spending): Promise<boolean>;
+  spend(spending: Spending, revocation?: NewRevocation): Promise<boolean>;
 };
 
 /** The rule for a token row `t` and its session `s`: false when it expired or an entry kills it. */
@@ -52,7 +55,7 @@ const LIVES = sql<boolean>`(
                        ('subject:' || s.agent_id), ('zone:' || s.zone), ('resource:' || t.resource), ('all')))
   and not exists (select from revocations v where v.key = 'signing-key:' || t.kid))`;
 
-export function createTokenStore(database: Kysely<unknown>): TokenStore {
+export function createTokenStore(database: Kysely<unknown>, clock: Clock): TokenStore {
   return {
     async find(jti) {
       const hour = hourOfToken(jti);
@@ -84,15 +87,22 @@ export function createTokenStore(database: Kysely<unknown>): TokenStore {
       return rows[0] ?? { fresh: false, consumedAt: null };
     },
 
-    async spend({ assertion, entry }) {
+    async spend({ assertion, entry }, revocation) {
       const { rows } = await sql<{ fresh: boolean }>`
         with spent as (${insertSpent(assertion, entry.id)}),
-        recorded as (${insertEntry(entry, sql`spent`, sql`${entry.sessionId ?? null}::text`)})
-        select exists (select from spent) as fresh
+        recorded as (${insertEntry(entry, sql`spent`, sql`${entry.sessionId ?? null}::text`)}),
+        revoked as (${revocation === undefined ? sql`select null` : revokeOnce(revocation, clock)})
+        select exists (select from spent) as fresh, (select count(*) from revoked) as revoked
       `.execute(database);
       return rows[0]?.fresh ?? false;
     },
   };
+}
+
+/** For the row of `spent`, if there is one. */
+function revokeOnce(revocation: NewRevocation, clock: Clock) {
+  const { appended } = appendRevocation(revocation, clock);
+  return sql`select entry.epoch from spent cross join lateral ${appended} as entry`;
 }
 
 function insertSpent({ hour, key }: SpentKey, on: string) {

@@ -217,6 +217,29 @@ describe('FLT: the database is not as it should be', { concurrency: true }, () =
     expectNoDefect(stage);
   });
 
+  test('the ledger cannot be written: a revocation is refused whole, and the record does not say it was done', async () => {
+    const stage = await createFaultStage();
+    const token = await stage.liveToken();
+    const request = stage.revoke(token);
+    const before = await stage.ledger.countRows();
+    await stage.asOwner(async (client) => {
+      await client.query('begin');
+      await client.query('select from revocation_head for update');
+      const answer = await stage.ask(request);
+      await client.query('rollback');
+      expectUnavailable(answer, 'revoke');
+      const entries = await stage.ledger.entriesOf(answer);
+      assert.deepEqual(
+        entries.filter(({ action }) => action === 'token.revoked'),
+        [],
+      );
+    });
+    assert.deepEqual(await stage.ledger.countRows(), before, 'nothing is spent either');
+    assert.equal((await stage.ask(request)).status, 200, 'so the same request can be sent again');
+    assert.equal((await stage.ask(stage.introspect(token))).body.active, false);
+    expectNoDefect(stage);
+  });
+
   for (const table of ['audit_entries', 'spent_jti']) {
     test(`somebody holds a lock on ${table}: nothing is granted without it, and nobody waits long`, async () => {
       const stage = await createFaultStage();
