@@ -9,7 +9,7 @@ import { type Case, createStage, expectSafeAnswer } from './oracle.ts';
 import type { Answer, Attempt, Header } from './raw-request.ts';
 
 /** Monotonic time stands still until it is moved, so no bucket fills by itself. */
-let monotonicMilliseconds = performance.now();
+let monotonicMilliseconds = Math.ceil(performance.now());
 const clock = {
   milliseconds: () => Date.now(),
   monotonicMilliseconds: () => monotonicMilliseconds,
