@@ -1,13 +1,13 @@
 /**
  * Public keys as JWKs (RFC 7517), only the two kinds that mayfly speaks: P-256 for ES256 (RFC 7518 §6.2) and
- * Ed25519 (RFC 8037 §2). Parsing proves that the coordinates have one spelling and the right length and, on P-256,
- * lie on the curve; so a thumbprint names one key. (An Ed25519 key off the curve is not found out here: no
- * signature ever verifies under it.)
+ * Ed25519 (RFC 8037 §2). Parsing proves that the coordinates have one spelling and the right length and are a point
+ * of the curve that can be a key; so a thumbprint names one key.
  */
 import { createHash, createPublicKey, type KeyObject } from 'node:crypto';
 import type { Recent } from '../bounds/recent.ts';
 import { isJsonObject } from '../json/strict-json.ts';
 import { decodeBase64url } from './base64url.ts';
+import { isPrimeOrderPoint } from './edwards-point.ts';
 
 /** `Ed25519` (RFC 9864) and `EdDSA` (RFC 8037) name one algorithm here, since only one curve is accepted. */
 export type JwsAlgorithm = 'ES256' | 'Ed25519' | 'EdDSA';
@@ -111,40 +111,12 @@ function refuseContradictions(value: Record<string, unknown>, jwk: PublicJwk): v
 }
 
 function importKey(jwk: PublicJwk): KeyObject {
-  if (jwk.kty === 'OKP') refuseOddEdwardsPoint(jwk.x);
+  if (jwk.kty === 'OKP' && !isPrimeOrderPoint(Buffer.from(jwk.x, 'base64url'))) {
+    throw new JwkError('the coordinate is not a point that a key can be');
+  }
   try {
     return createPublicKey({ key: jwk, format: 'jwk' });
   } catch (error) {
     throw new JwkError('the coordinates are not a point of the curve', { cause: error });
   }
 }
-
-/** RFC 8032 §5.1.3: y is below 2^255 − 19; OpenSSL takes the 19 spellings above it for the same 19 keys. */
-function refuseOddEdwardsPoint(x: string): void {
-  if (SMALL_ORDER_POINTS.has(x)) throw new JwkError('the key has small order');
-  const bytes = Buffer.from(x, 'base64url');
-  const isPastPrime =
-    bytes.readUInt8(0) >= 0xed &&
-    (bytes.readUInt8(COORDINATE_BYTES - 1) & 0x7f) === 0x7f &&
-    bytes.subarray(1, COORDINATE_BYTES - 1).every((byte) => byte === 0xff);
-  if (isPastPrime) throw new JwkError('the coordinate is not reduced modulo the prime of the curve');
-}
-
-/**
- * Points of order 1, 2, 4 and 8, those whose sign bit contradicts x = 0 included: a signature under such a key
- * verifies for any message on some runtimes (RFC 8032 §5.1.7; RFC 8725 §3.4).
- */
-const SMALL_ORDER_POINTS = new Set(
-  [
-    '0100000000000000000000000000000000000000000000000000000000000000',
-    '0100000000000000000000000000000000000000000000000000000000000080',
-    'ecffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f',
-    'ecffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff',
-    '0000000000000000000000000000000000000000000000000000000000000000',
-    '0000000000000000000000000000000000000000000000000000000000000080',
-    '26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05',
-    '26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc85',
-    'c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a',
-    'c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac03fa',
-  ].map((hex) => Buffer.from(hex, 'hex').toString('base64url')),
-);

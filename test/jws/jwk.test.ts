@@ -158,8 +158,8 @@ describe('Ed25519 keys that verify too much, or under two names, are refused', (
     });
   }
 
-  test('a y just below the prime is accepted in spelling', () => {
-    const x = Buffer.from(`eb${'ff'.repeat(30)}7f`, 'hex').toString('base64url');
+  test('a y just below the prime is accepted', () => {
+    const x = Buffer.from(`e4${'ff'.repeat(30)}7f`, 'hex').toString('base64url');
     assert.doesNotThrow(() => parseVerificationKey({ ...ED, x }));
   });
 });
