@@ -1,10 +1,17 @@
 /** The key in a proof: what is no key, what is a key of another kind, and points that are none. */
-import { generateKeyPairSync, type KeyObject, randomUUID } from 'node:crypto';
+import {
+  createHash,
+  createPublicKey,
+  generateKeyPairSync,
+  type KeyObject,
+  randomUUID,
+  verify,
+} from 'node:crypto';
 import { newSessionKey, nowSeconds, type SessionKey } from '../test-agent.ts';
 import { TEST_ISSUER } from '../test-broker.ts';
 import type { Case, Stage } from './oracle.ts';
 import type { Outcome } from './outcomes.ts';
-import { bytesOf, partsOf, signRawJws } from './raw-jws.ts';
+import { base64url, bytesOf, partsOf, signRawJws } from './raw-jws.ts';
 
 /** The primes of the two curves, and b of P-256 (SEC 2 §2.4.2; RFC 8032 §5.1). */
 const P256_PRIME = 0xffffffff00000001000000000000000000000000ffffffffffffffffffffffffn;
@@ -81,6 +88,7 @@ export function proofKeyCases(stage: Stage): Case[] {
     ),
     ...edwardsSignatures(stage, edwards),
     ...smallOrderForgeries(stage),
+    mixedOrderProof(stage),
   ];
 }
 
@@ -279,6 +287,58 @@ function smallOrderForgeries(stage: Stage): Case[] {
     },
     expected: 'DP',
   }));
+}
+
+/**
+ * A good signature under the public key plus the point of order two: verifiers that do not multiply by the cofactor,
+ * and do not look at the key, take it (the mixed-order keys of "Taming the many EdDSAs", CCTV and speccheck).
+ */
+function mixedOrderProof(stage: Stage): Case {
+  return {
+    id: 'DPP-16',
+    name: 'a proof that verifies under a key of mixed order',
+    ask: () => {
+      const { d = '', x = '' } = generateKeyPairSync('ed25519').privateKey.export({ format: 'jwk' });
+      const secret = scalarOf(d);
+      // (x, y) + (0, −1) = (−x, −y), and −x is odd where x is even
+      const bytes = flipSign(Buffer.from(x, 'base64url'));
+      const sign = bytes.readUInt8(31) & 0x80;
+      const y = littleToNumber(bytes.toString('hex')) & (SIGN_BIT - 1n);
+      const shifted = littleEndian(EDWARDS_PRIME - y);
+      shifted.writeUInt8(shifted.readUInt8(31) | sign, 31);
+      const jwk = { kty: 'OKP', crv: 'Ed25519', x: shifted.toString('base64url') };
+      const dpop = signedUntil(jwk, { secret, encoded: shifted });
+      return stage.tokenRequest({ dpop });
+    },
+    expected: 'DP',
+    reason: 'proof_key',
+  };
+}
+
+/** RFC 8032 §5.1.5: the scalar of a seed. */
+function scalarOf(seed: string): bigint {
+  const half = createHash('sha512').update(Buffer.from(seed, 'base64url')).digest().subarray(0, 32);
+  half.writeUInt8(half.readUInt8(0) & 248, 0);
+  half.writeUInt8((half.readUInt8(31) & 127) | 64, 31);
+  return littleToNumber(half.toString('hex'));
+}
+
+/** Signs new proofs until one verifies: the point of order two falls out of every second signature. */
+function signedUntil(jwk: object, { secret, encoded }: { secret: bigint; encoded: Buffer }): string {
+  const key = createPublicKey({ key: jwk, format: 'jwk' });
+  const header = base64url(JSON.stringify({ typ: 'dpop+jwt', alg: 'EdDSA', jwk }));
+  for (let tries = 0; tries < 200; tries += 1) {
+    const input = `${header}.${base64url(JSON.stringify(goodClaims()))}`;
+    const ephemeral = generateKeyPairSync('ed25519').privateKey.export({ format: 'jwk' });
+    const r = Buffer.from(ephemeral.x ?? '', 'base64url');
+    const hash = createHash('sha512').update(r).update(encoded).update(input).digest();
+    const k = littleToNumber(hash.toString('hex')) % EDWARDS_ORDER;
+    const s = (scalarOf(ephemeral.d ?? '') + k * secret) % EDWARDS_ORDER;
+    const signature = Buffer.concat([r, littleEndian(s)]);
+    if (verify(null, Buffer.from(input), key, signature))
+      return `${input}.${signature.toString('base64url')}`;
+  }
+  throw new Error('this runtime takes no such signature');
 }
 
 function power(base: bigint, exponent: bigint, modulus: bigint): bigint {
