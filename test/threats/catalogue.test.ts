@@ -163,6 +163,7 @@ test('TOK-42: of mints that race the change, none whose action was taken away is
       for (const { body } of minted) assert.equal(await isActive(stage, body.access_token), false);
     } finally {
       await world.apply(original);
+      await stage.broker.stop();
     }
   }
 });

@@ -125,11 +125,13 @@ refusals('TRN-04: chunks that could be read in two ways', [
       ),
     expected: [400],
   },
-  {
-    name: 'Transfer-Encoding xchunked',
-    bytes: (path) => post(path, [['Transfer-Encoding', 'xchunked']], '0\r\n\r\n'),
-    expected: [400],
-  },
+  ...['xchunked', 'chunked;q=1', 'chunked, chunked', 'chunked, identity', '"chunked"', 'identity'].map(
+    (coding) => ({
+      name: `Transfer-Encoding ${coding}`,
+      bytes: (path: string) => post(path, [['Transfer-Encoding', coding]], '0\r\n\r\n'),
+      expected: [400] as const,
+    }),
+  ),
 ]);
 
 refusals('TRN-06, TRN-08: line ends and control characters', [
@@ -466,6 +468,134 @@ test('TRN-38: two good requests in one packet are two tokens, in order', async (
   client.write(Buffer.concat([mintBytes(), mintBytes()]));
   for (let count = 0; count < 2; count += 1) assert.equal((await client.answer())?.status, 200);
   client.socket.destroy();
+});
+
+/** A good request for a token, byte for byte, with these lines in its header; chunked when there are trailers. */
+function mintLines(lines: readonly string[], { method = 'POST', host = 'a', trailers = '' } = {}): string {
+  const { fields = {}, headers = [] } = stage.tokenRequest();
+  const body = formOf(fields);
+  const length = trailers === '' ? `Content-Length: ${body.length}` : 'Transfer-Encoding: chunked';
+  const sent = trailers === '' ? body : `${body.length.toString(16)}\r\n${body}\r\n0\r\n${trailers}\r\n`;
+  const head = [
+    `Host: ${host}`,
+    FORM.join(': '),
+    ...headers.map((each) => each.join(': ')),
+    length,
+    ...lines,
+  ];
+  return `${method} /oauth/token HTTP/1.1\r\n${head.join('\r\n')}\r\n\r\n${sent}`;
+}
+
+const oddButGood: [string, () => string][] = [
+  ['an offer to become a WebSocket', () => mintLines(['Connection: Upgrade', 'Upgrade: websocket'])],
+  [
+    'an offer to become HTTP/2',
+    () =>
+      mintLines(['Connection: Upgrade, HTTP2-Settings', 'Upgrade: h2c', 'HTTP2-Settings: AAMAAABkAAQAoAAA']),
+  ],
+  ['another Host', () => mintLines([], { host: 'evil.test' })],
+  ['a Host with a port that is none', () => mintLines([], { host: 'evil.test:99999' })],
+  ['an empty Host', () => mintLines([], { host: '' })],
+  [
+    'a second proof in the trailers',
+    () => mintLines(['Trailer: DPoP'], { trailers: 'DPoP: x\r\nHost: evil.test\r\n' }),
+  ],
+  ['a wish for a page', () => mintLines(['Accept: text/html', 'Accept-Encoding: br;q=1, *;q=0'])],
+  ['a wish to continue', () => mintLines(['Expect: 100-continue'])],
+  [
+    'a header that names the connection’s headers',
+    () => mintLines(['Connection: close, DPoP, Content-Type']),
+  ],
+];
+describe('TRN: what HTTP allows and a client hardly sends', () => {
+  for (const [name, bytes] of oddButGood) {
+    test(`${name} changes nothing`, async () => {
+      const answer = await send(port, bytes());
+      assert.equal(answer?.status, 200, answer?.body ?? 'closed');
+      if (answer !== null) expectSafeAnswer(answerOf(answer));
+    });
+  }
+
+  for (const method of ['post', 'Post', 'POST\t', 'PO ST']) {
+    test(`the method ${JSON.stringify(method)} is none`, async () => {
+      const before = await stage.ledger.countRows();
+      const answer = await send(port, mintLines([], { method }));
+      assert.equal(answer?.status, 400);
+      if (answer !== null) expectSafeAnswer(answerOf(answer));
+      assert.deepEqual(await stage.ledger.countRows(), before);
+    });
+  }
+
+  test('a refusal is JSON also for who wishes for a page', async () => {
+    const answer = await stage.ask({ fields: {}, headers: [['Accept', 'text/html,*/*;q=0.1']] });
+    assert.equal(answer.status, 400);
+    expectSafeAnswer(answer);
+  });
+
+  test('HEAD is answered like GET, without the body', async () => {
+    for (const path of ['/.well-known/jwks.json', '/livez']) {
+      const client = openClient(port);
+      client.write(`HEAD ${path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n`);
+      await client.closed();
+      assert.match(client.received(), /^HTTP\/1\.1 200 OK\r\n/);
+      assert.ok(client.received().endsWith('\r\n\r\n'));
+    }
+  });
+});
+
+describe('TRN: the listener of the metrics', () => {
+  const metricsPort = Number(new URL(stage.broker.metricsUrl).port);
+  const wrong: [string, string | Buffer, number][] = [
+    ['POST', request('POST /metrics', { headers: [FORM], body: 'x=1' }), 405],
+    ['an unknown path', request(`GET /${CANARY}`), 404],
+    ['the token endpoint', request('POST /oauth/token', { headers: [FORM], body: 'x=1' }), 404],
+    ['a body', request('GET /metrics', { headers: [FORM], body: 'x=1' }), 400],
+    ['an absolute target', request('GET http://evil.test/metrics'), 400],
+    [
+      'two lengths',
+      request('GET /metrics', {
+        headers: [
+          ['Content-Length', '0'],
+          ['Content-Length', '1'],
+        ],
+      }),
+      400,
+    ],
+    ['bare line feeds', 'GET /metrics HTTP/1.1\nHost: a\n\n', 400],
+    ['a header of 20 kB', request('GET /metrics', { headers: [['X-Big', 'a'.repeat(20_000)]] }), 431],
+  ];
+  for (const [name, bytes, status] of wrong) {
+    test(`${name} is refused`, async () => {
+      const answer = await send(metricsPort, bytes);
+      assert.equal(answer?.status, status, answer?.body ?? 'closed');
+      if (answer !== null) expectSafeAnswer(answerOf(answer));
+    });
+  }
+
+  test('FLT-22: nothing that somebody sends becomes a series', async () => {
+    const seriesOf = async () => {
+      const text = await (await fetch(`${stage.broker.metricsUrl}/metrics`)).text();
+      return text
+        .split('\n')
+        .filter((each) => !each.startsWith('#'))
+        .map((each) => each.replace(/ [^ ]*$/, ''));
+    };
+    for (let count = 0; count < 50; count += 1) {
+      await stage.ask({ method: 'GET', path: `/${CANARY}-${count}` });
+      await stage.ask({ fields: { grant_type: `${CANARY}-${count}`, client_id: `${CANARY}-${count}` } });
+    }
+    const before = await seriesOf();
+    for (let count = 50; count < 100; count += 1) {
+      await stage.ask({ method: 'GET', path: `/${CANARY}-${count}` });
+      await stage.ask({ fields: { grant_type: `${CANARY}-${count}`, client_id: `${CANARY}-${count}` } });
+    }
+    const after = await seriesOf();
+    assert.deepEqual(
+      after.filter((each) => !before.includes(each)),
+      [],
+    );
+    assert.ok(!after.join().includes(CANARY));
+  });
 });
 
 /** What is minted is recorded, whoever went away meanwhile. */

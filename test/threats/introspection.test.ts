@@ -302,3 +302,21 @@ test('INT-10: of a thousand introspections while it is revoked, none says active
   assert.deepEqual(late, []);
   assert.ok(seen.some(({ active }) => active) && seen.some(({ active }) => !active), 'both were seen');
 });
+
+test('CAS-32, for tokens: every byte of a live token, changed, makes it inactive', async () => {
+  const token = await freshToken();
+  const outside = '+/=!%~ ';
+  const lanes = 8;
+  const active: string[] = [];
+  const lane = async (first: number) => {
+    for (let index = first; index < token.length; index += lanes) {
+      const code = index % 2 === 0 ? token.charCodeAt(index) ^ 1 : outside.charCodeAt(index % outside.length);
+      const bent = `${token.slice(0, index)}${String.fromCharCode(code)}${token.slice(index + 1)}`;
+      const { text: answer } = await stage.ask(introspect(bent));
+      if (answer !== '{"active":false}') active.push(`byte ${index} as ${code}: ${answer}`);
+    }
+  };
+  await Promise.all(Array.from({ length: lanes }, (_, first) => lane(first)));
+  assert.deepEqual(active, []);
+  assert.equal((await stage.ask(introspect(token))).body.active, true);
+});

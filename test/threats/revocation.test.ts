@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { decodeJwt } from 'jose';
 import { until } from '../broker-process.ts';
+import { soakFactor } from '../soak.ts';
 import { newSessionKey, type TestAgent } from '../test-agent.ts';
 import { CANARY, type Case, createStage } from './oracle.ts';
 import { partsOf, signRawJws } from './raw-jws.ts';
@@ -317,4 +318,14 @@ test('REV-02: known and unknown tokens are answered by the same headers', async 
   const answers = [await stage.ask(revoke(await freshToken())), await stage.ask(revoke('unknown'))];
   const names = answers.map(({ headers }) => [...headers.keys()].sort());
   assert.deepEqual(names[0], names[1]);
+});
+
+test('REV-14: while a hundred tokens are revoked at once, tokens are minted as ever, each as alive as it should be', async () => {
+  const doomed = await Promise.all(Array.from({ length: 100 * soakFactor() }, () => freshToken()));
+  const [, minted] = await Promise.all([
+    Promise.all(doomed.map(async (token) => assert.equal((await stage.ask(revoke(token))).status, 200))),
+    Promise.all(Array.from({ length: 50 }, () => freshToken())),
+  ]);
+  for (const token of doomed.slice(0, 20)) assert.equal(await isActive(token), false);
+  for (const token of minted.slice(0, 20)) assert.equal(await isActive(token), true);
 });
