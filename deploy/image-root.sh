@@ -7,10 +7,7 @@ set -eu
 root=$1
 node=/usr/local/bin/node
 
-mkdir -p "$root/app" "$root/etc" "$root/tmp"
-chmod 1777 "$root/tmp"
-
-mkdir -p "$root$(dirname "$node")"
+mkdir -p "$root/app" "$root/etc" "$root$(dirname "$node")"
 cp "$(readlink -f "$(command -v node)")" "$root$node"
 ldd "$root$node" | grep -o '/[^ ]*' | while read -r library; do
   cp --parents --dereference "$library" "$root"

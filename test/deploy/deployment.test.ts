@@ -3,20 +3,18 @@
  * a user without rights, the owner's two commands, two brokers, the front, and an agent that comes in through it.
  */
 import assert from 'node:assert/strict';
-import { execFile } from 'node:child_process';
-import { chmod, readFile, stat, writeFile } from 'node:fs/promises';
+import { readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
-import { promisify } from 'node:util';
 import { SETTING_NAMES } from '../../src/config/settings.ts';
-import { cleanEnvironment, freePort, until } from '../broker-process.ts';
+import { freePort, until } from '../broker-process.ts';
 import { createTestAgent, newSessionKey, type TestAgent } from '../test-agent.ts';
 import { asSuperuser } from '../test-cluster.ts';
 import { createEmptyDatabase, type TestDatabase } from '../test-database.ts';
 import { type BuiltImage, buildImage, listing } from './built-image.ts';
 import { type Container, openPostgresPort, runMayfly, startContainer } from './container.ts';
-import { ROOT } from './files.ts';
 import { type FrontRequest, startFront, withoutNginx } from './front.ts';
+import { prepareDeployment, runPrepare } from './prepared-deployment.ts';
 
 const ISSUER = 'https://broker.example.com';
 
@@ -32,7 +30,10 @@ let front: Awaited<ReturnType<typeof startFront>>;
 before(async () => {
   [image, database] = await Promise.all([buildImage(), createEmptyDatabase()]);
   postgres = await openPostgresPort(database.socketDirectory);
-  prepared = await prepare(join(image.mounts, 'deployment'));
+  prepared = await prepareDeployment(join(image.mounts, 'deployment'), {
+    port: postgres.port,
+    database: database.name,
+  });
   files = await listing(image.app);
   ports = [await freePort(), await freePort()];
 });
@@ -211,31 +212,6 @@ function brokerSettings(port: number): Record<string, string> {
 
 function healthcheck(env: Record<string, string>): Promise<number | null> {
   return startContainer(image, ['healthcheck.js'], env).exit;
-}
-
-async function runPrepare(folder: string): Promise<void> {
-  const env = cleanEnvironment({});
-  await promisify(execFile)('sh', [join(ROOT, 'deploy/prepare.sh'), 'broker.example.com', folder], { env });
-}
-
-/** The URLs name this machine's test database; the folder is opened, as mounting its files one by one would. */
-async function prepare(folder: string): Promise<string> {
-  await runPrepare(folder);
-  const secrets = join(folder, 'secrets');
-  assert.equal((await stat(secrets)).mode & 0o777, 0o700);
-  await chmod(folder, 0o755);
-  await chmod(secrets, 0o755);
-  for (const [file, role] of [
-    ['owner_database_url', 'mayfly_owner'],
-    ['database_url', 'mayfly_app'],
-  ]) {
-    const path = join(secrets, file ?? '');
-    const made = await readFile(path, 'utf8');
-    assert.match(made, new RegExp(`^postgres://${role}:[0-9a-f]{48}@postgres:5432/mayfly\\?`));
-    await chmod(path, 0o644);
-    await writeFile(path, `postgres://${role}@127.0.0.1:${postgres.port}/${database.name}\n`);
-  }
-  return folder;
 }
 
 let agent: TestAgent | undefined;

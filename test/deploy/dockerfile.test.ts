@@ -1,7 +1,12 @@
 /** No container engine is at hand, so the Dockerfile is read here as one would, and `image.test.ts` does what it says. */
 import assert from 'node:assert/strict';
-import { existsSync, readFileSync } from 'node:fs';
+import { execFile } from 'node:child_process';
+import { existsSync, globSync, readFileSync } from 'node:fs';
+import { mkdtemp, readdir, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { delimiter, dirname, join } from 'node:path';
 import { test } from 'node:test';
+import { promisify } from 'node:util';
 import { SETTING_NAMES } from '../../src/config/settings.ts';
 import { ROOT, readCompose, textOf } from './files.ts';
 
@@ -106,4 +111,28 @@ test('the ports and the name are those of the settings and of docker-compose.yml
   assert.deepEqual(all('EXPOSE'), ['8420 8429']);
   const { version } = JSON.parse(readFileSync(`${ROOT}package.json`, 'utf8'));
   assert.equal(readCompose().services['broker-1']?.image, `mayfly:${version}`);
+});
+
+const otherThanLinux = process.platform === 'linux' ? false : 'images are made on Linux';
+
+test('the root of the image has everything that node is linked to, and nothing more', {
+  skip: otherThanLinux,
+}, async (t) => {
+  const root = await mkdtemp(join(tmpdir(), 'mayfly-root-'));
+  t.after(() => rm(root, { recursive: true, force: true }));
+  const run = promisify(execFile);
+  const PATH = [dirname(process.execPath), process.env.PATH].join(delimiter);
+  await run('sh', [`${ROOT}deploy/image-root.sh`, root], { env: { PATH } });
+  const [loader = ''] = globSync(`${root}/lib*/**/ld-linux-*`);
+  const [library = ''] = globSync(`${root}/lib/*/libc.so.6`);
+  const options = ['--inhibit-cache', '--library-path', dirname(library)];
+  const { stdout } = await run(loader, [...options, join(root, 'usr/local/bin/node'), '--version'], {
+    env: {},
+  });
+  assert.equal(stdout.trim(), process.version);
+  const files = (await readdir(root, { recursive: true, withFileTypes: true })).filter((entry) =>
+    entry.isFile(),
+  );
+  const others = files.map(({ name }) => name).filter((name) => !/^(ld-linux-|lib\w+\+*\.so)/.test(name));
+  assert.deepEqual(others.sort(), ['group', 'node', 'nsswitch.conf', 'passwd']);
 });
