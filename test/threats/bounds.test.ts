@@ -5,7 +5,8 @@ import { systemClock } from '../../src/time/clock.ts';
 import { newIdentifier } from '../../src/time/identifier.ts';
 import { soakFactor } from '../soak.ts';
 import { newSessionKey } from '../test-agent.ts';
-import { type Case, createStage, expectSafeAnswer } from './oracle.ts';
+import { expectSafeAnswer } from './after-checks.ts';
+import { type Case, createStage } from './oracle.ts';
 import type { Answer, Attempt, Header } from './raw-request.ts';
 
 /** Monotonic time stands still until it is moved, so no bucket fills by itself. */

@@ -7,8 +7,9 @@ import { until } from '../broker-process.ts';
 import { soakFactor } from '../soak.ts';
 import { createTestAgent, newSessionKey } from '../test-agent.ts';
 import { createTestWorld, TEST_ISSUER, type TestWorld } from '../test-broker.ts';
+import { expectSafeAnswer } from './after-checks.ts';
 import { type Edits, editedCatalogue, without } from './edited-scopes.ts';
-import { createStage, expectSafeAnswer, type Stage } from './oracle.ts';
+import { createStage, type Stage } from './oracle.ts';
 import type { Answer } from './raw-request.ts';
 
 const REPORTER = 'agents/report-writer.yaml';

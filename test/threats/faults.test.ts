@@ -8,8 +8,9 @@ import { soakFactor } from '../soak.ts';
 import { newSessionKey } from '../test-agent.ts';
 import { createTestWorld } from '../test-broker.ts';
 import { asSuperuser } from '../test-cluster.ts';
+import { expectSafeAnswer } from './after-checks.ts';
 import { createDatabaseProxy, type ProxyMode } from './database-proxy.ts';
-import { createStage, expectSafeAnswer } from './oracle.ts';
+import { createStage } from './oracle.ts';
 import type { Answer, Attempt } from './raw-request.ts';
 
 /** More than the longest timeout of a broker (a statement whose answer is lost, 7 s, and its line in the record, 1 s). */

@@ -6,7 +6,8 @@ import { gzipSync } from 'node:zlib';
 import { until } from '../broker-process.ts';
 import { type Header, openClient, request, send, type WireAnswer } from '../http/wire.ts';
 import { soakFactor } from '../soak.ts';
-import { CANARY, type Case, createStage, expectSafeAnswer } from './oracle.ts';
+import { CANARY, expectSafeAnswer } from './after-checks.ts';
+import { type Case, createStage } from './oracle.ts';
 import { type Answer, formOf, jsonOf } from './raw-request.ts';
 
 const stage = await createStage();

@@ -4,7 +4,8 @@ import { test } from 'node:test';
 import { decodeJwt } from 'jose';
 import { soakFactor } from '../soak.ts';
 import { newSessionKey, type TestAgent } from '../test-agent.ts';
-import { CANARY, type Case, createStage } from './oracle.ts';
+import { CANARY } from './after-checks.ts';
+import { type Case, createStage } from './oracle.ts';
 import { base64url, macRawJws, partsOf, signRawJws } from './raw-jws.ts';
 import { type Attempt, formOf } from './raw-request.ts';
 

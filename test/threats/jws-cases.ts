@@ -3,7 +3,8 @@
  * signed anew with the right key where that makes it worse, so that only the mutation itself can be the reason.
  */
 import { generateKeyPairSync, type KeyObject } from 'node:crypto';
-import { CANARY, type Case } from './oracle.ts';
+import { CANARY } from './after-checks.ts';
+import type { Case } from './oracle.ts';
 import type { Outcome } from './outcomes.ts';
 import { base64url, bytesOf, macRawJws, P256_ORDER, partsOf, signBytes, signRawJws } from './raw-jws.ts';
 import type { Attempt } from './raw-request.ts';

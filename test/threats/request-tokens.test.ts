@@ -7,7 +7,8 @@ import { systemClock } from '../../src/time/clock.ts';
 import { newIdentifier } from '../../src/time/identifier.ts';
 import { soakFactor } from '../soak.ts';
 import { newSessionKey, type TestAgent } from '../test-agent.ts';
-import { CANARY, type Case, createStage } from './oracle.ts';
+import { CANARY } from './after-checks.ts';
+import { type Case, createStage } from './oracle.ts';
 import type { Outcome } from './outcomes.ts';
 import type { Attempt } from './raw-request.ts';
 

@@ -5,7 +5,8 @@ import { decodeJwt } from 'jose';
 import { until } from '../broker-process.ts';
 import { soakFactor } from '../soak.ts';
 import { newSessionKey, type TestAgent } from '../test-agent.ts';
-import { CANARY, type Case, createStage } from './oracle.ts';
+import { CANARY } from './after-checks.ts';
+import { type Case, createStage } from './oracle.ts';
 import { partsOf, signRawJws } from './raw-jws.ts';
 import { type Answer, type Attempt, formOf } from './raw-request.ts';
 

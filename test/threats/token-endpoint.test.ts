@@ -5,7 +5,8 @@ import { decodeJwt } from 'jose';
 import { createTestAgent, newSessionKey } from '../test-agent.ts';
 import { TEST_ISSUER } from '../test-broker.ts';
 import { newDeclaredKey } from '../test-scopes.ts';
-import { CANARY, type Case, createStage } from './oracle.ts';
+import { CANARY } from './after-checks.ts';
+import { type Case, createStage } from './oracle.ts';
 import { formOf } from './raw-request.ts';
 
 const stage = await createStage();
