@@ -142,5 +142,5 @@ function anchorsOf(text: string): string[] {
 
 /** By prepare.sh, for one deployment; git ignores it. */
 function isMade(path: string): boolean {
-  return path.startsWith('deploy/secrets/');
+  return /^deploy\/(secrets|scopes|clients|broker\.env)\b/.test(path);
 }
