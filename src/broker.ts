@@ -15,7 +15,6 @@ import { createCatalogueStore } from './catalogue/catalogue-store.ts';
 import { type Configuration, ConfigurationError } from './config/configuration.ts';
 import { connectDatabase } from './database/connections.ts';
 import { databaseUnavailable } from './database/database-error.ts';
-import type { Log } from './database/log.ts';
 import { createPool, openKysely } from './database/pool.ts';
 import {
   embeddedKekPath,
@@ -24,6 +23,7 @@ import {
   prepareExternalDatabase,
 } from './database/prepared-database.ts';
 import { askDatabase, makePartitions } from './database/upkeep.ts';
+import type { Log } from './errors/log.ts';
 import { createHealth } from './health.ts';
 import { startHousekeeping } from './housekeeping.ts';
 import { createHttpApplication } from './http/application.ts';

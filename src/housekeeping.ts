@@ -2,8 +2,8 @@
 import type { RefusalRecorder } from './audit/refusal-recorder.ts';
 import type { ActiveCatalogue } from './catalogue/active-catalogue.ts';
 import type { Database } from './database/connections.ts';
-import type { Log } from './database/log.ts';
 import { dropPartitions, makePartitions, pruneSessions } from './database/upkeep.ts';
+import type { Log } from './errors/log.ts';
 import { repeat } from './time/repeat.ts';
 
 const CATALOGUE_MILLISECONDS = 2_000;

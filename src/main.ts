@@ -4,9 +4,11 @@ import { refuseDevelopmentKeysInProduction, startBroker } from './broker.ts';
 import type { Catalogue } from './catalogue/catalogue.ts';
 import { loadCatalogue } from './catalogue/load-catalogue.ts';
 import type { Problem } from './catalogue/problem.ts';
-import { type Configuration, type Environment, readConfiguration } from './config/configuration.ts';
+import { type Configuration, readConfiguration } from './config/configuration.ts';
+import type { Environment } from './config/environment.ts';
 import { createLog } from './log.ts';
 import { importKeks } from './signing-keys/key-encryption-key.ts';
+import { stopSignal } from './stop-signal.ts';
 import { systemClock } from './time/clock.ts';
 import { welcome } from './welcome.ts';
 
@@ -21,7 +23,10 @@ export async function start(environment: Environment, output: Output): Promise<v
   const configuration = readConfiguration(environment);
   const catalogue = await requireCatalogue(configuration);
   const log = createLog(configuration.logLevel);
-  const stopAsked = firstStopSignal();
+  const signal = stopSignal();
+  const stopAsked = new Promise<string>((resolve) => {
+    signal.addEventListener('abort', () => resolve(String(signal.reason)), { once: true });
+  });
   const broker = await startBroker({ configuration, catalogue, log, clock: systemClock });
   output.write(welcome(configuration, broker));
   const because = await Promise.race([stopAsked, broker.databaseEnded.then(() => 'the end of the database')]);
@@ -52,14 +57,4 @@ async function requireCatalogue({ scopesDirectory }: Configuration): Promise<Cat
 
 function describe({ file, line, column, rule, message, fix }: Problem): string {
   return `  - ${file}:${line}:${column} ${message} (${rule})\n    ${fix}`;
-}
-
-/**
- * The first signal stops the broker. Later ones are swallowed: a terminal sends Ctrl-C to npm and to us, and npm
- * passes its own on, so a second one does not mean that somebody is impatient.
- */
-function firstStopSignal(): Promise<string> {
-  return new Promise((resolve) => {
-    for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => resolve(signal));
-  });
 }

@@ -430,25 +430,29 @@ AS $function$
 $function$;
 grant execute on function reseal_signing_key(text,bytea,bytea,text,text,text) to mayfly_app;
 
-CREATE OR REPLACE FUNCTION public.revoke_signing_key(key_kid text, audit_id text, audit_actor text)
+CREATE OR REPLACE FUNCTION public.revoke_signing_key(key_kid text, audit_id text, audit_actor text, ledger_entry_id text, ledger_audit_id text)
  RETURNS boolean
- LANGUAGE sql
+ LANGUAGE plpgsql
  SECURITY DEFINER
  SET search_path TO 'public', 'pg_temp'
 AS $function$
-  with revoked as (
-    update signing_keys set revoked_at = date_trunc('milliseconds', now()), sealed_secret = null
-     where kid = key_kid and revoked_at is null
-    returning kid, purpose
-  ), recorded as (
-    insert into audit_entries (id, action, outcome, actor, details)
-    select audit_id, 'signing_key.revoked', 'allowed', audit_actor,
-           jsonb_build_object('kid', kid, 'purpose', purpose)
-      from revoked
-  )
-  select count(*) = 1 from revoked
-$function$;
-grant execute on function revoke_signing_key(text,text,text) to mayfly_app;
+declare
+  key_purpose text;
+begin
+  update signing_keys set revoked_at = date_trunc('milliseconds', now()), sealed_secret = null
+   where kid = key_kid and revoked_at is null
+  returning purpose into key_purpose;
+  if not found then return false; end if;
+  insert into audit_entries (id, action, outcome, actor, details)
+    values (audit_id, 'signing_key.revoked', 'allowed', audit_actor,
+            jsonb_build_object('kid', key_kid, 'purpose', key_purpose));
+  if key_purpose = 'token' then
+    perform append_revocation(ledger_entry_id, 'signing-key', key_kid, false, null, 'the signing key was revoked',
+                              audit_actor, ledger_audit_id, null);
+  end if;
+  return true;
+end $function$;
+grant execute on function revoke_signing_key(text,text,text,text,text) to mayfly_app;
 
 CREATE OR REPLACE FUNCTION public.token_key_may_sign(key_kid text)
  RETURNS boolean

@@ -13,9 +13,9 @@ import { lockHolderPid } from '../src/database/embedded/directory-lock.ts';
 import { embeddedUrls } from '../src/database/embedded/embedded-urls.ts';
 import { clearOrphan } from '../src/database/embedded/orphan.ts';
 import { type EmbeddedPostgres, startEmbeddedPostgres } from '../src/database/embedded-postgres.ts';
-import { silentLog } from '../src/database/log.ts';
 import { migrate } from '../src/database/migrate.ts';
 import { DATABASE_NAME } from '../src/database/roles.ts';
+import { silentLog } from '../src/errors/log.ts';
 import { systemClock } from '../src/time/clock.ts';
 
 export const TEMPLATE_NAME = 'migrated_template';

@@ -6,6 +6,8 @@
  *
  * A refusal is never undone because its line could not be written: it is logged as lost, and counted.
  */
+
+import type { Log } from '../errors/log.ts';
 import type { Clock } from '../time/clock.ts';
 import { newIdentifier } from '../time/identifier.ts';
 import type { AuditEntry } from './audit-entry.ts';
@@ -31,7 +33,6 @@ export type RefusalRecorder = {
   writeFolded(options?: { all?: boolean }): Promise<void>;
 };
 
-type Log = { warn(object: object, message: string): void };
 /** `lines` of the `seen` refusals have a line of their own. */
 type Window = { endsAt: number; seen: number; lines: number; entry: RefusalEntry };
 type Waiting = { entry: AuditEntry; done: () => void };

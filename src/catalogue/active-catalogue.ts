@@ -2,6 +2,8 @@
  * This broker's files against the one version that all brokers have to agree on (L24). While they differ the
  * broker mints nothing and says so; the mint's statement asks again in its own snapshot.
  */
+
+import type { Log } from '../errors/log.ts';
 import type { Catalogue } from './catalogue.ts';
 import type { AppliedCatalogue, CatalogueStore } from './catalogue-store.ts';
 
@@ -13,8 +15,6 @@ export type ActiveCatalogue = {
   /** Looks at the database again. */
   refresh(): Promise<void>;
 };
-
-type Log = { info(object: object, message: string): void; error(object: object, message: string): void };
 
 export async function followCatalogue(options: {
   catalogue: Catalogue;

@@ -3,7 +3,8 @@
  * catalogue the active one.
  */
 import { Command } from 'commander';
-import { type Environment, readConfiguration } from '../config/configuration.ts';
+import { readConfiguration } from '../config/configuration.ts';
+import type { Environment } from '../config/environment.ts';
 import { operatingUser } from './operating-user.ts';
 
 export function databaseCommands(environment: Environment): {

@@ -4,7 +4,7 @@
  */
 import { readFileSync } from 'node:fs';
 import { Command } from 'commander';
-import { processEnvironment } from '../config/configuration.ts';
+import { processEnvironment } from '../config/environment.ts';
 import { SETTINGS } from '../config/settings.ts';
 import { agentCommands } from './agent-commands.ts';
 import { databaseCommands } from './database-commands.ts';

@@ -1,5 +1,6 @@
 import { mkdirSync } from 'node:fs';
-import { type Configuration, type Environment, readConfiguration } from '../config/configuration.ts';
+import { type Configuration, readConfiguration } from '../config/configuration.ts';
+import type { Environment } from '../config/environment.ts';
 import { attachEmbeddedPostgres } from '../database/embedded-postgres.ts';
 import { createPool } from '../database/pool.ts';
 import { embeddedKekPath, prepareEmbeddedDatabase } from '../database/prepared-database.ts';

@@ -4,11 +4,13 @@
  * of the tour went otherwise, 130 and 143 interrupted.
  */
 import { Command } from 'commander';
-import { processEnvironment, readConfiguration } from '../config/configuration.ts';
+import { readConfiguration } from '../config/configuration.ts';
+import { processEnvironment } from '../config/environment.ts';
 import { createLog } from '../log.ts';
 import { SampleError } from '../sample/development-key.ts';
 import { startResourceServer } from '../sample/resource-server.ts';
 import { runTour } from '../sample/tour.ts';
+import { stopSignal } from '../stop-signal.ts';
 import { systemClock } from '../time/clock.ts';
 
 const EXIT_FAILED = 1;
@@ -54,15 +56,6 @@ async function tour(): Promise<void> {
     if (!signal.aborted) throw error;
     process.exitCode = EXIT_CODES[signal.reason as keyof typeof EXIT_CODES];
   }
-}
-
-/** Aborted by the first signal, with its name as reason. Ctrl-C comes twice through npm: later ones change nothing. */
-function stopSignal(): AbortSignal {
-  const controller = new AbortController();
-  for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
-    process.on(name, () => controller.abort(name));
-  }
-  return controller.signal;
 }
 
 /** A mistake of whoever started us is told without a stack. */

@@ -1,6 +1,6 @@
 /** The connections of one broker: a few that only mint, so that nothing else can queue in front, and the rest. */
 import type { Kysely } from 'kysely';
-import type { Log } from './log.ts';
+import type { Log } from '../errors/log.ts';
 import { createPool, openKysely, type Pool } from './pool.ts';
 
 export type Database = {

@@ -10,6 +10,7 @@
 import { existsSync, realpathSync } from 'node:fs';
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
+import type { Log } from '../errors/log.ts';
 import type { Clock } from '../time/clock.ts';
 import { bootstrap } from './embedded/bootstrap.ts';
 import { ensureCluster } from './embedded/cluster.ts';
@@ -24,7 +25,6 @@ import { readPostmasterFile } from './embedded/postmaster-file.ts';
 import { openServerLog } from './embedded/server-log.ts';
 import { type Settings, settingsOf } from './embedded/settings.ts';
 import { makeSocketDirectory, removeSocketDirectory } from './embedded/socket-directory.ts';
-import type { Log } from './log.ts';
 
 export type EmbeddedPostgres = EmbeddedUrls & {
   pid: number;

@@ -10,8 +10,8 @@
  */
 import { type Kysely, sql } from 'kysely';
 import { type Migration, Migrator } from 'kysely/migration';
+import type { Log } from '../errors/log.ts';
 import { sqlState } from './database-error.ts';
-import type { Log } from './log.ts';
 import { MIGRATIONS_FOLDER, type MigrationFile, readMigrationFiles } from './migration-file.ts';
 import { createPool, openKysely, type Pool } from './pool.ts';
 import { APPLICATION_ROLE } from './roles.ts';

@@ -7,9 +7,9 @@
  */
 import { Kysely, PostgresDialect, type PostgresPool, type PostgresPoolClient } from 'kysely';
 import pg from 'pg';
-import { parseConnectionUrl } from './connection-url.ts';
+import { parseConnectionUrl } from '../config/connection-url.ts';
+import type { Log } from '../errors/log.ts';
 import { isConnectionLost, UnfitDatabaseError } from './database-error.ts';
-import type { Log } from './log.ts';
 
 export type PoolOptions = {
   url: string;

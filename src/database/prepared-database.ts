@@ -3,9 +3,9 @@
  * external one, which somebody with the owner's credentials has to have brought up to date before.
  */
 import { join } from 'node:path';
+import type { Log } from '../errors/log.ts';
 import type { Clock } from '../time/clock.ts';
 import { startEmbeddedPostgres } from './embedded-postgres.ts';
-import type { Log } from './log.ts';
 import { migrate, pendingMigrations } from './migrate.ts';
 
 export type PreparedDatabase = {
@@ -21,12 +21,20 @@ export class DatabaseNotReadyError extends Error {
   override readonly name = 'DatabaseNotReadyError';
 }
 
+const UNWRITABLE = ['EROFS', 'EACCES', 'EPERM', 'ENOSPC', 'ENOTDIR'];
+
 export async function prepareEmbeddedDatabase(options: {
   dataDirectory: string;
   log: Log;
   clock: Clock;
 }): Promise<PreparedDatabase> {
-  const postgres = await startEmbeddedPostgres(options);
+  const postgres = await startEmbeddedPostgres(options).catch((error: NodeJS.ErrnoException) => {
+    if (!UNWRITABLE.includes(error.code ?? '')) throw error;
+    throw new DatabaseNotReadyError(
+      `The embedded database cannot write to ${options.dataDirectory} (${error.code}). Set MAYFLY_DATA_DIR to a ` +
+        'folder of your own, or DATABASE_URL to use a Postgres that runs elsewhere.',
+    );
+  });
   try {
     await migrate({ ownerUrl: postgres.ownerUrl, log: options.log });
   } catch (error) {

@@ -18,7 +18,6 @@ export const REFUSAL_CODES = {
     title: 'This client may not ask that here',
   },
   unsupported_grant_type: { status: 400, error: 'unsupported_grant_type', title: 'Grant type not supported' },
-  unsupported_token_type: { status: 400, error: 'unsupported_token_type', title: 'Token type not supported' },
   unsupported_response_type: {
     status: 400,
     error: 'unsupported_response_type',
@@ -79,7 +78,6 @@ export const REFUSAL_REASONS = {
   route_unknown: 'not_found',
   method_unsupported: 'method_not_allowed',
   grant_type_unsupported: 'unsupported_grant_type',
-  token_type_unsupported: 'unsupported_token_type',
   response_type_unsupported: 'unsupported_response_type',
   // who asks
   client_authentication_missing: 'invalid_client',
@@ -124,7 +122,6 @@ export const REFUSAL_REASONS = {
   resource_ambiguous: 'invalid_target',
   resource_mismatch: 'invalid_target',
   authorization_details_malformed: 'invalid_authorization_details',
-  authorization_details_not_granted: 'invalid_authorization_details',
   // the session and the ledger
   session_expired: 'session_ended',
   session_revoked: 'session_ended',
@@ -138,7 +135,6 @@ export const REFUSAL_REASONS = {
   source_rate: 'rate_limited',
   client_rate: 'rate_limited',
   queue_full: 'temporarily_unavailable',
-  draining: 'temporarily_unavailable',
   database_unavailable: 'temporarily_unavailable',
   signing_key_unavailable: 'temporarily_unavailable',
   catalogue_differs: 'catalogue_differs',

@@ -1,4 +1,5 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { Log } from '../errors/log.ts';
 import { Refusal } from '../errors/refusal.ts';
 import type { Clock } from '../time/clock.ts';
 import { newIdentifier } from '../time/identifier.ts';
@@ -8,7 +9,6 @@ import { ReceivedCall } from './call.ts';
 import { EMPTY_FORM } from './form.ts';
 import { refuseBadFraming } from './framing.ts';
 import { type HttpLimits, httpLimits } from './limits.ts';
-import type { Log } from './log.ts';
 import { defectAnswer, refusalAnswer } from './refusal-answer.ts';
 import type { Answer, Call, ErrorFormat, Route } from './route.ts';
 import { createSourceReader, type Source } from './source.ts';

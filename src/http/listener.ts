@@ -16,10 +16,10 @@ import {
 import { createServer as createHttpsServer } from 'node:https';
 import type { AddressInfo, Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
+import type { Log } from '../errors/log.ts';
 import type { Clock } from '../time/clock.ts';
 import { newIdentifier } from '../time/identifier.ts';
 import { type HttpLimits, httpLimits } from './limits.ts';
-import type { Log } from './log.ts';
 import { parserErrorStatus, rawErrorAnswer } from './parser-error.ts';
 import { securityHeaders } from './security-headers.ts';
 

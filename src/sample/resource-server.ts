@@ -3,8 +3,8 @@
  * once and looks for the broker meanwhile; until there is one, every request is refused with 503.
  */
 import type { Configuration } from '../config/configuration.ts';
+import type { Log } from '../errors/log.ts';
 import { createListener } from '../http/listener.ts';
-import type { Log } from '../http/log.ts';
 import type { Clock } from '../time/clock.ts';
 import { repeat } from '../time/repeat.ts';
 import {

@@ -7,7 +7,7 @@
  * before the copy could be behind a retirement. A statement that mints still asks the table itself whether the
  * key may sign (L9), so that a revoked key dies at once. Refreshing and retrying is the right answer to its no.
  */
-import type { Log } from '../database/log.ts';
+import type { Log } from '../errors/log.ts';
 import type { VerificationKey } from '../jws/jwk.ts';
 import { type Jwks, jwksOf } from './jwks.ts';
 import { keepUpRing } from './keep-up-ring.ts';

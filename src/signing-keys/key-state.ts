@@ -7,7 +7,7 @@
  *                  └── signs ──┴─ still accepted from brokers that have not yet read of the successor
  *
  * When a key retires is never stored: it follows from its successor, so that no two rows can contradict each
- * other and making, hastening and revoking a key each change one row. `migrations/0002-signing-keys.sql` states
+ * other and making, hastening and revoking a key each change one row. `migrations/0003-signing-keys.sql` states
  * the same rule for the mint statement; a property test holds the two together.
  *
  * All times are database time, in milliseconds since 1970.

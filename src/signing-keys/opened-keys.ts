@@ -2,7 +2,7 @@
  * The keys of one broker in memory: each opened once, and kept as the same object for as long as its row says the
  * same. A row that does not open is not used, and said once.
  */
-import type { Log } from '../database/log.ts';
+import type { Log } from '../errors/log.ts';
 import type { Keks } from './key-encryption-key.ts';
 import { type KeyLife, withRetirement } from './key-state.ts';
 import { openKey, type SealedKey } from './sealed-key.ts';

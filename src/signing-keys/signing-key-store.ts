@@ -1,6 +1,7 @@
 /**
  * Every query on `signing_keys`. Each change is one call of one function of the database, which changes one row,
- * leaves its audit entry and says whether it was the one to do it; so any number of brokers may try.
+ * leaves its audit entry (and, for a revoked key of tokens, the ledger's) and says whether it was the one to do
+ * it; so any number of brokers may try.
  */
 import type { Pool } from 'pg';
 import type { Clock } from '../time/clock.ts';
@@ -58,7 +59,10 @@ export function createSigningKeyStore({ pool, clock }: { pool: Pick<Pool, 'query
 
     /** False when it was revoked before, or is unknown. */
     revoke: (kid: string, actor: string) =>
-      decide('revoke_signing_key($1, $2, $3)', [kid, newAuditId(), actor]),
+      decide('revoke_signing_key($1, $2, $3, $4, $5)', [
+        ...[kid, newAuditId(), actor],
+        ...[newIdentifier('rev', clock), newAuditId()],
+      ]),
 
     /** False when somebody changed the sealed secret since `was` was read. */
     reseal: ({ was, becomes, actor }: { was: SealedKey; becomes: SealedKey; actor: string }) =>

@@ -9,8 +9,8 @@ import {
   FOLD_WINDOW_MILLISECONDS,
   type RefusalEntry,
 } from '../../src/audit/refusal-recorder.ts';
-import { silentLog } from '../../src/database/log.ts';
 import { createPool, openKysely } from '../../src/database/pool.ts';
+import { silentLog } from '../../src/errors/log.ts';
 import { beforeDrop, createTestDatabase } from '../test-database.ts';
 
 const database = await createTestDatabase();

@@ -1,7 +1,7 @@
 /** A running broker and the sample resource server, as clients that others wrote find them. */
 import { type CryptoKey, importJWK } from 'jose';
 import type { Configuration } from '../../src/config/configuration.ts';
-import { silentLog } from '../../src/database/log.ts';
+import { silentLog } from '../../src/errors/log.ts';
 import { readDevelopmentKey } from '../../src/sample/development-key.ts';
 import { startResourceServer } from '../../src/sample/resource-server.ts';
 import { systemClock } from '../../src/time/clock.ts';

@@ -14,7 +14,7 @@ import {
   type EmbeddedPostgresOptions,
   startEmbeddedPostgres,
 } from '../../src/database/embedded-postgres.ts';
-import { silentLog } from '../../src/database/log.ts';
+import { silentLog } from '../../src/errors/log.ts';
 import { systemClock } from '../../src/time/clock.ts';
 
 export type Options = Partial<EmbeddedPostgresOptions> & { dataDirectory: string };

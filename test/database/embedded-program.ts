@@ -4,7 +4,7 @@
  */
 import pg from 'pg';
 import { type EmbeddedPostgresOptions, startEmbeddedPostgres } from '../../src/database/embedded-postgres.ts';
-import { silentLog } from '../../src/database/log.ts';
+import { silentLog } from '../../src/errors/log.ts';
 import { systemClock } from '../../src/time/clock.ts';
 
 const options: Partial<EmbeddedPostgresOptions> & { dataDirectory: string } = JSON.parse(

@@ -7,9 +7,9 @@ import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { pathToFileURL } from 'node:url';
 import { waitUntil } from '../../src/database/embedded/wait-until.ts';
-import { silentLog } from '../../src/database/log.ts';
 import { migrate, migrationState, pendingMigrations } from '../../src/database/migrate.ts';
 import { rolesScript } from '../../src/database/roles.ts';
+import { silentLog } from '../../src/errors/log.ts';
 import { createEmptyDatabase, type TestDatabase } from '../test-database.ts';
 import { ask } from './embedded-fixture.ts';
 

@@ -4,10 +4,10 @@ import { createServer, type Server, type Socket } from 'node:net';
 import { type TestContext, test } from 'node:test';
 import { sql } from 'kysely';
 import { databaseUnavailable } from '../../src/database/database-error.ts';
-import type { Log } from '../../src/database/log.ts';
-import { silentLog } from '../../src/database/log.ts';
 import { createPool, openKysely, type Pool, type PoolOptions } from '../../src/database/pool.ts';
 import { transaction } from '../../src/database/transaction.ts';
+import type { Log } from '../../src/errors/log.ts';
+import { silentLog } from '../../src/errors/log.ts';
 import { createTestDatabase } from '../test-database.ts';
 import { ask } from './embedded-fixture.ts';
 

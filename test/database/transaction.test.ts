@@ -2,9 +2,9 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { sql } from 'kysely';
 import { databaseUnavailable } from '../../src/database/database-error.ts';
-import { silentLog } from '../../src/database/log.ts';
 import { createPool, openKysely, type PoolClient } from '../../src/database/pool.ts';
 import { runStatement, transaction } from '../../src/database/transaction.ts';
+import { silentLog } from '../../src/errors/log.ts';
 import { beforeDrop, createTestDatabase } from '../test-database.ts';
 import { ask } from './embedded-fixture.ts';
 

@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import pg from 'pg';
-import { silentLog } from '../../src/database/log.ts';
 import { createPool, openKysely } from '../../src/database/pool.ts';
 import { askDatabase, dropPartitions, makePartitions, pruneSessions } from '../../src/database/upkeep.ts';
+import { silentLog } from '../../src/errors/log.ts';
 import { beforeDrop, createTestDatabase } from '../test-database.ts';
 
 const database = await createTestDatabase();

@@ -6,8 +6,8 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { promisify } from 'node:util';
 import { embeddedUrls } from '../../src/database/embedded/embedded-urls.ts';
-import { silentLog } from '../../src/database/log.ts';
 import { migrate, pendingMigrations } from '../../src/database/migrate.ts';
+import { silentLog } from '../../src/errors/log.ts';
 import { asSuperuser, startTestCluster } from '../test-cluster.ts';
 import { textOf } from './files.ts';
 

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { createServer } from 'node:http';
 import { after, before, describe, test } from 'node:test';
-import { silentLog } from '../../src/database/log.ts';
+import { silentLog } from '../../src/errors/log.ts';
 import { type Agent, createAgent } from '../../src/sample/agent.ts';
 import {
   type AgentSession,

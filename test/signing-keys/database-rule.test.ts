@@ -191,7 +191,12 @@ describe('the application role', () => {
     );
     assert.deepEqual(
       entries.map((entry) => `${entry.action} by ${entry.actor}`),
-      ['signing_key.made by olivia', 'signing_key.hastened by olivia', 'signing_key.revoked by olivia'],
+      [
+        'signing_key.made by olivia',
+        'signing_key.hastened by olivia',
+        'signing_key.revoked by olivia',
+        'revocation.appended by olivia',
+      ],
     );
     assert.equal(entries[2]?.kid, kid);
     const made = await stage.rows("select id from audit_entries where action = 'signing_key.made'");

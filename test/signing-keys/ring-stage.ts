@@ -4,8 +4,8 @@
  */
 import { randomBytes } from 'node:crypto';
 import type { TestContext } from 'node:test';
-import { silentLog } from '../../src/database/log.ts';
 import { createPool, type Pool } from '../../src/database/pool.ts';
+import { silentLog } from '../../src/errors/log.ts';
 import type { KekConfiguration } from '../../src/signing-keys/key-encryption-key.ts';
 import { createKeyOperations } from '../../src/signing-keys/key-operations.ts';
 import { createKeyRing, type KeyRing } from '../../src/signing-keys/key-ring.ts';

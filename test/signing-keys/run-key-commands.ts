@@ -1,8 +1,8 @@
 /** `mayfly keys …` as a process of its own: test/signing-keys/key-commands.test.ts starts it with what it connects to. */
 
 import { keyCommands } from '../../src/cli/key-commands.ts';
-import { silentLog } from '../../src/database/log.ts';
 import { createPool } from '../../src/database/pool.ts';
+import { silentLog } from '../../src/errors/log.ts';
 import { parseKek } from '../../src/signing-keys/key-encryption-key.ts';
 import { createKeyOperations } from '../../src/signing-keys/key-operations.ts';
 import { systemClock } from '../../src/time/clock.ts';

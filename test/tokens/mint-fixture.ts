@@ -1,8 +1,8 @@
 import { randomBytes } from 'node:crypto';
 import pg from 'pg';
-import { silentLog } from '../../src/database/log.ts';
 import { createPool, openKysely } from '../../src/database/pool.ts';
 import { hourOf, replayKey } from '../../src/dpop/replay-key.ts';
+import { silentLog } from '../../src/errors/log.ts';
 import { createRevocationStore } from '../../src/revocations/revocation-store.ts';
 import { createKeyRing } from '../../src/signing-keys/key-ring.ts';
 import { systemClock } from '../../src/time/clock.ts';

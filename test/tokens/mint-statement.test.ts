@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict';
 import { before, test } from 'node:test';
+import { systemClock } from '../../src/time/clock.ts';
 import type { MintRow } from '../../src/tokens/mint-store.ts';
+import { createTokenStore } from '../../src/tokens/token-store.ts';
 import { until } from '../broker-process.ts';
 import { mintRow, prepareMinting } from './mint-fixture.ts';
 
@@ -225,6 +227,19 @@ test('a revoked signing key mints nothing whatever the epoch', async () => {
   });
   const [outcome] = await other.store.mint([row], { kid: other.kid });
   assert.equal(outcome?.reason, 'signing_key_unavailable');
+});
+
+test('revoking a signing key writes it into the ledger, so that what it signed is dead wherever that is asked', async () => {
+  const other = await prepareMinting();
+  const [outcome] = await other.store.mint([mintRow()], { kid: other.kid });
+  assert.ok(outcome?.reason === null);
+  const tokens = createTokenStore(other.kysely, systemClock);
+  assert.equal((await tokens.find(outcome.token_id))?.alive, true);
+  assert.equal(await other.ring.retireNow({ kid: other.kid, actor: 'operator' }), true);
+  assert.equal((await tokens.find(outcome.token_id))?.alive, false);
+  const { rows } = await other.owner.query('select kind, target, standing, actor from revocations');
+  assert.deepEqual(rows, [{ kind: 'signing-key', target: other.kid, standing: false, actor: 'operator' }]);
+  assert.equal(await other.ring.retireNow({ kid: other.kid, actor: 'operator' }), false, 'once');
 });
 
 test('a mint that waited behind a held revocation carries an epoch that the revocation kills', async () => {

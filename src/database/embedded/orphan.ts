@@ -12,7 +12,7 @@
  */
 import { once } from 'node:events';
 import { connect } from 'node:net';
-import type { Log } from '../log.ts';
+import type { Log } from '../../errors/log.ts';
 import { isPostgresIn, postgresPidsIn } from './pid.ts';
 import { type PostmasterFile, readPostmasterFile, removePostmasterFile } from './postmaster-file.ts';
 import { removeSocketDirectory, socketFile } from './socket-directory.ts';

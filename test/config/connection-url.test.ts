@@ -7,10 +7,10 @@ import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { TLSSocket } from 'node:tls';
 import fc from 'fast-check';
-import { ConnectionUrlError, parseConnectionUrl } from '../../src/database/connection-url.ts';
+import { ConnectionUrlError, parseConnectionUrl } from '../../src/config/connection-url.ts';
 import { databaseUnavailable } from '../../src/database/database-error.ts';
-import { silentLog } from '../../src/database/log.ts';
 import { createPool } from '../../src/database/pool.ts';
+import { silentLog } from '../../src/errors/log.ts';
 import { makeCertificate, type TestCertificate } from '../test-certificate.ts';
 import { createTestDatabase } from '../test-database.ts';
 

@@ -88,21 +88,27 @@ returns boolean language sql security definer set search_path = public, pg_temp 
   select count(*) = 1 from hastened
 $$;
 
--- The key signs nothing more, leaves JWKS and loses its secret, for good; false when it was revoked before.
-create function revoke_signing_key(key_kid text, audit_id text, audit_actor text)
-returns boolean language sql security definer set search_path = public, pg_temp as $$
-  with revoked as (
-    update signing_keys set revoked_at = date_trunc('milliseconds', now()), sealed_secret = null
-     where kid = key_kid and revoked_at is null
-    returning kid, purpose
-  ), recorded as (
-    insert into audit_entries (id, action, outcome, actor, details)
-    select audit_id, 'signing_key.revoked', 'allowed', audit_actor,
-           jsonb_build_object('kid', kid, 'purpose', purpose)
-      from revoked
-  )
-  select count(*) = 1 from revoked
-$$;
+-- The key signs nothing more, leaves JWKS and loses its secret, for good; false when it was revoked before. A key
+-- of tokens gets its entry in the ledger too, so that what it has signed is dead wherever the ledger is asked (L8).
+create function revoke_signing_key(
+  key_kid text, audit_id text, audit_actor text, ledger_entry_id text, ledger_audit_id text
+) returns boolean language plpgsql security definer set search_path = public, pg_temp as $$
+declare
+  key_purpose text;
+begin
+  update signing_keys set revoked_at = date_trunc('milliseconds', now()), sealed_secret = null
+   where kid = key_kid and revoked_at is null
+  returning purpose into key_purpose;
+  if not found then return false; end if;
+  insert into audit_entries (id, action, outcome, actor, details)
+    values (audit_id, 'signing_key.revoked', 'allowed', audit_actor,
+            jsonb_build_object('kid', key_kid, 'purpose', key_purpose));
+  if key_purpose = 'token' then
+    perform append_revocation(ledger_entry_id, 'signing-key', key_kid, false, null, 'the signing key was revoked',
+                              audit_actor, ledger_audit_id, null);
+  end if;
+  return true;
+end $$;
 
 -- Puts the same secret under another key-encryption key, if nobody changed it meanwhile.
 create function reseal_signing_key(
