@@ -17,7 +17,7 @@ export const DEFAULT_ROTATION_POLICY: RotationPolicy = {
   tokenLifetimeSeconds: 900,
 };
 
-/** `Cache-Control: max-age` of the JWKS. A key signs only after every answer without it has expired. */
+/** How long a verifier may keep its copy of the JWKS. A key signs only after every copy without it is too old. */
 export const JWKS_MAX_AGE_SECONDS = 300;
 
 /** How often a broker reads the ring again. */

@@ -1,4 +1,7 @@
-/** What anyone may read: metadata and public keys. Never built from anything in the request. */
+/**
+ * What anyone may read: metadata and public keys. Never built from anything in the request, and never kept by
+ * caches on the way: a revoked key would live on in them. Who verifies keeps its own copy for minutes.
+ */
 import { refuse } from '../errors/refusal.ts';
 import type { Answer, Call } from '../http/route.ts';
 import { serverMetadata } from './server-metadata.ts';
@@ -9,9 +12,6 @@ export type DiscoveryRoutes = {
   authorize: (call: Call) => Answer;
 };
 
-/** Keys are published fifteen minutes before they sign, so a copy may be this old. */
-const PUBLIC_FOR_FIVE_MINUTES = { 'Cache-Control': 'public, max-age=300' };
-
 export function createDiscoveryRoutes({
   issuer,
   jwks,
@@ -21,8 +21,8 @@ export function createDiscoveryRoutes({
 }): DiscoveryRoutes {
   const metadata = serverMetadata(issuer);
   return {
-    metadata: () => ({ headers: PUBLIC_FOR_FIVE_MINUTES, body: metadata }),
-    jwks: () => ({ headers: PUBLIC_FOR_FIVE_MINUTES, body: jwks() }),
+    metadata: () => ({ body: metadata }),
+    jwks: () => ({ body: jwks() }),
     authorize: () =>
       refuse('response_type_unsupported', {
         hint: 'Agents authenticate at the token endpoint with private_key_jwt; people cannot sign in here yet.',

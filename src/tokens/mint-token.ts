@@ -6,7 +6,7 @@
 import type { AgentClient } from '../agents/client.ts';
 import type { ActiveCatalogue } from '../catalogue/active-catalogue.ts';
 import { hourOf, type SpentKey } from '../dpop/replay-key.ts';
-import { refuse } from '../errors/refusal.ts';
+import { Refusal, refuse } from '../errors/refusal.ts';
 import type { Clock } from '../time/clock.ts';
 import { newIdentifier } from '../time/identifier.ts';
 import type { TokenSigner } from './access-token.ts';
@@ -48,11 +48,16 @@ export function createTokenMinter(options: {
   clock: Clock;
 }): TokenMinter {
   const { catalogue, clock } = options;
+  const runBatch = createMintBatch(options);
   const lanes = createLanes<MintOrder, MintedToken>({
     lanes: LANES,
     maxBatch: MAX_BATCH,
     maxWaiting: MAX_WAITING,
-    run: createMintBatch(options),
+    async run(orders) {
+      const outcomes = await runBatch(orders);
+      if (outcomes.some(wasDecidedByAnotherCatalogue)) catalogue.refresh().catch(() => {}); // the next look is due anyway
+      return outcomes;
+    },
   });
 
   return {
@@ -88,4 +93,13 @@ export function createTokenMinter(options: {
       });
     },
   };
+}
+
+/** Somebody applied a version after this broker looked. */
+function wasDecidedByAnotherCatalogue(outcome: PromiseSettledResult<MintedToken>): boolean {
+  return (
+    outcome.status === 'rejected' &&
+    outcome.reason instanceof Refusal &&
+    outcome.reason.reason === 'catalogue_differs'
+  );
 }
