@@ -20,7 +20,7 @@ const SERVERS: readonly { name: ServerName; title: string }[] = [
 
 type Figure = (measurement: Measurement) => number;
 
-const measuredElsewhere: Figure = ({ machineMicroseconds, serverMicroseconds, postgresMicroseconds }) =>
+const elsewhere: Figure = ({ machineMicroseconds, serverMicroseconds, postgresMicroseconds }) =>
   machineMicroseconds - serverMicroseconds - postgresMicroseconds;
 const machine: Figure = ({ machineMicroseconds }) => machineMicroseconds;
 const programs: Figure = ({ serverMicroseconds, postgresMicroseconds }) =>
@@ -44,10 +44,24 @@ export function report({ measurements, options, postgresVersion, idleShare }: Re
     '|--:|:--|--:|--:|',
     ...connections.flatMap((count) => ratioLines(count, measurements)),
     '',
+    ...disturbance(measurements),
     `"Elsewhere" is the kernel on nobody's account, and whatever else runs on the machine. In brackets: the lowest and the highest round.`,
     'Repeat it with `npm ci && npm run bench:mint` (Linux).',
     '',
   ].join('\n');
+}
+
+/** More than this of the processor time elsewhere is not the kernel alone. */
+const QUIET_SHARE = 0.15;
+
+function disturbance(measurements: readonly Measurement[]): string[] {
+  const share = median(measurements.map((one) => elsewhere(one) / machine(one)));
+  if (share <= QUIET_SHARE) return [];
+  return [
+    `**The machine was not quiet** (${(share * 100).toFixed(0)} % of its work was elsewhere): ` +
+      'compare by "server + Postgres" and do not quote the rates.',
+    '',
+  ];
 }
 
 function serverLine(
@@ -67,7 +81,7 @@ function serverLine(
     typical(machine),
     typical(({ serverMicroseconds }) => serverMicroseconds),
     typical(({ postgresMicroseconds }) => postgresMicroseconds),
-    typical(measuredElsewhere),
+    typical(elsewhere),
   ]);
 }
 
