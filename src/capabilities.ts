@@ -12,7 +12,6 @@ import { normaliseTarget } from './dpop/target-url.ts';
 import type { Health } from './health.ts';
 import type { Metrics } from './http/metrics.ts';
 import type { RequestBounds } from './http/rate-bound.ts';
-import type { VerificationKey } from './jws/jwk.ts';
 import type { KeyRing } from './signing-keys/key-ring.ts';
 import type { Clock } from './time/clock.ts';
 import { readOwnToken } from './tokens/access-token.ts';
@@ -27,8 +26,8 @@ import { PATHS } from './tokens/server-metadata.ts';
 import { createTokenRoutes, type TokenRoutes } from './tokens/token-routes.ts';
 import { createTokenStore } from './tokens/token-store.ts';
 
-/** Keys of sessions that are remembered in imported form. */
-const MAX_PROOF_KEYS = 50_000;
+/** Keys of sessions that are remembered in imported form, and the headers that carry them. */
+const MAX_SESSION_KEYS = 50_000;
 
 export type CapabilityOptions = {
   configuration: Configuration;
@@ -69,7 +68,7 @@ export function buildCapabilities(options: CapabilityOptions): Capabilities & { 
       resourceAliases: resourceAliases(catalogue.catalogue, sampleOrigin(configuration)),
       nonces: createNonces({ secrets: ring.nonceSecrets, clock }),
       noncePolicy: configuration.noncePolicy,
-      proofKeys: createRecent<VerificationKey>(MAX_PROOF_KEYS),
+      proofCaches: { headers: createRecent(MAX_SESSION_KEYS), keys: createRecent(MAX_SESSION_KEYS) },
       minter,
       clock,
     },

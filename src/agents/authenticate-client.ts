@@ -3,10 +3,12 @@
  * before a signature is checked; who fails costs its own address and the client that it claimed to be, but cannot
  * lock that client out.
  */
+import { createRecent } from '../bounds/recent.ts';
 import { hourOf, replayKey, type SpentKey } from '../dpop/replay-key.ts';
 import { Refusal, refuse } from '../errors/refusal.ts';
 import type { RequestBounds } from '../http/rate-bound.ts';
 import type { Source } from '../http/source.ts';
+import type { HeaderCache } from '../jws/compact-jws.ts';
 import { type Clock, numericDate } from '../time/clock.ts';
 import type { Client, ClientDirectory } from './client.ts';
 import { checkAssertion, claimedClient, readAssertion } from './client-assertion.ts';
@@ -28,6 +30,9 @@ export type ClientAuthenticator = {
   authenticate(credentials: ClientCredentials, source: Source): AuthenticatedClient;
 };
 
+/** A client uses few: one for each of its keys and libraries. */
+const MAX_HEADERS = 10_000;
+
 const ASSERTION_TYPE = 'urn:ietf:params:oauth:client-assertion-type:jwt-bearer';
 const METHOD_HINT =
   'Authenticate with private_key_jwt: client_assertion and client_assertion_type (RFC 7523 §2.2).';
@@ -39,10 +44,11 @@ export function createClientAuthenticator(options: {
   clock: Clock;
 }): ClientAuthenticator {
   const { issuer, clients, bounds, clock } = options;
+  const headers: HeaderCache = createRecent(MAX_HEADERS);
 
   return {
     authenticate(credentials, source) {
-      const jwt = readAssertion(assertionOf(credentials));
+      const jwt = readAssertion(assertionOf(credentials), headers);
       const directory = clients();
       const claimed = claimedClient(jwt);
       const declared = claimed !== null && directory.has(claimed) ? claimed : null;

@@ -9,7 +9,13 @@
 import { generateKeyPairSync } from 'node:crypto';
 import { isIdentifier } from '../dpop/replay-key.ts';
 import { refuse } from '../errors/refusal.ts';
-import { JwsError, readCompactJws, type UnverifiedJwt, verifySignature } from '../jws/compact-jws.ts';
+import {
+  type HeaderCache,
+  JwsError,
+  readCompactJws,
+  type UnverifiedJwt,
+  verifySignature,
+} from '../jws/compact-jws.ts';
 import { parseVerificationKey, type VerificationKey } from '../jws/jwk.ts';
 import type { Client, ClientDirectory, ClientKey } from './client.ts';
 
@@ -31,9 +37,9 @@ const DECOYS: readonly VerificationKey[] = [
 ].map(({ publicKey }) => parseVerificationKey(publicKey.export({ format: 'jwk' })));
 
 /** @throws {Refusal} `invalid_client` */
-export function readAssertion(text: string): UnverifiedJwt {
+export function readAssertion(text: string, headers?: HeaderCache): UnverifiedJwt {
   try {
-    return readCompactJws(text, MAX_ASSERTION_LENGTH);
+    return readCompactJws(text, MAX_ASSERTION_LENGTH, headers);
   } catch (error) {
     if (error instanceof JwsError) refuse('assertion_malformed', { cause: error });
     throw error;

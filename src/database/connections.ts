@@ -24,6 +24,7 @@ export function connectDatabase({ url, log }: { url: string; log: Log }): Databa
     log,
     statementTimeoutMilliseconds: MINT_TIMEOUT_MILLISECONDS,
     lockTimeoutMilliseconds: MINT_TIMEOUT_MILLISECONDS / 2,
+    planOnce: true,
   });
   const pool = createPool({ url, size: CONNECTIONS, applicationName: 'mayfly', log });
   const kysely = openKysely<unknown>(pool);

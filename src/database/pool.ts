@@ -23,6 +23,8 @@ export type PoolOptions = {
   statementTimeoutMilliseconds?: number;
   lockTimeoutMilliseconds?: number;
   idleTransactionTimeoutMilliseconds?: number;
+  /** Named statements are planned once a connection, whatever the values: for statements that are made for it. */
+  planOnce?: boolean;
 };
 
 export type Pool = pg.Pool;
@@ -41,7 +43,14 @@ const MAX_LIFETIME_SECONDS = 3_600;
 const KEEP_ALIVE_MILLISECONDS = 10_000;
 
 /** @throws {ConnectionUrlError} when the URL is not acceptable; connects later, when first needed */
-export function createPool({ url, size, applicationName, log, ...limits }: PoolOptions): Pool {
+export function createPool({
+  url,
+  size,
+  applicationName,
+  log,
+  planOnce = false,
+  ...limits
+}: PoolOptions): Pool {
   const {
     connectTimeoutMilliseconds,
     statementTimeoutMilliseconds,
@@ -63,6 +72,7 @@ export function createPool({ url, size, applicationName, log, ...limits }: PoolO
     ...(statementTimeoutMilliseconds > 0 && {
       query_timeout: statementTimeoutMilliseconds + LOST_ANSWER_MILLISECONDS,
     }),
+    ...(planOnce && { options: '-c plan_cache_mode=force_generic_plan' }),
     onConnect: (client) => prepare(client, log),
   });
   // The connection itself has told it already; unheard, the event would end the broker.

@@ -5,7 +5,13 @@
  */
 import { createHash } from 'node:crypto';
 import { refuse } from '../errors/refusal.ts';
-import { JwsError, readCompactJws, type UnverifiedJwt, verifySignature } from '../jws/compact-jws.ts';
+import {
+  type HeaderCache,
+  JwsError,
+  readCompactJws,
+  type UnverifiedJwt,
+  verifySignature,
+} from '../jws/compact-jws.ts';
 import { JwkError, type KeyCache, parseVerificationKey, type VerificationKey } from '../jws/jwk.ts';
 import { isIdentifier } from './replay-key.ts';
 import { normaliseTarget } from './target-url.ts';
@@ -27,6 +33,9 @@ export type ExpectedRequest = {
   target: string;
 };
 
+/** What the proofs of one session have in common, read once. */
+export type ProofCaches = { headers?: HeaderCache; keys?: KeyCache };
+
 export const MAX_PROOF_LENGTH = 8_192;
 
 /** A NumericDate with milliseconds in it, or of the year 5138, is a mistake. */
@@ -37,8 +46,13 @@ const MAX_NUMERIC_DATE = 99_999_999_999;
  * @param now NumericDate
  * @throws {Refusal} `invalid_dpop_proof`
  */
-export function checkProof(text: string, expected: ExpectedRequest, now: number, keys?: KeyCache): Proof {
-  const jwt = readProof(text);
+export function checkProof(
+  text: string,
+  expected: ExpectedRequest,
+  now: number,
+  { headers, keys }: ProofCaches = {},
+): Proof {
+  const jwt = readProof(text, headers);
   if (jwt.header.typ !== 'dpop+jwt') refuse('proof_type', { hint: 'The typ of a DPoP proof is dpop+jwt.' });
   const key = keyOf(jwt, keys);
   if (!key.accepts(jwt.header.alg)) {
@@ -70,9 +84,9 @@ export function tokenHash(accessToken: string): string {
   return createHash('sha256').update(accessToken, 'ascii').digest('base64url');
 }
 
-function readProof(text: string): UnverifiedJwt {
+function readProof(text: string, headers: HeaderCache | undefined): UnverifiedJwt {
   try {
-    return readCompactJws(text, MAX_PROOF_LENGTH);
+    return readCompactJws(text, MAX_PROOF_LENGTH, headers);
   } catch (error) {
     if (error instanceof JwsError)
       refuse('proof_malformed', { hint: 'A DPoP proof is one JWT.', cause: error });

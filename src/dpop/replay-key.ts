@@ -3,7 +3,7 @@
  * several spellings that verify (RFC 9449 §11.1). 128 bits of a SHA-256 are enough: a collision only ever
  * refuses, and takes 2^64 tries by the owner against itself.
  */
-import { createHash } from 'node:crypto';
+import { hash } from 'node:crypto';
 
 /** As the database stores it. */
 export type SpentKey = {
@@ -24,7 +24,7 @@ export function hourOf(seconds: number): number {
  *   burn the identifiers of another
  */
 export function replayKey(kind: 'proof' | 'assertion', owner: string, jti: string): string {
-  return createHash('sha256').update(`${kind}\0${owner}\0${jti}`).digest('hex').slice(0, 32);
+  return hash('sha256', `${kind}\0${owner}\0${jti}`, 'hex').slice(0, 32);
 }
 
 /** 1–256 printable ASCII characters: what mayfly takes as `jti` (RFC 9449 §11.1 asks for a bound). */

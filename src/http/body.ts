@@ -115,7 +115,9 @@ function readBytes(request: IncomingMessage, maxBytes: number): Promise<Buffer> 
       else reject(tooLarge(maxBytes));
     });
     request.on('end', () => resolve(chunks.length === 1 ? (chunks[0] ?? NO_BYTES) : Buffer.concat(chunks)));
-    request.on('close', () => reject(cutOff())); // without effect after the end
+    request.on('close', () => {
+      if (!request.readableEnded) reject(cutOff());
+    });
   });
 }
 

@@ -6,12 +6,18 @@
  * nobody gets the claims as trusted before `verifySignature` said yes.
  */
 import { type KeyObject, sign, verify } from 'node:crypto';
+import type { Recent } from '../bounds/recent.ts';
 import { JsonError, parseStrictJsonObject } from '../json/strict-json.ts';
 import { decodeBase64url, encodeBase64url } from './base64url.ts';
 import type { JwsAlgorithm, VerificationKey } from './jwk.ts';
 
+export type JwsHeader = Readonly<Record<string, unknown>> & { readonly alg: string };
+
+/** Headers by their encoded text: those of one client, or of one session, are the same each time. */
+export type HeaderCache = Recent<JwsHeader>;
+
 export type UnverifiedJwt = {
-  header: Record<string, unknown> & { alg: string };
+  header: JwsHeader;
   /** Not to be believed before {@link verifySignature} returned true. */
   claims: Record<string, unknown>;
   signingInput: string;
@@ -24,15 +30,17 @@ export class JwsError extends Error {
 
 const BOUNDS = { maxDepth: 8, maxMembers: 128 };
 const SIGNATURE_BYTES = 64;
+const MAX_CACHED_HEADER_LENGTH = 512;
 
 /** Headers that point at a key or change what the payload means (RFC 7515 §4.1.2–4.1.8, RFC 7516, RFC 7797). */
 const FORBIDDEN_HEADERS = ['crit', 'jku', 'x5u', 'x5c', 'zip', 'enc', 'p2c', 'epk', 'b64'];
 
 /**
  * @param maxLength characters; checked before anything else looks at the text
+ * @param headers spares the reading of a header that was read before; it says nothing about the signature
  * @throws {JwsError} when the text is not one JWS in compact form with JSON objects for header and payload
  */
-export function readCompactJws(text: string, maxLength: number): UnverifiedJwt {
+export function readCompactJws(text: string, maxLength: number, headers?: HeaderCache): UnverifiedJwt {
   if (text.length > maxLength) throw new JwsError(`longer than ${maxLength} characters`);
   const parts = text.split('.', 4);
   const [headerPart, payloadPart, signaturePart] = parts;
@@ -41,16 +49,21 @@ export function readCompactJws(text: string, maxLength: number): UnverifiedJwt {
   }
   const signature = decodeBase64url(signaturePart);
   if (signature?.length !== SIGNATURE_BYTES) throw new JwsError('the signature is not 64 bytes of base64url');
-  const header = readPart(headerPart);
-  const forbidden = FORBIDDEN_HEADERS.find((name) => name in header);
-  if (forbidden !== undefined) throw new JwsError(`the header member "${forbidden}" is not accepted`);
-  if (typeof header.alg !== 'string') throw new JwsError('the header has no "alg"');
   return {
-    header: header as UnverifiedJwt['header'],
+    header: headers?.get(headerPart) ?? readHeader(headerPart, headers),
     claims: readPart(payloadPart),
     signingInput: text.slice(0, headerPart.length + 1 + payloadPart.length),
     signature,
   };
+}
+
+function readHeader(part: string, headers: HeaderCache | undefined): JwsHeader {
+  const header = readPart(part);
+  const forbidden = FORBIDDEN_HEADERS.find((name) => name in header);
+  if (forbidden !== undefined) throw new JwsError(`the header member "${forbidden}" is not accepted`);
+  if (typeof header.alg !== 'string') throw new JwsError('the header has no "alg"');
+  if (part.length <= MAX_CACHED_HEADER_LENGTH) headers?.set(part, header as JwsHeader);
+  return header as JwsHeader;
 }
 
 /** True only when the header's algorithm fits the key and the signature is valid. Synchronous: the hot path. */

@@ -1,7 +1,8 @@
 /**
- * Micro-batches without a timer: each lane runs one batch at a time, and what arrives while all lanes are busy is
- * the next batch. An idle broker answers a lone request at once; a busy one shares a statement among many. More
- * than one lane, so that a slow statement does not stop the broker; few, so that batches are worth it.
+ * Micro-batches that wait for nothing but each other: a lane runs one batch at a time, and what arrives meanwhile is
+ * the next batch. An idle broker answers a lone request at once; a busy one shares a statement among many. Another
+ * lane starts only for a batch that is worth a statement, or when the batch under way takes long: then it is slow
+ * for itself and does not stop the broker.
  */
 import { refuse } from '../errors/refusal.ts';
 
@@ -19,6 +20,10 @@ type Waiting<Item, Outcome> = {
   reject: (error: unknown) => void;
 };
 
+/** A statement for fewer costs more than their waiting for the batch under way. */
+const WORTH_A_LANE = 24;
+const PATIENCE_MILLISECONDS = 10;
+
 export type LanesOptions<Item, Outcome> = {
   lanes: number;
   maxBatch: number;
@@ -29,9 +34,22 @@ export type LanesOptions<Item, Outcome> = {
 
 export function createLanes<Item, Outcome>(options: LanesOptions<Item, Outcome>): Lanes<Item, Outcome> {
   const { lanes, maxBatch, maxWaiting, run } = options;
+  const worthALane = Math.min(WORTH_A_LANE, maxBatch);
   let queue: Waiting<Item, Outcome>[] = [];
   let busy = 0;
+  let patience: NodeJS.Timeout | undefined;
   const idleWaiters: (() => void)[] = [];
+
+  function startLane(): void {
+    if (busy >= lanes || queue.length === 0) return;
+    if (busy === 0 || queue.length >= worthALane) void work();
+    else if (patience === undefined) patience = setTimeout(losePatience, PATIENCE_MILLISECONDS);
+  }
+
+  function losePatience(): void {
+    patience = undefined;
+    if (busy < lanes && queue.length > 0) void work();
+  }
 
   async function work(): Promise<void> {
     busy += 1;
@@ -66,7 +84,7 @@ export function createLanes<Item, Outcome>(options: LanesOptions<Item, Outcome>)
       if (queue.length >= maxWaiting) refuse('queue_full');
       return new Promise((resolve, reject) => {
         queue.push({ item, resolve, reject });
-        if (busy < lanes) void work();
+        startLane();
       });
     },
     idle() {

@@ -4,7 +4,8 @@ import { Refusal } from '../errors/refusal.ts';
 import type { Clock } from '../time/clock.ts';
 import { signAccessToken, type TokenSigner } from './access-token.ts';
 import type { Grant } from './decide-grant.ts';
-import type { MintOutcome, MintRow, MintStore } from './mint-store.ts';
+import type { MintRow } from './mint-row.ts';
+import type { MintOutcome, MintStore } from './mint-store.ts';
 
 export type MintOrder = { row: MintRow; grant: Grant };
 
@@ -51,7 +52,7 @@ export function createMintBatch(options: {
       outcomes.filter((o) => o.reason === 'session_contended').map((o) => o.token_id),
     );
     if (contended.size === 0) return outcomes;
-    const again = rows.filter((row) => contended.has(row.token_id));
+    const again = rows.filter((row) => contended.has(row.tokenId));
     const resolved = await mintPatiently(again, { kid, spentBefore: true });
     return [...outcomes.filter((o) => !contended.has(o.token_id)), ...resolved];
   }
@@ -68,7 +69,7 @@ export function createMintBatch(options: {
     }
     return {
       accessToken: signAccessToken(claimsOf(row, grant, outcome, issuer), by),
-      jti: row.token_id,
+      jti: row.tokenId,
       sessionId: outcome.session_id,
       expiresInSeconds: outcome.exp - outcome.iat,
       grant,
@@ -93,7 +94,7 @@ export function createMintBatch(options: {
       (clock.monotonicMilliseconds() - startedAt) / 1000,
     );
     const outcomeOf = new Map(outcomes.map((outcome) => [outcome.token_id, outcome]));
-    return orders.map((order) => settled(() => finish(order, outcomeOf.get(order.row.token_id), by)));
+    return orders.map((order) => settled(() => finish(order, outcomeOf.get(order.row.tokenId), by)));
   }
 
   return async (orders) => {
@@ -143,12 +144,12 @@ function asRefusal(error: unknown): Refusal {
 function claimsOf(row: MintRow, grant: Grant, outcome: MintOutcome & { reason: null }, issuer: string) {
   return {
     iss: issuer,
-    sub: row.agent_id,
-    client_id: row.client_id,
+    sub: row.agentId,
+    client_id: row.clientId,
     aud: row.resource,
     iat: outcome.iat,
     exp: outcome.exp,
-    jti: row.token_id,
+    jti: row.tokenId,
     scope: row.scope,
     cnf: { jkt: row.jkt },
     sid: outcome.session_id,

@@ -14,37 +14,13 @@
  * - two brokers spend in opposite order: rows are sorted, and a deadlock is tried again by the caller;
  * - one poisonous row aborts all: the caller runs a failed batch one by one.
  *
- * A named prepared statement of plain `pg`, since kysely's driver has none.
+ * Named prepared statements of plain `pg`, since kysely's driver has none, on connections that keep one plan for
+ * good: planning takes longer than running. So nothing here may hang on what the tables look like now; the session
+ * is looked up by a lateral join, which is an index scan whatever a plan made over an empty table believes.
  */
 import type { Pool } from 'pg';
 import type { RefusalReason } from '../errors/refusal.ts';
-
-/** One request of a batch, as the statement reads it. */
-export type MintRow = {
-  token_id: string;
-  /** Of the session that is opened when the key has none. */
-  new_session_id: string;
-  token_hour: number;
-  /** Of the catalogue that decided the grant; the statement wants it to be the active one (L24). */
-  catalogue_version: number;
-  agent_id: string;
-  client_id: string;
-  zone: string;
-  jkt: string;
-  session_seconds: number;
-  lifetime_seconds: number;
-  resource: string;
-  /** Action names with single spaces between. */
-  scope: string;
-  call: object | null;
-  proof_hour: number;
-  proof_key: string;
-  assertion_hour: number;
-  assertion_key: string;
-  request_id: string;
-  audit_id: string;
-  audit_details: object;
-};
+import { type MintRow, READ_ROWS, writeRows } from './mint-row.ts';
 
 export type MintOutcome =
   | {
@@ -82,12 +58,9 @@ export type MintStore = {
 /** A token that would live for less is not worth minting. */
 export const MIN_REMAINING_SECONDS = 5;
 
-const MINT = `
-with request as materialized (
-  select * from json_to_recordset($1::json) as r (
-    token_id text, new_session_id text, token_hour integer, catalogue_version integer, agent_id text,
-    client_id text, zone text, jkt text, session_seconds integer, lifetime_seconds integer, resource text, scope text, call jsonb, proof_hour integer, proof_key uuid,
-    assertion_hour integer, assertion_key uuid, request_id text, audit_id text, audit_details jsonb)
+/** Every check, in one snapshot. */
+const JUDGED = `
+request as (${READ_ROWS}
 ), head as materialized (
   select epoch, floor(extract(epoch from now()))::bigint as now_seconds,
          (select version from catalogue_versions where active) as catalogue_version,
@@ -116,65 +89,84 @@ with request as materialized (
         then 'session_revoked'
       when s.expires_at < now() + interval '${MIN_REMAINING_SECONDS} seconds' then 'session_expired'
     end as reason
-    from request r cross join head left join sessions s on s.agent_id = r.agent_id and s.jkt = r.jkt
-), spent_now as (
+    from request r cross join head left join lateral (
+      select e.id, e.agent_id, e.client_id, e.zone, e.opened_epoch, e.expires_at
+        from sessions e where e.agent_id = r.agent_id and e.jkt = r.jkt limit 1) as s on true
+)`;
+
+/** Proof and assertion of whoever may have a token, under the token's name, unless somebody was earlier. */
+const SPEND = `
+spent as (
   insert into spent_jti (hour, key, token_id)
   select hour, key, token_id from (
-    select proof_hour as hour, proof_key as key, token_id from judged where reason is null and not $3
+    select proof_hour as hour, proof_key as key, token_id from judged where reason is null
     union all
-    select assertion_hour, assertion_key, token_id from judged where reason is null and not $3) as each_one
+    select assertion_hour, assertion_key, token_id from judged where reason is null) as each_one
    order by hour, key, token_id
       on conflict do nothing
   returning key, token_id
-), spent as materialized (
-  select key, token_id from spent_now
-  union all
-  select p.key, p.token_id from judged j join spent_jti p
+)`;
+
+/** What these very tokens have spent in a statement before. */
+const FIND_SPENT = `
+spent as materialized (
+  select p.key, p.token_id
+    from judged j join spent_jti p
       on (p.hour, p.key) in ((j.proof_hour, j.proof_key), (j.assertion_hour, j.assertion_key))
      and p.token_id = j.token_id
-   where $3 and j.reason is null
-), granted as materialized (
-  select j.* from judged j
    where j.reason is null
-     and exists (select from spent b where b.token_id = j.token_id and b.key = j.proof_key)
-     and exists (select from spent b where b.token_id = j.token_id and b.key = j.assertion_key)
+)`;
+
+/** Sessions, tokens and the record, for those who have spent both. */
+const GRANT = `
+burned as materialized (
+  select token_id, count(*) = 2 as whole from spent group by token_id
 ), opened as (
   insert into sessions (id, agent_id, client_id, jkt, zone, opened_epoch, opened_at, expires_at)
-  select distinct on (g.agent_id, g.jkt) g.new_session_id, g.agent_id, g.client_id, g.jkt, g.zone, g.epoch, now(),
-         now() + make_interval(secs => g.session_seconds)
-    from granted g where g.session_id is null
-   order by g.agent_id, g.jkt
+  select distinct on (j.agent_id, j.jkt) 'ses_' || j.name, j.agent_id, j.client_id, j.jkt, j.zone, j.epoch, now(),
+         now() + make_interval(secs => j.session_seconds)
+    from judged j
+   where j.reason is null and j.session_id is null
+     and j.token_id in (select b.token_id from burned b where b.whole)
+   order by j.agent_id, j.jkt
       on conflict (agent_id, jkt) do nothing
   returning id, agent_id, jkt
 ), placed as materialized (
-  select g.*, coalesce(g.session_id, o.id) as in_session
-    from granted g left join opened o on o.agent_id = g.agent_id and o.jkt = g.jkt
+  select j.*, b.whole,
+         coalesce(j.session_id,
+                  (select o.id from opened o where o.agent_id = j.agent_id and o.jkt = j.jkt)) as in_session
+    from judged j left join burned b on b.token_id = j.token_id
 ), minted as (
   insert into tokens (hour, jti, session_id, resource, scope, kid, epoch, issued_at, expires_at, call)
   select p.token_hour, p.token_id, p.in_session, p.resource, p.scope, $2, p.epoch, to_timestamp(p.iat),
          to_timestamp(p.exp), p.call
-    from placed p where p.in_session is not null
+    from placed p where p.whole and p.in_session is not null
 ), recorded as (
   insert into audit_entries (id, action, outcome, request_id, actor, session_id, token_id, details)
-  select p.audit_id, 'token.minted', 'allowed', p.request_id, p.client_id, p.in_session, p.token_id, p.audit_details
-    from placed p where p.in_session is not null
+  select 'aud_' || p.name, 'token.minted', 'allowed', p.request_id, p.client_id, p.in_session, p.token_id,
+         jsonb_build_object('source', p.source, 'jkt', p.jkt, 'client_kid', p.client_kid)
+    from placed p where p.whole and p.in_session is not null
 )
-select j.token_id, p.in_session as session_id, j.session_zone as zone, j.epoch::float8 as epoch,
-  j.iat::float8 as iat, j.exp::float8 as exp,
+select p.token_id, p.in_session as session_id, p.session_zone as zone, p.epoch::float8 as epoch,
+  p.iat::float8 as iat, p.exp::float8 as exp,
   case
-    when j.reason is not null then j.reason
-    when p.in_session is not null then null
-    when p.token_id is not null then 'session_contended'
-    when exists (select from spent b where b.token_id = j.token_id and b.key = j.proof_key) then 'assertion_replayed'
+    when p.reason is not null then p.reason
+    when p.whole and p.in_session is not null then null
+    when p.whole then 'session_contended'
+    when exists (select from spent b where b.token_id = p.token_id and b.key = p.proof_key) then 'assertion_replayed'
     else 'proof_replayed'
   end as reason
-  from judged j left join placed p on p.token_id = j.token_id`;
+  from placed p`;
 
+const MINT = { name: 'mint', text: `with ${JUDGED}, ${SPEND}, ${GRANT}` };
+const MINT_AGAIN = { name: 'mint_again', text: `with ${JUDGED}, ${FIND_SPENT}, ${GRANT}` };
+
+/** @param pool connections that keep one plan for good */
 export function createMintStore(pool: Pool): MintStore {
   return {
     async mint(rows, { kid, spentBefore = false }) {
-      const values = [JSON.stringify(rows), kid, spentBefore];
-      const result = await pool.query({ name: 'mint', text: MINT, values });
+      const statement = spentBefore ? MINT_AGAIN : MINT;
+      const result = await pool.query({ ...statement, values: [writeRows(rows), kid] });
       return result.rows;
     },
   };

@@ -22,9 +22,10 @@ export type MintRequest = {
   jkt: string;
   proof: SpentKey;
   assertion: SpentKey;
+  /** For the record, all three. */
   requestId: string;
-  /** For the record: names and numbers only. */
-  auditDetails: Readonly<Record<string, unknown>>;
+  source: string;
+  clientKid: string | undefined;
 };
 
 export type TokenMinter = {
@@ -63,32 +64,31 @@ export function createTokenMinter(options: {
   return {
     idle: () => lanes.idle(),
     mint(request) {
-      const { client, grant, jkt, proof, assertion, requestId, auditDetails } = request;
+      const { client, grant, jkt, proof, assertion, requestId, source, clientKid } = request;
       const applied = catalogue.applied() ?? refuse('catalogue_differs');
       const agentId = applied.agentIds.get(client.id) ?? refuse('catalogue_differs');
       return lanes.submit({
         grant,
         row: {
-          token_id: newIdentifier('tok', clock),
-          new_session_id: newIdentifier('ses', clock),
-          token_hour: hourOf(clock.milliseconds() / 1000),
-          catalogue_version: applied.version,
-          agent_id: agentId,
-          client_id: client.id,
+          tokenId: newIdentifier('tok', clock),
+          tokenHour: hourOf(clock.milliseconds() / 1000),
+          catalogueVersion: applied.version,
+          agentId,
+          clientId: client.id,
           zone: client.agent.zone,
           jkt,
-          session_seconds: client.agent.sessionSeconds,
-          lifetime_seconds: grant.lifetimeSeconds,
+          sessionSeconds: client.agent.sessionSeconds,
+          lifetimeSeconds: grant.lifetimeSeconds,
           resource: grant.resource,
           scope: grant.actions.join(' '),
-          call: grant.call ?? null,
-          proof_hour: proof.hour,
-          proof_key: proof.key,
-          assertion_hour: assertion.hour,
-          assertion_key: assertion.key,
-          request_id: requestId,
-          audit_id: newIdentifier('aud', clock),
-          audit_details: auditDetails,
+          call: grant.call,
+          proofHour: proof.hour,
+          proofKey: proof.key,
+          assertionHour: assertion.hour,
+          assertionKey: assertion.key,
+          requestId,
+          source,
+          clientKid,
         },
       });
     },

@@ -8,13 +8,12 @@ import type { AgentClient } from '../agents/client.ts';
 import { credentialsOfForm } from '../agents/client-credentials.ts';
 import type { Catalogue } from '../catalogue/catalogue.ts';
 import type { Nonces } from '../dpop/nonce.ts';
-import { checkProof, type Proof } from '../dpop/proof.ts';
+import { checkProof, type Proof, type ProofCaches } from '../dpop/proof.ts';
 import { checkFreshness, type NoncePolicy } from '../dpop/proof-freshness.ts';
 import { hourOf, replayKey } from '../dpop/replay-key.ts';
 import { refuse } from '../errors/refusal.ts';
 import type { RequestBounds } from '../http/rate-bound.ts';
 import type { Answer, Call } from '../http/route.ts';
-import type { KeyCache } from '../jws/jwk.ts';
 import { type Clock, numericDate } from '../time/clock.ts';
 import { decideGrant } from './decide-grant.ts';
 import type { MintedToken } from './mint-batch.ts';
@@ -30,7 +29,7 @@ export type TokenEndpointOptions = {
   resourceAliases: ReadonlyMap<string, string>;
   nonces: Nonces;
   noncePolicy: NoncePolicy;
-  proofKeys: KeyCache;
+  proofCaches: ProofCaches;
   minter: TokenMinter;
   clock: Clock;
 };
@@ -44,7 +43,7 @@ export function createTokenEndpoint(options: TokenEndpointOptions): (call: Call)
     if (typeof header !== 'string') {
       refuse('proof_missing', { hint: 'Send a DPoP proof (RFC 9449) signed with the key of the session.' });
     }
-    const proof = checkProof(header, { method: 'POST', target: options.target }, now, options.proofKeys);
+    const proof = checkProof(header, { method: 'POST', target: options.target }, now, options.proofCaches);
     return { proof, spentAt: checkFreshness(proof, { nonces, policy: options.noncePolicy, now }) };
   }
 
@@ -61,7 +60,8 @@ export function createTokenEndpoint(options: TokenEndpointOptions): (call: Call)
       proof: { hour: hourOf(spentAt), key: replayKey('proof', proof.jkt, proof.jti) },
       assertion,
       requestId: call.requestId,
-      auditDetails: { source: call.source.address, jkt: proof.jkt, client_kid: kid },
+      source: call.source.address,
+      clientKid: kid,
     });
     return answerOf(minted, nonces);
   };

@@ -19,6 +19,7 @@ import {
   PROOF_MAX_AHEAD_SECONDS,
 } from '../dpop/proof-freshness.ts';
 import { Refusal } from '../errors/refusal.ts';
+import type { JwsHeader } from '../jws/compact-jws.ts';
 import type { VerificationKey } from '../jws/jwk.ts';
 import { type Clock, numericDate, systemClock } from '../time/clock.ts';
 import { refuse, type VerifierRefusalReason } from './refusal.ts';
@@ -65,7 +66,10 @@ export function createProofMemory({
   // A secret of this memory alone: neither the broker's nonces nor those before a restart mean anything here.
   const secret = createSecretKey(randomBytes(32));
   const nonces = createNonces({ secrets: () => ({ current: secret }), clock });
-  const keys = createRecent<VerificationKey>(REMEMBERED_KEYS);
+  const caches = {
+    headers: createRecent<JwsHeader>(REMEMBERED_KEYS),
+    keys: createRecent<VerificationKey>(REMEMBERED_KEYS),
+  };
   const spent = createSpentProofs({
     maxProofs,
     maxProofsPerKey: Math.ceil(maxProofs * SHARE_OF_ONE_KEY),
@@ -75,7 +79,7 @@ export function createProofMemory({
 
   return {
     check(text, { method, target, token, jkt, noncePolicy }, now) {
-      const proof = asVerifierRefusal(() => checkProof(text, { method, target }, now, keys));
+      const proof = asVerifierRefusal(() => checkProof(text, { method, target }, now, caches));
       if (proof.jkt !== jkt) {
         refuse('token_bound_to_another_key', { hint: 'The token is bound to another key than the proof.' });
       }

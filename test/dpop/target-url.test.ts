@@ -79,7 +79,7 @@ const segment = fc.stringMatching(/^[a-zA-Z0-9._~-]{1,12}$/);
 const plainUrl = fc
   .tuple(
     fc.constantFrom('http', 'https'),
-    fc.stringMatching(/^[a-z0-9]([a-z0-9-]{0,8}[a-z0-9])?(\.[a-z]{2,5})?$/),
+    fc.stringMatching(/^[a-z][a-z0-9]{0,8}(\.[a-z]{2,5})?$/),
     fc.option(fc.integer({ min: 1, max: 65_535 })),
     fc.array(segment, { maxLength: 4 }),
   )

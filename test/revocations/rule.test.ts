@@ -260,8 +260,8 @@ test('the SQL of introspection says what the pure rule says', async () => {
               .some((e) => e.standing && (e.releasedEpoch ?? made + 1) > made);
             if (standingNow) continue; // what a standing entry would refuse is not minted here
             const row = mintRow({
-              agent_id: `id-of-${next.agent}`,
-              client_id: next.agent,
+              agentId: `id-of-${next.agent}`,
+              clientId: next.agent,
               zone: ZONES[next.agent] ?? '',
               jkt: newIdentifier('key', systemClock),
               scope: next.actions.join(' '),
@@ -275,7 +275,7 @@ test('the SQL of introspection says what the pure rule says', async () => {
               jti: `tok-${at}`,
               sessionId: `ses-${at}`,
               kid: 'kid-1',
-              id: row.token_id,
+              id: row.tokenId,
               session: outcome.session_id,
             });
           } else {

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { createLanes } from '../../src/tokens/lanes.ts';
+import { until } from '../broker-process.ts';
 
 /** Batches that wait until the test lets them go. */
 function gatedLanes(options: { lanes: number; maxBatch: number; maxWaiting: number }) {
@@ -40,12 +41,28 @@ test('what arrives while all lanes are busy becomes the next batch', async () =>
   await lanes.idle();
 });
 
-test('a slow batch does not hold up the other lane', async () => {
-  const { lanes, batches } = gatedLanes({ lanes: 2, maxBatch: 1, maxWaiting: 100 });
+test('a batch that is worth it takes the other lane at once', async () => {
+  const { lanes, batches } = gatedLanes({ lanes: 2, maxBatch: 64, maxWaiting: 100 });
+  const first = lanes.submit(0);
+  await turn();
+  const others = Array.from({ length: 24 }, (_, item) => lanes.submit(item + 1));
+  await turn();
+  assert.deepEqual(
+    batches.map(({ items }) => items.length),
+    [1, 24],
+  );
+  for (const batch of batches) batch.finish();
+  await Promise.all([first, ...others]);
+});
+
+test('a slow batch does not hold up the other lane for long, even for one request', async () => {
+  const { lanes, batches } = gatedLanes({ lanes: 2, maxBatch: 64, maxWaiting: 100 });
   const slow = lanes.submit(1);
   await turn();
   const quick = lanes.submit(2);
   await turn();
+  assert.equal(batches.length, 1, 'one request is not worth a lane yet');
+  await until(() => batches.length === 2, 'patience is lost');
   batches[1]?.finish();
   assert.equal(await quick, 'done 2');
   batches[0]?.finish();

@@ -7,7 +7,8 @@ import { createRevocationStore } from '../../src/revocations/revocation-store.ts
 import { createKeyRing } from '../../src/signing-keys/key-ring.ts';
 import { systemClock } from '../../src/time/clock.ts';
 import { newIdentifier } from '../../src/time/identifier.ts';
-import { createMintStore, type MintRow } from '../../src/tokens/mint-store.ts';
+import type { MintRow } from '../../src/tokens/mint-row.ts';
+import { createMintStore } from '../../src/tokens/mint-store.ts';
 import { beforeDrop, createTestDatabase } from '../test-database.ts';
 
 /** A database in which the mint's statement can run: a catalogue version, an agent, a ring of keys. */
@@ -50,28 +51,26 @@ export async function prepareMinting() {
 /** A request that would be granted; every identifier fresh. */
 export function mintRow(overrides: Partial<MintRow> = {}): MintRow {
   const now = Date.now() / 1000;
-  const jti = newIdentifier('tok', systemClock);
   return {
-    token_id: jti,
-    new_session_id: newIdentifier('ses', systemClock),
-    token_hour: hourOf(now),
-    catalogue_version: 1,
-    agent_id: 'agt_1',
-    client_id: 'report-writer',
+    tokenId: newIdentifier('tok', systemClock),
+    tokenHour: hourOf(now),
+    catalogueVersion: 1,
+    agentId: 'agt_1',
+    clientId: 'report-writer',
     zone: 'analytics',
     jkt: 'key-1',
-    session_seconds: 3_600,
-    lifetime_seconds: 300,
+    sessionSeconds: 3_600,
+    lifetimeSeconds: 300,
     resource: 'https://customers.example.com',
     scope: 'db:read:customers',
-    call: null,
-    proof_hour: hourOf(now),
-    proof_key: replayKey('proof', 'key-1', randomBytes(16).toString('hex')),
-    assertion_hour: hourOf(now + 60),
-    assertion_key: replayKey('assertion', 'report-writer', randomBytes(16).toString('hex')),
-    request_id: 'req_1',
-    audit_id: newIdentifier('aud', systemClock),
-    audit_details: {},
+    call: undefined,
+    proofHour: hourOf(now),
+    proofKey: replayKey('proof', 'key-1', randomBytes(16).toString('hex')),
+    assertionHour: hourOf(now + 60),
+    assertionKey: replayKey('assertion', 'report-writer', randomBytes(16).toString('hex')),
+    requestId: 'req_1',
+    source: '192.0.2.1',
+    clientKid: 'key-of-the-agent',
     ...overrides,
   };
 }

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { before, test } from 'node:test';
 import { systemClock } from '../../src/time/clock.ts';
-import type { MintRow } from '../../src/tokens/mint-store.ts';
+import type { MintRow } from '../../src/tokens/mint-row.ts';
 import { createTokenStore } from '../../src/tokens/token-store.ts';
 import { until } from '../broker-process.ts';
 import { mintRow, prepareMinting } from './mint-fixture.ts';
@@ -31,24 +31,24 @@ test('a granted request becomes one token, two spent identifiers and one audit e
   assert.ok(outcome?.reason === null);
   assert.equal(outcome.exp - outcome.iat, 300);
   assert.equal(outcome.epoch, 0);
-  assert.equal(await countOf('select count(*) from tokens where jti = $1', [row.token_id]), 1);
-  assert.equal(await countOf('select count(*) from spent_jti where token_id = $1', [row.token_id]), 2);
-  assert.equal(await countOf('select count(*) from audit_entries where token_id = $1', [row.token_id]), 1);
+  assert.equal(await countOf('select count(*) from tokens where jti = $1', [row.tokenId]), 1);
+  assert.equal(await countOf('select count(*) from spent_jti where token_id = $1', [row.tokenId]), 2);
+  assert.equal(await countOf('select count(*) from audit_entries where token_id = $1', [row.tokenId]), 1);
 });
 
 test('one proof a hundred times in one batch mints one token', async () => {
   const first = mintRow({ jkt: 'hundred' });
-  const rows = Array.from({ length: 100 }, () => mintRow({ jkt: 'hundred', proof_key: first.proof_key }));
+  const rows = Array.from({ length: 100 }, () => mintRow({ jkt: 'hundred', proofKey: first.proofKey }));
   const outcomes = await mint(rows);
   assert.equal(minted(outcomes), 1);
   assert.equal(outcomes.filter((outcome) => outcome.reason === 'proof_replayed').length, 99);
-  const ids = rows.map((row) => row.token_id);
+  const ids = rows.map((row) => row.tokenId);
   assert.equal(await countOf('select count(*) from tokens where jti = any ($1)', [ids]), 1);
 });
 
 test('one assertion a hundred times in one batch mints one token', async () => {
   const first = mintRow();
-  const rows = Array.from({ length: 100 }, () => mintRow({ assertion_key: first.assertion_key }));
+  const rows = Array.from({ length: 100 }, () => mintRow({ assertionKey: first.assertionKey }));
   assert.equal(minted(await mint(rows)), 1);
 });
 
@@ -56,7 +56,7 @@ test('one proof in a hundred batches at once mints one token', async () => {
   const first = mintRow({ jkt: 'parallel' });
   const outcomes = await Promise.all(
     Array.from({ length: 100 }, () =>
-      minting.store.mint([mintRow({ jkt: 'parallel', proof_key: first.proof_key })], { kid: minting.kid }),
+      minting.store.mint([mintRow({ jkt: 'parallel', proofKey: first.proofKey })], { kid: minting.kid }),
     ),
   );
   assert.equal(minted(outcomes.flat()), 1);
@@ -100,27 +100,26 @@ test('whoever loses the race for a new session finds its own spent identifiers a
   } finally {
     rival.release();
   }
-  const stranger = mintRow({ jkt: 'contended', proof_key: row.proof_key });
+  const stranger = mintRow({ jkt: 'contended', proofKey: row.proofKey });
   const again = { kid: minting.kid, spentBefore: true };
   assert.equal((await minting.store.mint([stranger], again))[0]?.reason, 'proof_replayed');
   const [outcome] = await minting.store.mint([row], again);
   assert.ok(outcome?.reason === null);
   assert.equal(outcome.session_id, 'ses_rival');
-  assert.equal(await countOf('select count(*) from spent_jti where token_id = $1', [row.token_id]), 2);
+  assert.equal(await countOf('select count(*) from spent_jti where token_id = $1', [row.tokenId]), 2);
 });
 
 test('a replayed assertion opens no session for the key that came with it', async () => {
   const first = mintRow({ jkt: 'owner' });
   await mint([first]);
-  const [outcome] = await mint([mintRow({ jkt: 'thief', assertion_key: first.assertion_key })]);
+  const [outcome] = await mint([mintRow({ jkt: 'thief', assertionKey: first.assertionKey })]);
   assert.equal(outcome?.reason, 'assertion_replayed');
   assert.equal(await countOf(`select count(*) from sessions where jkt = 'thief'`), 0);
 });
 
 test('batches that spend the same identifiers in opposite order never deadlock for good', async () => {
   const rows = Array.from({ length: 40 }, () => mintRow({ jkt: 'order' }));
-  const copies = (order: MintRow[]) =>
-    order.map((row) => mintRow({ ...row, token_id: mintRow().token_id, audit_id: mintRow().audit_id }));
+  const copies = (order: MintRow[]) => order.map((row) => mintRow({ ...row, tokenId: mintRow().tokenId }));
   const outcomes = await Promise.all(
     [copies(rows), copies(rows.toReversed()), copies(rows), copies(rows.toReversed())].map((batch) =>
       minting.store.mint(batch, { kid: minting.kid }),
@@ -130,10 +129,10 @@ test('batches that spend the same identifiers in opposite order never deadlock f
 });
 
 test('a refused request spends nothing and opens nothing', async () => {
-  const row = mintRow({ jkt: 'wrong-version', catalogue_version: 7 });
+  const row = mintRow({ jkt: 'wrong-version', catalogueVersion: 7 });
   const [outcome] = await mint([row]);
   assert.equal(outcome?.reason, 'catalogue_differs');
-  assert.equal(await countOf('select count(*) from spent_jti where token_id = $1', [row.token_id]), 0);
+  assert.equal(await countOf('select count(*) from spent_jti where token_id = $1', [row.tokenId]), 0);
   assert.equal(await countOf(`select count(*) from sessions where jkt = 'wrong-version'`), 0);
 });
 
@@ -144,7 +143,7 @@ test('a key that may not sign mints nothing', async () => {
 });
 
 test('a token never outlives its session, and is refused when less than five seconds are left', async () => {
-  const long = mintRow({ jkt: 'short-session', session_seconds: 100 });
+  const long = mintRow({ jkt: 'short-session', sessionSeconds: 100 });
   const [outcome] = await mint([long]);
   assert.ok(outcome?.reason === null);
   assert.ok(outcome.exp - outcome.iat <= 100 && outcome.exp - outcome.iat >= 98);
@@ -156,19 +155,19 @@ test('a token never outlives its session, and is refused when less than five sec
 });
 
 test('a row that the database cannot store fails its batch, and leaves nothing of it', async () => {
-  const poison = mintRow({ jkt: 'poison', proof_key: 'not-a-uuid' });
+  const poison = mintRow({ jkt: 'poison', proofKey: 'not-a-uuid' });
   const good = mintRow({ jkt: 'poison' });
   await assert.rejects(minting.store.mint([good, poison], { kid: minting.kid }), { code: '22P02' });
-  assert.equal(await countOf('select count(*) from tokens where jti = $1', [good.token_id]), 0);
+  assert.equal(await countOf('select count(*) from tokens where jti = $1', [good.tokenId]), 0);
 });
 
 test('a proof whose hour has no partition is not storable, and so mints nothing', async () => {
-  const row = mintRow({ jkt: 'far-hour', proof_hour: 1 });
+  const row = mintRow({ jkt: 'far-hour', proofHour: 1 });
   await assert.rejects(minting.store.mint([row], { kid: minting.kid }), { code: '23514' });
 });
 
 test('a standing revocation of any kind that matches stops the mint, and its release lets it go on', async (t) => {
-  const row = () => mintRow({ agent_id: 'agt_2', client_id: 'mailer', zone: 'office', jkt: 'standing' });
+  const row = () => mintRow({ agentId: 'agt_2', clientId: 'mailer', zone: 'office', jkt: 'standing' });
   const [first] = await mint([row()]);
   assert.ok(first?.reason === null);
   const targets = [
