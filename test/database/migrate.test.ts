@@ -189,7 +189,7 @@ async function isAsleep(url: string): Promise<boolean> {
 function startMigrator(t: TestContext, ownerUrl: string, folder: URL) {
   const source = new URL('../../src/database/', import.meta.url).href;
   const program = `import { migrate } from '${source}migrate.ts';
-    import { silentLog } from '${source}log.ts';
+    import { silentLog } from '${source}../errors/log.ts';
     await migrate({ ownerUrl: ${JSON.stringify(ownerUrl)}, folder: new URL('${folder}'), log: silentLog });`;
   const child = spawn(process.execPath, ['--input-type=module', '--eval', program], { stdio: 'ignore' });
   t.after(() => child.kill('SIGKILL'));
