@@ -39,7 +39,7 @@ const DECOYS: readonly VerificationKey[] = [
 /** @throws {Refusal} `invalid_client` */
 export function readAssertion(text: string, headers?: HeaderCache): UnverifiedJwt {
   try {
-    return readCompactJws(text, MAX_ASSERTION_LENGTH, headers);
+    return readCompactJws(text, MAX_ASSERTION_LENGTH, { headers });
   } catch (error) {
     if (error instanceof JwsError) refuse('assertion_malformed', { cause: error });
     throw error;

@@ -86,7 +86,7 @@ export function tokenHash(accessToken: string): string {
 
 function readProof(text: string, headers: HeaderCache | undefined): UnverifiedJwt {
   try {
-    return readCompactJws(text, MAX_PROOF_LENGTH, headers);
+    return readCompactJws(text, MAX_PROOF_LENGTH, { headers });
   } catch (error) {
     if (error instanceof JwsError)
       refuse('proof_malformed', { hint: 'A DPoP proof is one JWT.', cause: error });

@@ -7,7 +7,7 @@
  */
 import { type KeyObject, sign, verify } from 'node:crypto';
 import type { Recent } from '../bounds/recent.ts';
-import { JsonError, parseStrictJsonObject } from '../json/strict-json.ts';
+import { type JsonBounds, JsonError, parseStrictJsonObject } from '../json/strict-json.ts';
 import { decodeBase64url, encodeBase64url } from './base64url.ts';
 import type { JwsAlgorithm, VerificationKey } from './jwk.ts';
 
@@ -15,6 +15,13 @@ export type JwsHeader = Readonly<Record<string, unknown>> & { readonly alg: stri
 
 /** Headers by their encoded text: those of one client, or of one session, are the same each time. */
 export type HeaderCache = Recent<JwsHeader>;
+
+export type ReadOptions = {
+  /** Spares the reading of a header that was read before; it says nothing about the signature. */
+  headers?: HeaderCache | undefined;
+  /** Of the claims, where those of a token or a proof are too tight. */
+  bounds?: JsonBounds;
+};
 
 export type UnverifiedJwt = {
   header: JwsHeader;
@@ -28,7 +35,7 @@ export class JwsError extends Error {
   override readonly name = 'JwsError';
 }
 
-const BOUNDS = { maxDepth: 8, maxMembers: 128 };
+const BOUNDS: JsonBounds = { maxDepth: 8, maxMembers: 128 };
 const SIGNATURE_BYTES = 64;
 const MAX_CACHED_HEADER_LENGTH = 512;
 
@@ -37,10 +44,13 @@ const FORBIDDEN_HEADERS = ['crit', 'jku', 'x5u', 'x5c', 'zip', 'enc', 'p2c', 'ep
 
 /**
  * @param maxLength characters; checked before anything else looks at the text
- * @param headers spares the reading of a header that was read before; it says nothing about the signature
  * @throws {JwsError} when the text is not one JWS in compact form with JSON objects for header and payload
  */
-export function readCompactJws(text: string, maxLength: number, headers?: HeaderCache): UnverifiedJwt {
+export function readCompactJws(
+  text: string,
+  maxLength: number,
+  { headers, bounds = BOUNDS }: ReadOptions = {},
+): UnverifiedJwt {
   if (text.length > maxLength) throw new JwsError(`longer than ${maxLength} characters`);
   const parts = text.split('.', 4);
   const [headerPart, payloadPart, signaturePart] = parts;
@@ -51,14 +61,14 @@ export function readCompactJws(text: string, maxLength: number, headers?: Header
   if (signature?.length !== SIGNATURE_BYTES) throw new JwsError('the signature is not 64 bytes of base64url');
   return {
     header: headers?.get(headerPart) ?? readHeader(headerPart, headers),
-    claims: readPart(payloadPart),
+    claims: readPart(payloadPart, bounds),
     signingInput: text.slice(0, headerPart.length + 1 + payloadPart.length),
     signature,
   };
 }
 
 function readHeader(part: string, headers: HeaderCache | undefined): JwsHeader {
-  const header = readPart(part);
+  const header = readPart(part, BOUNDS);
   const forbidden = FORBIDDEN_HEADERS.find((name) => name in header);
   if (forbidden !== undefined) throw new JwsError(`the header member "${forbidden}" is not accepted`);
   if (typeof header.alg !== 'string') throw new JwsError('the header has no "alg"');
@@ -94,13 +104,13 @@ const ESCAPED_NUL = '\\u0000';
 
 const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 
-function readPart(part: string): Record<string, unknown> {
+function readPart(part: string, bounds: JsonBounds): Record<string, unknown> {
   const bytes = decodeBase64url(part);
   if (bytes === null) throw new JwsError('a part is not canonical base64url');
   try {
     const text = utf8.decode(bytes);
     if (text.includes(ESCAPED_NUL)) throw new JwsError('a part holds an escaped NUL');
-    return parseStrictJsonObject(text, BOUNDS);
+    return parseStrictJsonObject(text, bounds);
   } catch (error) {
     if (error instanceof JsonError || error instanceof TypeError) {
       throw new JwsError('a part is not a strict JSON object', { cause: error });
