@@ -6,10 +6,14 @@ import { z } from 'zod';
 import { TARGET_KINDS } from './revocation.ts';
 
 const epoch = z.int().nonnegative();
+/** Running SHA-256 over every entry of the ledger up to an epoch, base64url. */
+const digest = z.string().length(43);
 
 export const ledgerEntrySchema = z
-  .strictObject({
+  .object({
     epoch: epoch.positive(),
+    /** Of the ledger up to and with this entry: two ledgers that say different things at one epoch show it here. */
+    digest,
     kind: z.enum(TARGET_KINDS),
     /** Empty only for `all`. */
     target: z.string().max(512),
@@ -25,7 +29,8 @@ export type LedgerEntry = z.infer<typeof ledgerEntrySchema>;
 
 export const MAX_PAGE_ENTRIES = 1_000;
 
-export const ledgerPageSchema = z.strictObject({
+/** Whoever reads pages may be older than whoever writes them: members that it does not know mean nothing to it. */
+export const ledgerPageSchema = z.object({
   generation: z.int().positive(),
   /** True for every page of a full copy, which takes the place of everything known before. */
   snapshot: z.boolean(),
@@ -33,10 +38,12 @@ export const ledgerPageSchema = z.strictObject({
   floor: epoch,
   /** Only entries after it are in the page (standing and signing-key ones of a snapshot excepted). */
   since: epoch,
+  /** Of the ledger at `since`; null at 0, and where the entry at `since` is gone. */
+  since_digest: digest.nullable(),
   /** The page says all there is to say up to here. */
   through: epoch,
   /** The newest entry of the ledger when the page was read; equal to `through` on the last page. */
-  head: z.strictObject({ epoch, digest: z.string().length(43) }),
+  head: z.object({ epoch, digest }),
   entries: z.array(ledgerEntrySchema).max(MAX_PAGE_ENTRIES),
 });
 

@@ -19,14 +19,16 @@ export const MAX_MESSAGE_LENGTH = 2_097_152;
 
 const MESSAGE_BOUNDS = { maxDepth: 8, maxMembers: 16 * MAX_PAGE_ENTRIES };
 
-const SENSITIVITY = z.enum(['LOW', 'MED', 'HIGH']);
+export const SENSITIVITIES = ['LOW', 'MED', 'HIGH'] as const;
+export type Sensitivity = (typeof SENSITIVITIES)[number];
+const SENSITIVITY = z.enum(SENSITIVITIES);
 const instanceId = z.string().regex(/^ver_[0-7][0-9a-hjkmnp-tv-z]{25}$/);
 /** 128 bits as base64url. */
 const nonce = z.string().regex(/^[A-Za-z0-9_-]{22}$/);
 const seconds = z.int().positive();
 
 /** What `GET /v1/revocations` signs. */
-export const ledgerPageMessage = z.strictObject({ iss: z.string(), iat: seconds, page: ledgerPageSchema });
+export const ledgerPageMessage = z.object({ iss: z.string(), iat: seconds, page: ledgerPageSchema });
 
 export const drillOutcomeSchema = z.strictObject({
   id: z.string().max(64),
@@ -47,6 +49,8 @@ export const questionMessage = z.strictObject({
   applied_epoch: z.int().nonnegative(),
   /** Of the applied epoch; null before the first snapshot. */
   digest: z.string().length(43).nullable(),
+  /** The version of the catalogue from which it knows how sensitive its actions are; absent or 0 before the first. */
+  catalogue: z.int().nonnegative().optional(),
   /** Those of the actions that it decides on: the longest of their leases is what it may hold. */
   sensitivities: z.array(SENSITIVITY).min(1).max(3),
   /** True in the last question: from now on this instance decides nothing. */
@@ -57,7 +61,7 @@ export const questionMessage = z.strictObject({
 export type Question = z.infer<typeof questionMessage>;
 
 /** The answer to one question, and to that one only: it repeats instance and nonce. */
-export const leaseMessage = z.strictObject({
+export const leaseMessage = z.object({
   iss: z.string(),
   iat: seconds,
   instance: instanceId,
@@ -65,9 +69,13 @@ export const leaseMessage = z.strictObject({
   /** What the verifier lacks. Its lease counts once `page.through` is the head and applied. */
   page: ledgerPageSchema,
   /** Seconds from the moment that the question was asked (L15). */
-  leases: z.strictObject({ LOW: seconds, MED: seconds, HIGH: seconds }),
+  leases: z.object({ LOW: seconds, MED: seconds, HIGH: seconds }),
+  /** The actions of the resource, when the question names another version than the one that is applied. */
+  catalogue: z
+    .object({ version: z.int().positive(), actions: z.record(z.string().max(128), SENSITIVITY) })
+    .optional(),
   drills: z
-    .array(z.strictObject({ id: z.string().max(64), token: z.string().max(16_384) }))
+    .array(z.object({ id: z.string().max(64), token: z.string().max(16_384) }))
     .max(8)
     .optional(),
 });

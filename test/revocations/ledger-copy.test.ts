@@ -15,6 +15,7 @@ function asEntry(
 ): LedgerEntry {
   return {
     epoch,
+    digest: DIGEST,
     kind: target.kind,
     target: target.kind === 'all' ? '' : target.id,
     standing,
@@ -45,6 +46,7 @@ function pageOf(
     snapshot,
     floor,
     since,
+    since_digest: since === 0 ? null : DIGEST,
     through,
     head: { epoch: head, digest: DIGEST },
     entries: within,
@@ -96,6 +98,7 @@ test('a copy decides as the rule does, however the ledger came: whole, in pages,
 test('a snapshot of many pages is one copy, with the largest floor of all', () => {
   const entry = (epoch: number): LedgerEntry => ({
     epoch,
+    digest: DIGEST,
     kind: 'session',
     target: `s${epoch}`,
     standing: false,
@@ -153,6 +156,7 @@ test('a copy forgets what can kill nothing that is alive, and never a standing e
   const count = 10_000;
   const entries: LedgerEntry[] = Array.from({ length: count }, (_, index) => ({
     epoch: index + 1,
+    digest: DIGEST,
     kind: index === 0 ? 'zone' : index === 1 ? 'signing-key' : 'token',
     target: `t${index}`,
     standing: index === 0,
