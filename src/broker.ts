@@ -130,7 +130,7 @@ async function listen(
   starting: AsyncDisposableStack,
 ): Promise<{ url: string; metricsUrl: string }> {
   const { configuration, clients, recorder, bounds, metrics, clock } = capabilities;
-  const { minter, ...built } = buildCapabilities(capabilities);
+  const { idle, ...built } = buildCapabilities(capabilities);
   const { host, port, tls, issuer, trustedProxies, drainSeconds } = configuration;
   const drain = { withinMilliseconds: drainSeconds * 1000 };
 
@@ -169,7 +169,7 @@ async function listen(
   const { url } = await listener.listen();
   starting.defer(async () => {
     await listener.drain(drain);
-    await minter.idle();
+    await idle();
   });
   return { url, metricsUrl };
 }

@@ -7,11 +7,12 @@ import { createRecent } from './bounds/recent.ts';
 import type { ActiveCatalogue } from './catalogue/active-catalogue.ts';
 import type { Configuration } from './config/configuration.ts';
 import type { Database } from './database/connections.ts';
-import { createNonces } from './dpop/nonce.ts';
+import { createNonces, type Nonces } from './dpop/nonce.ts';
 import { normaliseTarget } from './dpop/target-url.ts';
 import type { Health } from './health.ts';
 import type { Metrics } from './http/metrics.ts';
 import type { RequestBounds } from './http/rate-bound.ts';
+import { createOperatorGuard, type OperatorGuard } from './operators/operator-guard.ts';
 import type { KeyRing } from './signing-keys/key-ring.ts';
 import type { Clock } from './time/clock.ts';
 import { readOwnToken } from './tokens/access-token.ts';
@@ -20,7 +21,7 @@ import { resourceAliases } from './tokens/decide-grant.ts';
 import { createDiscoveryRoutes } from './tokens/discovery-routes.ts';
 import { createTokenIntrospector } from './tokens/introspect-token.ts';
 import { createMintStore } from './tokens/mint-store.ts';
-import { createTokenMinter, type TokenMinter } from './tokens/mint-token.ts';
+import { createTokenMinter } from './tokens/mint-token.ts';
 import { createTokenRevoker } from './tokens/revoke-token.ts';
 import { PATHS } from './tokens/server-metadata.ts';
 import { createTokenRoutes, type TokenRoutes } from './tokens/token-routes.ts';
@@ -42,37 +43,67 @@ export type CapabilityOptions = {
   clock: Clock;
 };
 
-export function buildCapabilities(options: CapabilityOptions): Capabilities & { minter: TokenMinter } {
+/** `idle` resolves when nothing is being minted. */
+export function buildCapabilities(options: CapabilityOptions): Capabilities & { idle(): Promise<void> } {
   const { configuration, catalogue, clients, database, ring, bounds, metrics, health, clock } = options;
   const { issuer } = configuration;
+  const nonces = createNonces({ secrets: ring.nonceSecrets, clock });
   const authenticator = createClientAuthenticator({ issuer, clients: () => clients, bounds, clock });
-  const minter = createTokenMinter({
-    store: createMintStore(database.mintPool),
+  const minting = {
     issuer,
     catalogue,
     signer: ring.tokenSigner,
     refreshSigner: ring.refresh,
     onMinted: metrics.minted,
     clock,
+  };
+  const minter = createTokenMinter({ ...minting, store: createMintStore(database.mintPool) });
+  const operatorMinter = createTokenMinter({
+    ...minting,
+    store: createMintStore(database.operatorMintPool),
+    lanes: 1,
   });
   return {
-    minter,
+    async idle() {
+      await Promise.all([minter.idle(), operatorMinter.idle()]);
+    },
     health,
+    operatorGuard: buildOperatorGuard(options, nonces),
     tokens: buildTokenRoutes(options, authenticator),
     discovery: createDiscoveryRoutes({ issuer, jwks: ring.jwks }),
     tokenEndpoint: {
+      issuer,
       target: normaliseTarget(`${issuer}${PATHS.token}`) ?? '',
       authenticator,
       bounds,
       catalogue: catalogue.catalogue,
       resourceAliases: resourceAliases(catalogue.catalogue, sampleOrigin(configuration)),
-      nonces: createNonces({ secrets: ring.nonceSecrets, clock }),
+      nonces,
       noncePolicy: configuration.noncePolicy,
       proofCaches: { headers: createRecent(MAX_SESSION_KEYS), keys: createRecent(MAX_SESSION_KEYS) },
       minter,
+      operatorMinter,
       clock,
     },
   };
+}
+
+function buildOperatorGuard(
+  { configuration, catalogue, database, ring, clock }: CapabilityOptions,
+  nonces: Nonces,
+): OperatorGuard {
+  const { issuer, noncePolicy } = configuration;
+  const { operators } = catalogue.catalogue;
+  return createOperatorGuard({
+    issuer,
+    resourceMetadataUrl: `${issuer}${PATHS.protectedResource}`,
+    readToken: (text) => readOwnToken(text, { issuer, keyOf: ring.tokenVerificationKey }),
+    admit: createTokenStore(database.operatorKysely, clock).admit,
+    rolesOf: (name) => operators.get(name)?.roles ?? [],
+    nonces,
+    noncePolicy,
+    clock,
+  });
 }
 
 function buildTokenRoutes(

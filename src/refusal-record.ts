@@ -15,7 +15,7 @@ export function recordRefusal(
   { recorder, clients }: { recorder: RefusalRecorder; clients: () => ClientDirectory },
 ): Promise<void> | undefined {
   if (route === null || (call === null && FRAMING.has(refusal.reason))) return undefined; // only counted
-  const actor = call === null ? null : claimedBy(call, clients());
+  const actor = refusal.actor ?? (call === null ? null : claimedBy(call, clients()));
   return recorder.record({
     action: ACTIONS[route.path] ?? 'request.refused',
     reason: refusal.reason,

@@ -18,6 +18,7 @@ import { applyCatalogue } from '../src/revocations/apply-catalogue.ts';
 import { type Clock, systemClock } from '../src/time/clock.ts';
 import { createTestAgent } from './test-agent.ts';
 import { beforeDrop, createTestDatabase } from './test-database.ts';
+import { createTestOperator } from './test-operator.ts';
 import { copyScopesWithKeys } from './test-scopes.ts';
 
 /** Not where brokers listen in tests: nothing may be taken from the request. */
@@ -105,6 +106,12 @@ export async function createTestWorld() {
       const key = scopes.keys.get(name);
       if (key === undefined) throw new Error(`no agent ${name}`);
       return createTestAgent({ url: broker.url, issuer: TEST_ISSUER, clientId: name, key });
+    },
+
+    operator(broker: { url: string }, name: string) {
+      const key = scopes.keys.get(name);
+      if (key === undefined) throw new Error(`no operator ${name}`);
+      return createTestOperator({ url: broker.url, issuer: TEST_ISSUER, clientId: name, key });
     },
 
     /** A client that authenticates as the resource server of this audience. */

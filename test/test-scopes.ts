@@ -10,7 +10,7 @@ const SHIPPED = fileURLToPath(new URL('../scopes', import.meta.url));
 
 export type TestScopes = {
   directory: string;
-  /** Private JWKs by the name of the file that declares the client: `report-writer`, `customers`. */
+  /** Private JWKs by the name of the file that declares the client: `report-writer`, `customers`, `olivia`. */
   keys: ReadonlyMap<string, webcrypto.JsonWebKey & { kid: string }>;
   remove(): Promise<void>;
 };
@@ -20,7 +20,7 @@ export async function copyScopesWithKeys(): Promise<TestScopes> {
   const directory = join(root, 'scopes');
   await cp(SHIPPED, directory, { recursive: true });
   const keys = new Map<string, webcrypto.JsonWebKey & { kid: string }>();
-  for (const folder of ['agents', 'resources']) {
+  for (const folder of ['agents', 'operators', 'resources']) {
     for (const file of await readdir(join(directory, folder))) {
       const { privateJwk, declaration } = newDeclaredKey();
       keys.set(basename(file, '.yaml'), privateJwk);

@@ -1,15 +1,22 @@
 /**
- * Who can authenticate at the broker: the agents and the resource servers that the catalogue declares. A client
- * id is a name from the reviewed files, compared byte by byte; keys come from there too, never from a request.
+ * Who can authenticate at the broker: the agents, the resource servers and the operators that the catalogue
+ * declares. A client id is a name from the reviewed files, compared byte by byte; keys come from there too, never
+ * from a request.
  */
-import type { Agent, Catalogue, Resource } from '../catalogue/catalogue.ts';
+import type { Agent, Catalogue, DeclaredOperator, Resource } from '../catalogue/catalogue.ts';
 import { type PublicJwk, parseVerificationKey, type VerificationKey } from '../jws/jwk.ts';
 
 export type ClientKey = { kid: string | undefined; key: VerificationKey };
 
 export type AgentClient = { kind: 'agent'; id: string; agent: Agent; keys: readonly ClientKey[] };
 export type ResourceClient = { kind: 'resource'; id: string; resource: Resource; keys: readonly ClientKey[] };
-export type Client = AgentClient | ResourceClient;
+export type OperatorClient = {
+  kind: 'operator';
+  id: string;
+  operator: DeclaredOperator;
+  keys: readonly ClientKey[];
+};
+export type Client = AgentClient | ResourceClient | OperatorClient;
 
 export type ClientDirectory = ReadonlyMap<string, Client>;
 
@@ -33,5 +40,13 @@ export function clientsOf(catalogue: Catalogue, developmentKeys: DevelopmentKeys
       keys: keysOf(resource.audience, resource.keys),
     }),
   );
-  return new Map([...agents, ...resources].map((client) => [client.id, client]));
+  const operators = [...catalogue.operators.values()].map(
+    (operator): Client => ({
+      kind: 'operator',
+      id: operator.name,
+      operator,
+      keys: keysOf(operator.name, operator.keys),
+    }),
+  );
+  return new Map([...agents, ...operators, ...resources].map((client) => [client.id, client]));
 }

@@ -17,14 +17,15 @@ const PRIVATE_MODE = 0o600;
 export function developmentClients(catalogue: Catalogue): { clientId: string; fileName: string }[] {
   const agents = [...catalogue.agents.values()].filter((agent) => agent.developmentKey);
   const resources = [...catalogue.resources.values()].filter((resource) => resource.developmentKey);
+  const operators = [...catalogue.operators.values()].filter((operator) => operator.developmentKey);
   const clients = [
-    ...agents.map((agent) => ({ clientId: agent.name, name: agent.name })),
+    ...[...agents, ...operators].map(({ name }) => ({ clientId: name, name })),
     ...resources.map((resource) => ({ clientId: resource.audience, name: basename(resource.file, '.yaml') })),
   ];
   const names = new Set<string>();
   for (const { name } of clients) {
     if (names.has(name))
-      throw new Error(`an agent and a resource file are both called "${name}"; rename the file`);
+      throw new Error(`a resource file is called like an agent or an operator, "${name}"; rename the file`);
     names.add(name);
   }
   return clients.map(({ clientId, name }) => ({ clientId, fileName: `${name}.jwk.json` }));

@@ -10,6 +10,7 @@ export type AuditAction =
   | 'token.introspected'
   | 'token.revoked'
   | 'token.consumed'
+  | 'operator.admitted'
   | 'request.refused';
 
 export type AuditEntry = {

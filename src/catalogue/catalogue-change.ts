@@ -50,6 +50,16 @@ export const CHANGE_KINDS = {
   'session-shortened': false,
   'grant-added': true,
   'grant-removed': false,
+  'operator-added': true,
+  'operator-removed': false,
+  'operator-retitled': false,
+  'operator-role-added': true,
+  'operator-role-removed': false,
+  'operator-key-added': true,
+  'operator-key-removed': false,
+  'operator-key-relabelled': false,
+  'operator-development-key-on': true,
+  'operator-development-key-off': false,
 } as const;
 
 export type CatalogueChangeKind = keyof typeof CHANGE_KINDS;
@@ -64,6 +74,8 @@ export type CatalogueChange = {
   resource?: string;
   action?: string;
   agent?: string;
+  operator?: string;
+  role?: string;
   key?: string;
 };
 

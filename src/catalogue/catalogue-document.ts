@@ -13,6 +13,7 @@ import { printable } from './problem.ts';
 import { APPROVALS, EFFECTS, LIFETIME_SECONDS, SENSITIVITIES, USES } from './read-action.ts';
 import { MAX_GRANTS, SESSION_SECONDS } from './read-agent.ts';
 import { DEVELOPMENT_PATH } from './read-resource.ts';
+import { ROLE, ROLES } from './roles.ts';
 
 export const DOCUMENT_VERSION = 1;
 
@@ -24,7 +25,7 @@ export class CatalogueDocumentError extends Error {
 }
 
 /** A list that means a set: nothing twice. */
-function setOf(item: z.ZodType<string>) {
+function setOf<Item extends string>(item: z.ZodType<Item>) {
   return z.array(item).refine((items) => new Set(items).size === items.length);
 }
 
@@ -87,6 +88,14 @@ const agent = z.strictObject({
   file: z.string().min(1).max(MAX_FILE_CHARACTERS),
 });
 
+const operator = z.strictObject({
+  name: NAME.schema,
+  title: TITLE.schema,
+  roles: setOf(ROLE.schema).min(1).max(ROLES.length),
+  developmentKey: z.boolean(),
+  keys,
+});
+
 const catalogueDocument = z.strictObject({
   version: z.literal(DOCUMENT_VERSION),
   zones: z
@@ -94,6 +103,8 @@ const catalogueDocument = z.strictObject({
     .max(MAX_ENTRIES),
   resources: z.array(resource).max(MAX_ENTRIES),
   agents: z.array(agent).max(MAX_ENTRIES),
+  /** Absent when there is none: a catalogue without people has the digest that it had before there were any. */
+  operators: z.array(operator).max(MAX_ENTRIES).exactOptional(),
 });
 
 export type CatalogueDocument = z.output<typeof catalogueDocument>;
@@ -112,15 +123,15 @@ export function parseCatalogueDocument(value: unknown): CatalogueDocument {
   return inCanonicalOrder(document);
 }
 
-function refuseKeyless({ resources, agents }: CatalogueDocument): void {
-  for (const { developmentKey, keys: declared } of [...resources, ...agents]) {
+function refuseKeyless({ resources, agents, operators = [] }: CatalogueDocument): void {
+  for (const { developmentKey, keys: declared } of [...resources, ...agents, ...operators]) {
     if (declared.length === 0 && !developmentKey) {
       throw new CatalogueDocumentError('a client of the catalogue has no key');
     }
   }
 }
 
-function refuseInconsistent({ zones, resources, agents }: CatalogueDocument): void {
+function refuseInconsistent({ zones, resources, agents, operators = [] }: CatalogueDocument): void {
   const section = null;
   const thumbprints = (jwks: CatalogueDocument['agents'][number]['keys']) =>
     jwks.map((jwk) => ({ thumbprint: namedKey(jwk, jwk.kid).thumbprint, section }));
@@ -142,13 +153,20 @@ function refuseInconsistent({ zones, resources, agents }: CatalogueDocument): vo
       may: declared.may.map((name) => ({ action: name, section })),
       section,
     })),
+    operators: operators.map((declared) => ({ ...declared, keys: thumbprints(declared.keys), section })),
   };
   checkReferences<null>(declarations, (_at, _steps, { rule, message }) => {
     throw new CatalogueDocumentError(`the catalogue is not consistent (${rule}): ${message}`);
   });
 }
 
-function inCanonicalOrder({ version, zones, resources, agents }: CatalogueDocument): CatalogueDocument {
+function inCanonicalOrder({
+  version,
+  zones,
+  resources,
+  agents,
+  operators = [],
+}: CatalogueDocument): CatalogueDocument {
   return {
     version,
     zones: sortedBy('name', zones).map((zone) => ({ ...zone, mayCall: [...zone.mayCall].sort() })),
@@ -162,6 +180,13 @@ function inCanonicalOrder({ version, zones, resources, agents }: CatalogueDocume
       keys: sortedBy('kid', declared.keys),
       may: [...declared.may].sort(),
     })),
+    ...(operators.length > 0 && {
+      operators: sortedBy('name', operators).map((declared) => ({
+        ...declared,
+        roles: [...declared.roles].sort(),
+        keys: sortedBy('kid', declared.keys),
+      })),
+    }),
   };
 }
 

@@ -4,7 +4,7 @@ import { type Kysely, sql } from 'kysely';
 export type AppliedCatalogue = {
   version: number;
   digest: string;
-  /** Internal ids of the agents that are declared now, by name. */
+  /** Internal ids of the agents and operators that are declared now, by name. */
   agentIds: ReadonlyMap<string, string>;
 };
 

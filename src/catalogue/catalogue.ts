@@ -1,11 +1,12 @@
 /**
- * The catalogue in the form that decisions read: every zone, resource, action and agent by name. It is made of one
+ * The catalogue in the form that decisions read: every zone, resource, action, agent and operator by name. It is made of one
  * plain document, and the digest of that document names the version: what the digest does not cover, decisions do
  * not see.
  */
 import { canonicalDigest } from '../json/canonical-json.ts';
 import type { PublicJwk } from '../jws/jwk.ts';
 import { type CatalogueDocument, parseCatalogueDocument } from './catalogue-document.ts';
+import type { Role } from './roles.ts';
 
 export type Sensitivity = 'LOW' | 'MED' | 'HIGH';
 
@@ -56,6 +57,16 @@ export type Agent = {
   file: string;
 };
 
+/** A person as policy declares one; what a role may do is mayfly's own to say. */
+export type DeclaredOperator = {
+  name: string;
+  title: string;
+  /** Sorted. */
+  roles: Role[];
+  developmentKey: boolean;
+  keys: PublicJwk[];
+};
+
 /** `mayCall`: zones of the resources that agents of this zone may reach, sorted. */
 export type Zone = { name: string; title: string; mayCall: string[] };
 
@@ -67,6 +78,7 @@ export type Catalogue = {
   resources: ReadonlyMap<string, Resource>;
   actions: ReadonlyMap<string, Action>;
   agents: ReadonlyMap<string, Agent>;
+  operators: ReadonlyMap<string, DeclaredOperator>;
 };
 
 /**
@@ -99,6 +111,7 @@ export function buildCatalogue(
     resources: byKey(resources, 'audience'),
     actions: byKey(actions, 'name'),
     agents: byKey(document.agents, 'name'),
+    operators: byKey(document.operators ?? [], 'name'),
   };
 }
 

@@ -24,6 +24,11 @@ export type Declarations<At> = {
     may: readonly { action: string; section: At }[];
     section: At;
   }[];
+  operators: readonly {
+    name?: string | undefined;
+    keys: readonly { thumbprint: string; section: At }[];
+    section: At;
+  }[];
 };
 
 /** Tells a finding at `steps` below a place. */
@@ -35,7 +40,7 @@ export function checkReferences<At>(declarations: Declarations<At>, tell: Tell<A
   checkGrants(declarations, tell);
 }
 
-function checkUnique<At>({ zones, resources, agents }: Declarations<At>, tell: Tell<At>): void {
+function checkUnique<At>({ zones, resources, agents, operators }: Declarations<At>, tell: Tell<At>): void {
   const once = (kind: string): ((name: string | undefined, at: At, steps: string[]) => void) => {
     const seen = new Set<string>();
     return (name, at, steps) => {
@@ -45,15 +50,17 @@ function checkUnique<At>({ zones, resources, agents }: Declarations<At>, tell: T
     };
   };
   const [zone, audience, path] = [once('zone'), once('resource'), once('development_path')];
-  const [action, agent, key] = [once('action'), once('agent'), once('key')];
+  const [action, client, key] = [once('action'), once('agent or operator'), once('key')];
   for (const { name, section } of zones) zone(name, section, []);
   for (const resource of resources) {
     audience(resource.audience, resource.section, ['resource']);
     path(resource.developmentPath, resource.section, ['development_path']);
     for (const { name, section } of resource.actions) action(name, section, []);
   }
-  for (const { name, section } of agents) agent(name, section, ['agent']);
-  for (const { keys } of [...resources, ...agents]) {
+  // one namespace: a token and a revocation name a client, whatever it is
+  for (const { name, section } of agents) client(name, section, ['agent']);
+  for (const { name, section } of operators) client(name, section, ['operator']);
+  for (const { keys } of [...resources, ...agents, ...operators]) {
     for (const { thumbprint, section } of keys) key(thumbprint, section, ['x']);
   }
 }

@@ -6,6 +6,7 @@ import type { Catalogue } from './catalogue.ts';
 import { type CatalogueChange, CHANGE_KINDS } from './catalogue-change.ts';
 import { compareActions } from './compare-actions.ts';
 import { compareAgents } from './compare-agents.ts';
+import { compareOperators } from './compare-operators.ts';
 import { compareResources } from './compare-resources.ts';
 import { compareZones } from './compare-zones.ts';
 
@@ -17,6 +18,7 @@ export function compareCatalogues(before: Catalogue, after: Catalogue): Catalogu
     ...compareResources(versions),
     ...compareActions(versions),
     ...compareAgents(versions),
+    ...compareOperators(versions),
   ];
   return changes.map((change) => ({ ...change, widens: CHANGE_KINDS[change.kind] }));
 }

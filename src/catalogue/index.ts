@@ -1,5 +1,5 @@
 /**
- * The catalogue: what every agent may ever do, as reviewed files under `scopes/`.
+ * The catalogue: what every agent may ever do and which people manage mayfly, as reviewed files under `scopes/`.
  *
  * The files are the policy; there is no other place that grants anything. `loadCatalogue` reads them strictly and
  * either gives the whole catalogue or every reason why not, never a part: a file that nobody could read must not
@@ -13,6 +13,7 @@ export {
   type Agent,
   type Catalogue,
   catalogueFromDocument,
+  type DeclaredOperator,
   type Resource,
   type Sensitivity,
   type Zone,
@@ -23,3 +24,4 @@ export { compareCatalogues } from './compare-catalogues.ts';
 export { LIFETIME_CEILING_SECONDS, LINT_RULES, type LintRule, type LintRuleName } from './lint-rules.ts';
 export { type LoadedCatalogue, type LoadOptions, loadCatalogue } from './load-catalogue.ts';
 export type { Problem } from './problem.ts';
+export { ROLES, type Role } from './roles.ts';

@@ -1,7 +1,7 @@
 /**
  * The lint rules: what is legal in a policy file and still dangerous. This table is the text that
  * `mayfly scopes check --explain` prints and that the documentation shows; the rules themselves stand in
- * `lint-actions.ts`, `lint-agents.ts` and `lint-argument-schema.ts`.
+ * `lint-actions.ts`, `lint-agents.ts`, `lint-operators.ts` and `lint-argument-schema.ts`.
  */
 import type { Finding } from './fields.ts';
 import { described } from './problem.ts';
@@ -18,6 +18,7 @@ export type LintRule = {
 /** Longest lifetime of a token for an action, by sensitivity, in seconds. */
 export const LIFETIME_CEILING_SECONDS = { LOW: 900, MED: 900, HIGH: 300 } as const;
 
+const IN_THE_OPERATOR = 'An entry under accept: of the operator, with rule, because and reviewed_by.';
 const IN_THE_ACTION = 'An entry under accept: of the action, with rule, because and reviewed_by.';
 
 export const LINT_RULES = {
@@ -59,6 +60,17 @@ export const LINT_RULES = {
     because: 'It admits what nobody meant, or stops the broker with one crafted call.',
     accepting:
       'Text, lists, objects and patterns without a bound: an entry under accept: of the action, with rule, for: <the place in the schema>, because and reviewed_by. A reference to elsewhere, a cycle, an unknown keyword or a pattern that RE2 refuses cannot be accepted, since nothing could enforce it.',
+  },
+  'auditor-who-acts': {
+    finds: 'An operator with the role auditor and a role that changes things (admin or security).',
+    because: 'Who looks for what went wrong must not be who may have done it.',
+    accepting: IN_THE_OPERATOR,
+  },
+  'kill-without-second-person': {
+    finds: 'Only one operator may release the kill switch.',
+    because:
+      'Whoever engages it cannot release it, so one person alone stops everything for good, or never dares to.',
+    accepting: IN_THE_OPERATOR,
   },
 } as const satisfies Record<string, LintRule>;
 

@@ -4,20 +4,26 @@ import { reportAt, type Section, sectionAt } from './fields.ts';
 import { createActionLint } from './lint-actions.ts';
 import { lintAgent, type OfferedAction } from './lint-agents.ts';
 import type { LintFinding } from './lint-finding.ts';
+import { lintOperator } from './lint-operators.ts';
 import { isLintRule, LINT_RULES } from './lint-rules.ts';
 import { didYouMean } from './nearest-name.ts';
 import { type Problems, quoted, type Report } from './problem.ts';
 import type { AgentDeclaration } from './read-agent.ts';
+import type { OperatorDeclaration } from './read-operator.ts';
 import type { ResourceDeclaration } from './read-resource.ts';
 
 export type Lintable = {
   resources: readonly ResourceDeclaration[];
   agents: readonly AgentDeclaration[];
+  operators: readonly OperatorDeclaration[];
   /** False when a file could not be read, so that who may use what is not known. */
   filesAreComplete: boolean;
 };
 
-export function lintScopes({ resources, agents, filesAreComplete }: Lintable, problems: Problems): void {
+export function lintScopes(
+  { resources, agents, operators, filesAreComplete }: Lintable,
+  problems: Problems,
+): void {
   const granted = new Set(agents.flatMap(({ may }) => may.map(({ action }) => action)));
   const isComplete = filesAreComplete && !agents.some(isBroken);
   const lintAction = createActionLint({ granted: isComplete ? granted : null });
@@ -30,6 +36,10 @@ export function lintScopes({ resources, agents, filesAreComplete }: Lintable, pr
   }
   for (const agent of agents) {
     if (!isBroken(agent)) settle(agent, lintAgent(agent, byName), problems);
+  }
+  const allOperators = filesAreComplete && !operators.some(isBroken) ? operators : null;
+  for (const operator of operators) {
+    if (!isBroken(operator)) settle(operator, lintOperator(operator, allOperators), problems);
   }
 }
 

@@ -11,6 +11,7 @@ import { lintScopes } from './lint-scopes.ts';
 import { parsePolicyYaml } from './policy-yaml.ts';
 import { collectProblems, type Problem, quoted, type Report } from './problem.ts';
 import { type AgentDeclaration, readAgent } from './read-agent.ts';
+import { type OperatorDeclaration, readOperator } from './read-operator.ts';
 import { type ResourceDeclaration, readResource } from './read-resource.ts';
 import { readScopesFolder, type ScopesFile } from './read-scopes-folder.ts';
 import { readZones, type ZoneDeclaration } from './read-zones.ts';
@@ -30,7 +31,7 @@ export type LoadOptions = {
   lint?: boolean;
 };
 
-/** @param directory holds `zones.yaml`, `resources/` and `agents/` */
+/** @param directory holds `zones.yaml`, `resources/`, `agents/` and, if people manage this mayfly, `operators/` */
 export async function loadCatalogue(
   directory: string,
   { lint = true }: LoadOptions = {},
@@ -53,10 +54,11 @@ type Scopes = {
   zones: ZoneDeclaration[];
   resources: ResourceDeclaration[];
   agents: AgentDeclaration[];
+  operators: OperatorDeclaration[];
 };
 
 function readDeclarations(files: readonly ScopesFile[], report: Report): Scopes {
-  const scopes: Scopes = { zones: [], resources: [], agents: [] };
+  const scopes: Scopes = { zones: [], resources: [], agents: [], operators: [] };
   for (const file of files) {
     const source = parsePolicyYaml(file, report);
     // a file with broken syntax still says which names it declares; it has been reported, its shape is not
@@ -64,31 +66,39 @@ function readDeclarations(files: readonly ScopesFile[], report: Report): Scopes 
     if (file.kind === 'zones') scopes.zones.push(...readZones(source, reportShape));
     if (file.kind === 'resource') scopes.resources.push(readResource(source, reportShape));
     if (file.kind === 'agent') scopes.agents.push(readAgent(source, reportShape));
+    if (file.kind === 'operator') scopes.operators.push(readOperator(source, reportShape));
   }
   return scopes;
 }
 
-/** The hint of a refusal names the agent's file, and a development key is called like the file. */
-function checkFileNames({ resources, agents }: Scopes, report: Report): void {
-  const names = new Set(agents.map(({ name }) => name));
-  for (const { name, section } of agents) {
-    const expected = `${name}.yaml`;
-    if (section.source.broken || name === undefined || baseName(section) === expected) continue;
-    reportAt(sectionAt(section, 'agent'), report, {
-      rule: 'file-name',
-      message: `expected this agent in a file called ${quoted(expected)}, found ${quoted(baseName(section))}`,
-      fix: 'Rename the file.',
-    });
-  }
+/** The hint of a refusal names the client's file, and a development key is called like the file. */
+function checkFileNames({ resources, agents, operators }: Scopes, report: Report): void {
+  const names = new Set([...agents, ...operators].map(({ name }) => name));
+  for (const agent of agents) checkFileName('agent', agent, report);
+  for (const operator of operators) checkFileName('operator', operator, report);
   for (const { section } of resources) {
     const name = baseName(section).replace(/\.yaml$/, '');
     if (!names.has(name)) continue;
     reportAt(section, report, {
       rule: 'file-name',
-      message: `expected a file called differently from every agent, found ${quoted(name)} for both`,
+      message: `expected a file called differently from every agent and operator, found ${quoted(name)} for both`,
       fix: 'Rename the file of the resource.',
     });
   }
+}
+
+function checkFileName(
+  kind: 'agent' | 'operator',
+  { name, section }: AgentDeclaration | OperatorDeclaration,
+  report: Report,
+): void {
+  const expected = `${name}.yaml`;
+  if (section.source.broken || name === undefined || baseName(section) === expected) return;
+  reportAt(sectionAt(section, kind), report, {
+    rule: 'file-name',
+    message: `expected this ${kind} in a file called ${quoted(expected)}, found ${quoted(baseName(section))}`,
+    fix: 'Rename the file.',
+  });
 }
 
 /** A zone that nobody lives in grants nothing; but somebody believes that it fences something off. */
@@ -107,7 +117,7 @@ function baseName({ source }: Section): string {
 }
 
 /** The declarations have been proved whole; the document's own check proves it a second time, and gives the types. */
-function catalogueOf({ zones, resources, agents }: Scopes): Catalogue {
+function catalogueOf({ zones, resources, agents, operators }: Scopes): Catalogue {
   const document = parseCatalogueDocument({
     version: DOCUMENT_VERSION,
     zones: zones.map(({ name, title, mayCall }) => ({
@@ -117,6 +127,7 @@ function catalogueOf({ zones, resources, agents }: Scopes): Catalogue {
     })),
     resources: resources.map(resourceEntry),
     agents: agents.map(agentEntry),
+    operators: operators.map(operatorEntry),
   });
   return buildCatalogue(
     document,
@@ -146,4 +157,8 @@ function agentEntry({ section, acceptances: _accepted, ...agent }: AgentDeclarat
     // In the digest, so under one name wherever the folder lies and whatever it is called there.
     file: `scopes/${section.source.file.slice(section.source.file.indexOf('/') + 1)}`,
   };
+}
+
+function operatorEntry({ section: _section, acceptances: _accepted, ...operator }: OperatorDeclaration) {
+  return { ...operator, keys: operator.keys.map(({ jwk }) => jwk) };
 }

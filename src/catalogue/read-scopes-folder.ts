@@ -7,15 +7,15 @@ import { type FileHandle, open, opendir, realpath } from 'node:fs/promises';
 import { basename, join, relative, resolve, sep } from 'node:path';
 import { quoted, type Report, type Spot } from './problem.ts';
 
-export type ScopesFile = { kind: 'zones' | 'resource' | 'agent'; file: string; text: string };
+export type ScopesFile = { kind: 'zones' | 'resource' | 'agent' | 'operator'; file: string; text: string };
 
 const MAX_FILES = 2_000;
 const MAX_FILE_BYTES = 64 * 1024;
 const ZONES_FILE = 'zones.yaml';
-const KINDS = { resources: 'resource', agents: 'agent' } as const;
+const KINDS = { resources: 'resource', agents: 'agent', operators: 'operator' } as const;
 const FILE_NAME = /^[a-z][a-z0-9]*(?:-[a-z0-9]+)*\.yaml$/;
 
-/** Reads `zones.yaml`, `resources/*.yaml` and `agents/*.yaml` below `directory`, in a stable order. */
+/** Reads `zones.yaml`, `resources/*.yaml`, `agents/*.yaml` and `operators/*.yaml` below `directory`, in a stable order. */
 export async function readScopesFolder(directory: string, report: Report): Promise<ScopesFile[]> {
   const root = resolve(directory);
   const folder: Folder = { root, name: basename(root), report };
@@ -59,7 +59,7 @@ async function policyFilesAmong(names: string[], folder: Folder): Promise<Found[
   for (const name of names) {
     if (name === ZONES_FILE) continue;
     if (!Object.hasOwn(KINDS, name)) {
-      reportUnexpected(folder, name, 'zones.yaml, resources/ and agents/');
+      reportUnexpected(folder, name, 'zones.yaml, resources/, agents/ and operators/');
       continue;
     }
     const kind = KINDS[name as keyof typeof KINDS];

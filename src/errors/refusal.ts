@@ -8,7 +8,11 @@
  * unknown client and a wrong signature are both `invalid_client`, in the same words).
  */
 
-/** What a caller can be told. `error` is the OAuth error (RFC 6749 §5.2 and its registry). */
+/**
+ * What a caller can be told. `error` is the OAuth error (RFC 6749 §5.2 and its registry). `statusWithToken` is the
+ * status where the caller presents an access token: there a proof that is not good, or lacks a nonce, is 401 with a
+ * challenge (RFC 9449 §7.1, §9).
+ */
 export const REFUSAL_CODES = {
   invalid_request: { status: 400, error: 'invalid_request', title: 'The request is malformed' },
   invalid_client: { status: 401, error: 'invalid_client', title: 'Client authentication failed' },
@@ -34,8 +38,18 @@ export const REFUSAL_CODES = {
     error: 'invalid_authorization_details',
     title: 'The authorization details are not acceptable',
   },
-  invalid_dpop_proof: { status: 400, error: 'invalid_dpop_proof', title: 'The DPoP proof is not valid' },
-  use_dpop_nonce: { status: 400, error: 'use_dpop_nonce', title: 'The DPoP proof needs a fresh nonce' },
+  invalid_dpop_proof: {
+    status: 400,
+    statusWithToken: 401,
+    error: 'invalid_dpop_proof',
+    title: 'The DPoP proof is not valid',
+  },
+  use_dpop_nonce: {
+    status: 400,
+    statusWithToken: 401,
+    error: 'use_dpop_nonce',
+    title: 'The DPoP proof needs a fresh nonce',
+  },
   approval_required: {
     status: 400,
     error: 'approval_required',
@@ -61,7 +75,27 @@ export const REFUSAL_CODES = {
   token_unknown: { status: 404, error: 'invalid_request', title: 'No such token for this resource' },
   token_spent: { status: 409, error: 'invalid_request', title: 'The token has been used' },
   token_dead: { status: 409, error: 'invalid_request', title: 'The token has expired or was revoked' },
-} as const satisfies Record<string, { status: number; error: string; title: string }>;
+  credentials_missing: { status: 401, error: 'invalid_token', title: 'An access token is needed here' },
+  invalid_token: {
+    status: 401,
+    error: 'invalid_token',
+    title: 'The access token is not good for this request',
+  },
+  insufficient_scope: {
+    status: 403,
+    error: 'insufficient_scope',
+    title: 'The access token does not cover this action',
+  },
+  nothing_to_release: { status: 409, error: 'invalid_request', title: 'There is nothing to release' },
+  idempotency_key_reused: {
+    status: 422,
+    error: 'invalid_request',
+    title: 'The idempotency key was used for another request',
+  },
+} as const satisfies Record<
+  string,
+  { status: number; statusWithToken?: number; error: string; title: string }
+>;
 
 export type RefusalCode = keyof typeof REFUSAL_CODES;
 
@@ -131,6 +165,23 @@ export const REFUSAL_REASONS = {
   token_already_spent: 'token_spent',
   token_expired_or_revoked: 'token_dead',
   token_of_another_client: 'invalid_request',
+  // tokens that are presented for access
+  authorization_missing: 'credentials_missing',
+  authorization_malformed: 'invalid_token',
+  token_sent_as_bearer: 'invalid_token',
+  token_unreadable: 'invalid_token',
+  token_audience: 'invalid_token',
+  token_bound_to_another_key: 'invalid_token',
+  token_inactive: 'invalid_token',
+  proof_token_hash: 'invalid_dpop_proof',
+  action_not_covered: 'insufficient_scope',
+  // what is managed
+  session_not_found: 'not_found',
+  token_not_found: 'not_found',
+  agent_not_found: 'not_found',
+  signing_key_not_found: 'not_found',
+  nothing_quarantined: 'nothing_to_release',
+  idempotency_key_of_another_request: 'idempotency_key_reused',
   // limits and outages
   source_rate: 'rate_limited',
   client_rate: 'rate_limited',
@@ -147,6 +198,10 @@ export type RefusalOptions = {
   hint?: string;
   /** Header fields that the answer must carry, e.g. `Retry-After` or `Allow`. */
   headers?: Readonly<Record<string, string>>;
+  /** True where an access token was presented: some codes have another status there. */
+  withToken?: boolean;
+  /** Who asked, when that was proved; for the record. */
+  actor?: string;
   cause?: unknown;
 };
 
@@ -158,18 +213,29 @@ export class Refusal extends Error {
   readonly status: number;
   readonly hint: string | undefined;
   readonly headers: Readonly<Record<string, string>>;
+  readonly actor: string | undefined;
 
-  constructor(reason: RefusalReason, { hint, headers = {}, cause }: RefusalOptions = {}) {
+  constructor(
+    reason: RefusalReason,
+    { hint, headers = {}, withToken = false, actor, cause }: RefusalOptions = {},
+  ) {
     const code = REFUSAL_REASONS[reason];
     super(REFUSAL_CODES[code].title, cause === undefined ? undefined : { cause });
     this.name = 'Refusal';
     this.reason = reason;
     this.code = code;
-    this.status = REFUSAL_CODES[code].status;
+    this.status = statusOf(code, withToken);
+    this.actor = actor;
     this.hint = hint;
     const mustRetryLater = this.status === 429 || this.status === 503;
     this.headers = mustRetryLater ? { 'Retry-After': RETRY_AFTER_SECONDS, ...headers } : headers;
   }
+}
+
+function statusOf(code: RefusalCode, withToken: boolean): number {
+  const { status, statusWithToken = status }: { status: number; statusWithToken?: number } =
+    REFUSAL_CODES[code];
+  return withToken ? statusWithToken : status;
 }
 
 /** Throws the refusal: `throw` as an expression. */

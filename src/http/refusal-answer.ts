@@ -60,7 +60,7 @@ function problemAnswer({ status, code, title, hint, headers = {} }: Told, reques
 }
 
 /** RFC 6749 §5.2: no quotation mark, no backslash, nothing outside visible ASCII and the space. */
-function plain(text: string): string {
+export function plain(text: string): string {
   return text
     .replaceAll('"', "'")
     .replaceAll('\\', '/')

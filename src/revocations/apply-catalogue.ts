@@ -51,17 +51,44 @@ async function applyOnce(options: {
     return { version: active.version, changed: false, revocations: [] };
   }
   const revocations = before === null ? [] : revocationsOf(before, catalogue);
-  const added = [...catalogue.agents.keys()].filter((name) => !before?.agents.has(name));
-  const removed = [...(before?.agents.keys() ?? [])].filter((name) => !catalogue.agents.has(name));
+  const { added, removed } = identityChanges(before, catalogue);
   const { rows } = await sql<{ version: number }>`
     select apply_catalogue(
       ${active?.version ?? null}::integer, ${catalogue.digest}, ${JSON.stringify(catalogue.document)}::jsonb, ${actor},
-      ${JSON.stringify(added.map((name) => ({ id: newIdentifier('agt', clock), name })))}::jsonb,
-      ${removed}::text[],
+      ${JSON.stringify(added.map((identity) => withId(identity, clock)))}::jsonb,
+      ${removed.map(({ name }) => name)}::text[],
       ${JSON.stringify(revocations.map((revocation) => asRow(revocation, clock)))}::jsonb,
       ${newIdentifier('aud', clock)}) as version
   `.execute(owner);
   return { version: rows[0]?.version ?? 0, changed: true, revocations };
+}
+
+type Identity = { kind: 'agent' | 'operator'; name: string };
+
+/** An agent that becomes an operator of the same name is somebody else, and so is one that comes back. */
+function identityChanges(
+  before: Catalogue | null,
+  after: Catalogue,
+): { added: Identity[]; removed: Identity[] } {
+  return {
+    added: identitiesOf(after).filter((identity) => !isDeclared(identity, before)),
+    removed: before === null ? [] : identitiesOf(before).filter((identity) => !isDeclared(identity, after)),
+  };
+}
+
+function identitiesOf({ agents, operators }: Catalogue): Identity[] {
+  return [
+    ...[...agents.keys()].map((name): Identity => ({ kind: 'agent', name })),
+    ...[...operators.keys()].map((name): Identity => ({ kind: 'operator', name })),
+  ];
+}
+
+function isDeclared({ kind, name }: Identity, catalogue: Catalogue | null): boolean {
+  return (kind === 'agent' ? catalogue?.agents : catalogue?.operators)?.has(name) ?? false;
+}
+
+function withId(identity: Identity, clock: Clock): Identity & { id: string } {
+  return { id: newIdentifier(identity.kind === 'agent' ? 'agt' : 'opr', clock), ...identity };
 }
 
 function asRow({ target, reason }: FollowingRevocation, clock: Clock) {

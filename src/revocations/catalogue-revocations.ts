@@ -2,7 +2,7 @@
  * What has to be revoked when a new version of the catalogue is applied (L24): whatever the new version would no
  * longer allow must not live on in tokens and sessions of the old one.
  */
-import type { Action, Agent, Catalogue, Zone } from '../catalogue/catalogue.ts';
+import type { Action, Agent, Catalogue, DeclaredOperator, Zone } from '../catalogue/catalogue.ts';
 import type { RevocationTarget } from './revocation.ts';
 
 export type FollowingRevocation = { target: RevocationTarget; reason: string };
@@ -10,6 +10,9 @@ export type FollowingRevocation = { target: RevocationTarget; reason: string };
 export function revocationsOf(before: Catalogue, after: Catalogue): FollowingRevocation[] {
   return [
     ...[...before.agents.values()].flatMap((agent) => ofAgent(agent, after.agents.get(agent.name))),
+    ...[...before.operators.values()].flatMap((operator) =>
+      ofOperator(operator, after.operators.get(operator.name)),
+    ),
     ...[...before.actions.values()].flatMap((action) => ofAction(action, after.actions.get(action.name))),
     ...[...before.zones.values()].flatMap((zone) => ofZone(zone, after.zones.get(zone.name))),
     ...[...before.resources.keys()]
@@ -30,7 +33,18 @@ function ofAgent(before: Agent, after: Agent | undefined): FollowingRevocation[]
   return [];
 }
 
-function lostKey(before: Agent, after: Agent): boolean {
+/** An operator is named as an agent is: one namespace of clients. */
+function ofOperator(before: DeclaredOperator, after: DeclaredOperator | undefined): FollowingRevocation[] {
+  const because = (reason: string) => [revoke('agent', before.name, reason)];
+  if (after === undefined) return because('the operator was removed from the catalogue');
+  if (before.roles.some((role) => !after.roles.includes(role)))
+    return because('a role was taken from the operator');
+  return lostKey(before, after) ? because('a key was taken from the operator') : [];
+}
+
+type KeyHolder = Pick<Agent, 'keys' | 'developmentKey'>;
+
+function lostKey(before: KeyHolder, after: KeyHolder): boolean {
   const kept = new Set(after.keys.map((key) => JSON.stringify(key)));
   return (
     before.keys.some((key) => !kept.has(JSON.stringify(key))) ||

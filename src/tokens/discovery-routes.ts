@@ -4,10 +4,11 @@
  */
 import { refuse } from '../errors/refusal.ts';
 import type { Answer, Call } from '../http/route.ts';
-import { serverMetadata } from './server-metadata.ts';
+import { managementMetadata, serverMetadata } from './server-metadata.ts';
 
 export type DiscoveryRoutes = {
   metadata: (call: Call) => Answer;
+  protectedResource: (call: Call) => Answer;
   jwks: (call: Call) => Answer;
   authorize: (call: Call) => Answer;
 };
@@ -20,8 +21,10 @@ export function createDiscoveryRoutes({
   jwks: () => object;
 }): DiscoveryRoutes {
   const metadata = serverMetadata(issuer);
+  const management = managementMetadata(issuer);
   return {
     metadata: () => ({ body: metadata }),
+    protectedResource: () => ({ body: management }),
     jwks: () => ({ body: jwks() }),
     authorize: () =>
       refuse('response_type_unsupported', {

@@ -11,6 +11,8 @@ export type MintRow = {
   agentId: string;
   clientId: string;
   zone: string;
+  /** True for an operator's: what is revoked wide passes by its session (L4). */
+  exemptFromWide: boolean;
   jkt: string;
   sessionSeconds: number;
   lifetimeSeconds: number;
@@ -41,6 +43,7 @@ function shorten(row: MintRow) {
     a: row.agentId,
     c: row.clientId,
     z: row.zone,
+    x: row.exemptFromWide,
     j: row.jkt,
     ss: row.sessionSeconds,
     l: row.lifetimeSeconds,
@@ -60,9 +63,9 @@ function shorten(row: MintRow) {
 /** The same in SQL: the rows of `$1` under their full names. */
 export const READ_ROWS = `
   select t as token_id, right(t, 26) as name, th as token_hour, v as catalogue_version, a as agent_id,
-         c as client_id, z as zone, j as jkt, ss as session_seconds, l as lifetime_seconds, r as resource,
-         s as scope, k as call, ph as proof_hour, p as proof_key, ah as assertion_hour, q as assertion_key,
+         c as client_id, z as zone, x as exempt, j as jkt, ss as session_seconds, l as lifetime_seconds,
+         r as resource, s as scope, k as call, ph as proof_hour, p as proof_key, ah as assertion_hour, q as assertion_key,
          i as request_id, o as source, d as client_kid
     from json_to_recordset($1::json) as row (
-      t text, th integer, v integer, a text, c text, z text, j text, ss integer, l integer, r text, s text, k jsonb,
-      ph integer, p uuid, ah integer, q uuid, i text, o text, d text)`;
+      t text, th integer, v integer, a text, c text, z text, x boolean, j text, ss integer, l integer, r text,
+      s text, k jsonb, ph integer, p uuid, ah integer, q uuid, i text, o text, d text)`;

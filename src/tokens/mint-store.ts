@@ -3,7 +3,7 @@
  * has to be true in one snapshot. It applies the rule of the ledger to session, agent and key, reads the epoch
  * (L9: a plain SELECT, in the snapshot of every check, never a later one), spends the proof and the assertion,
  * opens the session of a new key, takes `iat` and `exp` from the database clock (L10), and records the token and
- * its audit entry.
+ * its audit entry. What is revoked wide passes operators by (L4).
  *
  * What goes wrong in such a batch, and what stands against it:
  * - one proof, many tokens in a batch: a spent row carries the token's id, and the token is joined on that;
@@ -77,15 +77,17 @@ request as (${READ_ROWS}
       when head.catalogue_version is distinct from r.catalogue_version then 'catalogue_differs'
       when not head.key_may_sign then 'signing_key_unavailable'
       when exists (select from standing v
-                    where v.key in ('session:' || s.id, 'agent:' || r.client_id, 'subject:' || r.agent_id,
-                                    'zone:' || coalesce(s.zone, r.zone), 'resource:' || r.resource, 'all')
-                       or v.key in (select 'action:' || a.name from string_to_table(r.scope, ' ') as a (name)))
+                    where v.key in ('session:' || s.id, 'agent:' || r.client_id, 'subject:' || r.agent_id)
+                       or not r.exempt
+                          and (v.key in ('zone:' || coalesce(s.zone, r.zone), 'resource:' || r.resource, 'all')
+                               or v.key in (select 'action:' || a.name
+                                              from string_to_table(r.scope, ' ') as a (name))))
         then 'standing_revocation'
       when s.opened_epoch < head.epoch and exists (
              select from revocations v
               where v.epoch > s.opened_epoch and v.releases is null
-                and v.key in ('session:' || s.id, 'agent:' || s.client_id, 'subject:' || s.agent_id,
-                              'zone:' || s.zone, 'all'))
+                and v.key = any (array['session:' || s.id, 'agent:' || s.client_id, 'subject:' || s.agent_id]
+                                 || case when not r.exempt then array['zone:' || s.zone, 'all'] end))
         then 'session_revoked'
       when s.expires_at < now() + interval '${MIN_REMAINING_SECONDS} seconds' then 'session_expired'
     end as reason
@@ -122,9 +124,9 @@ const GRANT = `
 burned as materialized (
   select token_id, count(*) = 2 as whole from spent group by token_id
 ), opened as (
-  insert into sessions (id, agent_id, client_id, jkt, zone, opened_epoch, opened_at, expires_at)
-  select distinct on (j.agent_id, j.jkt) 'ses_' || j.name, j.agent_id, j.client_id, j.jkt, j.zone, j.epoch, now(),
-         now() + make_interval(secs => j.session_seconds)
+  insert into sessions (id, agent_id, client_id, jkt, zone, exempt_from_wide, opened_epoch, opened_at, expires_at)
+  select distinct on (j.agent_id, j.jkt) 'ses_' || j.name, j.agent_id, j.client_id, j.jkt, j.zone, j.exempt, j.epoch,
+         now(), now() + make_interval(secs => j.session_seconds)
     from judged j
    where j.reason is null and j.session_id is null
      and j.token_id in (select b.token_id from burned b where b.whole)

@@ -1,12 +1,13 @@
 /**
- * Minting: an authenticated agent, a good proof and a grant become one row and one signed token. The row is
+ * Minting: an authenticated agent or operator, a good proof and a grant become one row and one signed token. The row is
  * committed before the token exists; if the database cannot record it, there is none.
  */
 
-import type { AgentClient } from '../agents/client.ts';
+import type { AgentClient, OperatorClient } from '../agents/client.ts';
 import type { ActiveCatalogue } from '../catalogue/active-catalogue.ts';
 import { hourOf, type SpentKey } from '../dpop/replay-key.ts';
 import { Refusal, refuse } from '../errors/refusal.ts';
+import { OPERATOR_SESSION_SECONDS, OPERATOR_ZONE } from '../operators/management-actions.ts';
 import type { Clock } from '../time/clock.ts';
 import { newIdentifier } from '../time/identifier.ts';
 import type { TokenSigner } from './access-token.ts';
@@ -16,7 +17,7 @@ import { createMintBatch, type MintedToken, type MintOrder } from './mint-batch.
 import type { MintStore } from './mint-store.ts';
 
 export type MintRequest = {
-  client: AgentClient;
+  client: AgentClient | OperatorClient;
   grant: Grant;
   /** Thumbprint of the session's key. */
   jkt: string;
@@ -46,12 +47,14 @@ export function createTokenMinter(options: {
   /** Reads the ring again: the database did not let the key sign that this broker would have signed with. */
   refreshSigner: () => Promise<void>;
   onMinted: (tokens: number, seconds: number) => void;
+  /** How many statements may be under way at once. */
+  lanes?: number;
   clock: Clock;
 }): TokenMinter {
   const { catalogue, clock } = options;
   const runBatch = createMintBatch(options);
   const lanes = createLanes<MintOrder, MintedToken>({
-    lanes: LANES,
+    lanes: options.lanes ?? LANES,
     maxBatch: MAX_BATCH,
     maxWaiting: MAX_WAITING,
     async run(orders) {
@@ -75,9 +78,8 @@ export function createTokenMinter(options: {
           catalogueVersion: applied.version,
           agentId,
           clientId: client.id,
-          zone: client.agent.zone,
+          ...sessionOf(client),
           jkt,
-          sessionSeconds: client.agent.sessionSeconds,
           lifetimeSeconds: grant.lifetimeSeconds,
           resource: grant.resource,
           scope: grant.actions.join(' '),
@@ -93,6 +95,14 @@ export function createTokenMinter(options: {
       });
     },
   };
+}
+
+function sessionOf(client: AgentClient | OperatorClient) {
+  if (client.kind === 'operator') {
+    return { zone: OPERATOR_ZONE, sessionSeconds: OPERATOR_SESSION_SECONDS, exemptFromWide: true };
+  }
+  const { zone, sessionSeconds } = client.agent;
+  return { zone, sessionSeconds, exemptFromWide: false };
 }
 
 /** Somebody applied a version after this broker looked. */

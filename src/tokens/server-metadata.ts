@@ -9,11 +9,27 @@ import { CALL_TYPE } from './call.ts';
 export const PATHS = {
   metadata: '/.well-known/oauth-authorization-server',
   jwks: '/.well-known/jwks.json',
+  protectedResource: '/.well-known/oauth-protected-resource',
   authorize: '/oauth/authorize',
   token: '/oauth/token',
   introspect: '/oauth/introspect',
   revoke: '/oauth/revoke',
 } as const;
+
+/**
+ * The management API as a protected resource (RFC 9728 §2): whoever was refused there finds out where tokens for it
+ * are had. Its actions are not listed; an operator knows the roles that it has.
+ */
+export function managementMetadata(issuer: string) {
+  return {
+    resource: issuer,
+    authorization_servers: [issuer],
+    bearer_methods_supported: ['header'],
+    resource_name: 'mayfly management API',
+    dpop_bound_access_tokens_required: true,
+    dpop_signing_alg_values_supported: JWS_ALGORITHMS,
+  };
+}
 
 export function serverMetadata(issuer: string) {
   const methods = ['private_key_jwt'];

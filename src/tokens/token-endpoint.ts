@@ -4,7 +4,7 @@
  * neither proof nor assertion: a client that is asked for a nonce can send the same body again.
  */
 import type { ClientAuthenticator } from '../agents/authenticate-client.ts';
-import type { AgentClient } from '../agents/client.ts';
+import type { AgentClient, Client, OperatorClient } from '../agents/client.ts';
 import { credentialsOfForm } from '../agents/client-credentials.ts';
 import type { Catalogue } from '../catalogue/catalogue.ts';
 import type { Nonces } from '../dpop/nonce.ts';
@@ -15,12 +15,14 @@ import { refuse } from '../errors/refusal.ts';
 import type { RequestBounds } from '../http/rate-bound.ts';
 import type { Answer, Call } from '../http/route.ts';
 import { type Clock, numericDate } from '../time/clock.ts';
-import { decideGrant } from './decide-grant.ts';
+import { decideGrant, type Grant } from './decide-grant.ts';
+import { decideOperatorGrant } from './decide-operator-grant.ts';
 import type { MintedToken } from './mint-batch.ts';
 import type { TokenMinter } from './mint-token.ts';
-import { parseTokenRequest } from './token-request.ts';
+import { parseTokenRequest, type TokenRequest } from './token-request.ts';
 
 export type TokenEndpointOptions = {
+  issuer: string;
   /** Normalised URL of this endpoint: what `htu` has to name. */
   target: string;
   authenticator: ClientAuthenticator;
@@ -31,11 +33,13 @@ export type TokenEndpointOptions = {
   noncePolicy: NoncePolicy;
   proofCaches: ProofCaches;
   minter: TokenMinter;
+  /** With connections of its own, so that no flood of agents stands between an operator and the kill switch (L2). */
+  operatorMinter: TokenMinter;
   clock: Clock;
 };
 
 export function createTokenEndpoint(options: TokenEndpointOptions): (call: Call) => Promise<Answer> {
-  const { authenticator, bounds, catalogue, resourceAliases, nonces, minter, clock } = options;
+  const { issuer, authenticator, bounds, catalogue, resourceAliases, nonces, clock } = options;
 
   function possessionOf(call: Call): { proof: Proof; spentAt: number } {
     const now = numericDate(clock);
@@ -47,15 +51,26 @@ export function createTokenEndpoint(options: TokenEndpointOptions): (call: Call)
     return { proof, spentAt: checkFreshness(proof, { nonces, policy: options.noncePolicy, now }) };
   }
 
+  function decide(request: TokenRequest, client: AgentClient | OperatorClient): Grant {
+    if (client.kind === 'operator')
+      return decideOperatorGrant(request, { operator: client.operator, issuer });
+    return decideGrant(request, { agent: client.agent, catalogue, resourceAliases });
+  }
+
   return async (call) => {
     const request = parseTokenRequest(call.form);
-    const { client, kid, assertion } = authenticator.authenticate(credentialsOfForm(call), call.source);
-    const agent = agentOnly(client);
+    const {
+      client: found,
+      kid,
+      assertion,
+    } = authenticator.authenticate(credentialsOfForm(call), call.source);
+    const client = withSessions(found);
     const { proof, spentAt } = possessionOf(call);
-    bounds.admitMint(agent.id);
+    bounds.admitMint(client.id);
+    const minter = client.kind === 'operator' ? options.operatorMinter : options.minter;
     const minted = await minter.mint({
-      client: agent,
-      grant: decideGrant(request, { agent: agent.agent, catalogue, resourceAliases }),
+      client,
+      grant: decide(request, client),
       jkt: proof.jkt,
       proof: { hour: hourOf(spentAt), key: replayKey('proof', proof.jkt, proof.jti) },
       assertion,
@@ -67,11 +82,11 @@ export function createTokenEndpoint(options: TokenEndpointOptions): (call: Call)
   };
 }
 
-function agentOnly(client: { kind: string }): AgentClient {
-  if (client.kind !== 'agent') {
-    refuse('client_is_no_agent', { hint: 'Only agents are given tokens; a resource server checks them.' });
-  }
-  return client as AgentClient;
+function withSessions(client: Client): AgentClient | OperatorClient {
+  if (client.kind !== 'resource') return client;
+  return refuse('client_is_no_agent', {
+    hint: 'Only agents and operators are given tokens; a resource server checks them.',
+  });
 }
 
 /** RFC 6749 §5.1, RFC 9449 §5 and RFC 9396 §7. The next nonce comes along, so that it need not be asked for. */

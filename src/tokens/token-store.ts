@@ -23,6 +23,8 @@ export type RecordedToken = {
 
 export type Spending = { assertion: SpentKey; entry: AuditEntry };
 
+export type Admission = { jti: string; proof: SpentKey; entry: AuditEntry };
+
 export type TokenStore = {
   find(jti: string): Promise<RecordedToken | null>;
   /**
@@ -36,6 +38,11 @@ export type TokenStore = {
     by: Spending,
   ): Promise<{ fresh: boolean; consumedAt: number | null }>;
   /**
+   * Lets the holder of a token in, once for each proof: asks the rule whether the token lives, spends the proof if it
+   * does, and records that; one statement (L23).
+   */
+  admit(admission: Admission): Promise<{ alive: boolean; fresh: boolean }>;
+  /**
    * Marks an assertion as used outside of a mint, and records what for; with `revocation` the ledger gets that
    * entry in the same statement, so that the record never says of a revocation that it was made when it was not.
    * @returns false when it was used before; then nothing is recorded and nothing revoked
@@ -43,16 +50,23 @@ export type TokenStore = {
   spend(spending: Spending, revocation?: NewRevocation): Promise<boolean>;
 };
 
-/** The rule for a token row `t` and its session `s`: false when it expired or an entry kills it. */
+/**
+ * The rule for a token row `t` and its session `s`: false when it expired or an entry kills it. Wide targets pass
+ * the sessions of operators by (L4).
+ */
 const LIVES = sql<boolean>`(
   t.expires_at > now()
   and not exists (
     select from revocations v
      where v.releases is null
        and (v.epoch > t.epoch or (v.standing and v.released_epoch is null))
-       and v.key in (select 'action:' || a.name from string_to_table(t.scope, ' ') as a (name)
-                     union all values ('token:' || t.jti), ('session:' || s.id), ('agent:' || s.client_id),
-                       ('subject:' || s.agent_id), ('zone:' || s.zone), ('resource:' || t.resource), ('all')))
+       and v.key in (values ('token:' || t.jti), ('session:' || s.id), ('agent:' || s.client_id),
+                       ('subject:' || s.agent_id)
+                     union all
+                     select w.key
+                       from (select 'action:' || a.name from string_to_table(t.scope, ' ') as a (name)
+                             union all values ('zone:' || s.zone), ('resource:' || t.resource), ('all')) as w (key)
+                      where not s.exempt_from_wide))
   and not exists (select from revocations v where v.key = 'signing-key:' || t.kid))`;
 
 export function createTokenStore(database: Kysely<unknown>, clock: Clock): TokenStore {
@@ -85,6 +99,22 @@ export function createTokenStore(database: Kysely<unknown>, clock: Clock): Token
         select exists (select from spent) as fresh, (select consumed_at from consumed) as "consumedAt"
       `.execute(database);
       return rows[0] ?? { fresh: false, consumedAt: null };
+    },
+
+    async admit({ jti, proof, entry }) {
+      const { rows } = await sql<{ alive: boolean; fresh: boolean }>`
+        with living as materialized (
+          select t.jti, t.session_id from tokens t join sessions s on s.id = t.session_id
+           where t.hour = ${hourOfToken(jti) ?? -1} and t.jti = ${jti} and t.call is null and ${LIVES}
+        ), spent as (
+          insert into spent_jti (hour, key, token_id)
+          select ${proof.hour}::integer, ${proof.key}::uuid, l.jti from living l
+              on conflict do nothing
+          returning key
+        ), recorded as (${insertEntry(entry, sql`spent, living`, sql`living.session_id`)})
+        select exists (select from living) as alive, exists (select from spent) as fresh
+      `.execute(database);
+      return rows[0] ?? { alive: false, fresh: false };
     },
 
     async spend({ assertion, entry }, revocation) {

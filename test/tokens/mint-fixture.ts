@@ -58,6 +58,7 @@ export function mintRow(overrides: Partial<MintRow> = {}): MintRow {
     agentId: 'agt_1',
     clientId: 'report-writer',
     zone: 'analytics',
+    exemptFromWide: false,
     jkt: 'key-1',
     sessionSeconds: 3_600,
     lifetimeSeconds: 300,

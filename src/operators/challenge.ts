@@ -1,0 +1,55 @@
+/**
+ * The challenge of the management API (RFC 6750 §3, RFC 9449 §7.1): one, the scheme first, every value quoted, since
+ * deployed clients read it with regular expressions.
+ */
+import { REFUSAL_CODES, Refusal, type RefusalCode } from '../errors/refusal.ts';
+import { plain } from '../http/refusal-answer.ts';
+import { JWS_ALGORITHMS } from '../jws/jwk.ts';
+import type { ManagementAction } from './management-actions.ts';
+
+export type Challenged = {
+  /** Everything that the operation needs: the complete `scope` (RFC 6750 §3.1). */
+  action: ManagementAction;
+  resourceMetadataUrl: string;
+  /** Whose token it was, as far as a signature proved it; for the record. */
+  actor: string | undefined;
+};
+
+const CHALLENGED: readonly RefusalCode[] = [
+  'credentials_missing',
+  'invalid_token',
+  'invalid_dpop_proof',
+  'use_dpop_nonce',
+  'insufficient_scope',
+];
+
+/** The same refusal as whoever presented a token is told it. */
+export function withChallenge(refusal: Refusal, { actor, ...context }: Challenged): Refusal {
+  const { reason, code, hint, headers, cause } = refusal;
+  const challenge = CHALLENGED.includes(code) ? { 'WWW-Authenticate': challengeOf(refusal, context) } : {};
+  return new Refusal(reason, {
+    ...(hint === undefined ? {} : { hint }),
+    ...(actor === undefined ? {} : { actor }),
+    headers: { ...headers, ...challenge },
+    withToken: true,
+    cause,
+  });
+}
+
+/** RFC 6750 §3.1: a request without credentials is told no error. */
+function challengeOf(
+  { code, hint }: Refusal,
+  { action, resourceMetadataUrl }: Omit<Challenged, 'actor'>,
+): string {
+  const told = code !== 'credentials_missing';
+  const parameters = {
+    ...(told ? { error: REFUSAL_CODES[code].error } : {}),
+    ...(told && hint !== undefined ? { error_description: hint } : {}),
+    scope: action,
+    algs: JWS_ALGORITHMS.join(' '),
+    resource_metadata: resourceMetadataUrl,
+  };
+  return `DPoP ${Object.entries(parameters)
+    .map(([name, value]) => `${name}="${plain(value)}"`)
+    .join(', ')}`;
+}

@@ -1,0 +1,131 @@
+/**
+ * Who may do what at mayfly itself, for every request anew: the operator's own DPoP-bound token (audience: the
+ * issuer), a fresh proof of its key for this very request and this very token, an action in its scope; and then the
+ * database, which applies the rule of the ledger, spends the proof and records the admission in one statement (L23).
+ * So an operator who was revoked a moment ago is refused now, whatever this broker remembers.
+ *
+ * Nothing here looks at what is asked for: whoever may not do it gets the same answer whether it exists or not.
+ */
+import type { AuditEntry } from '../audit/audit-entry.ts';
+import type { Role } from '../catalogue/roles.ts';
+import type { Nonces } from '../dpop/nonce.ts';
+import { checkProof, tokenHash } from '../dpop/proof.ts';
+import { checkFreshness, type NoncePolicy } from '../dpop/proof-freshness.ts';
+import { hourOf, replayKey, type SpentKey } from '../dpop/replay-key.ts';
+import { normaliseTarget } from '../dpop/target-url.ts';
+import { Refusal, refuse } from '../errors/refusal.ts';
+import type { Call } from '../http/route.ts';
+import { type Clock, numericDate } from '../time/clock.ts';
+import { newIdentifier } from '../time/identifier.ts';
+import { readAccessToken, readProofHeader } from './access-credentials.ts';
+import { withChallenge } from './challenge.ts';
+import type { ManagementAction } from './management-actions.ts';
+
+export type Operator = { name: string; roles: readonly Role[]; sessionId: string; tokenId: string };
+
+export type OperatorGuard = {
+  /**
+   * Resolves once the request is admitted; its proof is spent and the record has a line.
+   * @throws {Refusal} 401 `credentials_missing`, `invalid_token`, `invalid_dpop_proof` or `use_dpop_nonce`, 403
+   *   `insufficient_scope`, each with its challenge
+   */
+  require(call: Call, action: ManagementAction): Promise<Operator>;
+};
+
+/** What the guard reads in a token of this broker's ring. */
+export type AccessClaims = {
+  client_id: string;
+  aud: string;
+  jti: string;
+  sid: string;
+  scope: string;
+  cnf: { jkt: string };
+};
+
+export type OperatorGuardOptions = {
+  issuer: string;
+  resourceMetadataUrl: string;
+  /** The claims of a token that this broker's ring signed, whether alive or not; else null. */
+  readToken: (text: string) => AccessClaims | null;
+  /** Applies the rule, spends the proof and records it, in one statement. */
+  admit: (admission: {
+    jti: string;
+    proof: SpentKey;
+    entry: AuditEntry;
+  }) => Promise<{ alive: boolean; fresh: boolean }>;
+  /** The roles that policy gives this operator; none for a name that this broker's files do not have. */
+  rolesOf: (name: string) => readonly Role[];
+  nonces: Nonces;
+  noncePolicy: NoncePolicy;
+  clock: Clock;
+};
+
+const TOKEN_HINT = 'It is unknown, expired, revoked or for somewhere else: get a new one.';
+
+export function createOperatorGuard(options: OperatorGuardOptions): OperatorGuard {
+  const { issuer, resourceMetadataUrl, readToken, admit, rolesOf, nonces, noncePolicy, clock } = options;
+
+  function claimsOf(text: string): AccessClaims {
+    return readToken(text) ?? refuse('token_unreadable', { hint: TOKEN_HINT });
+  }
+
+  /** @returns what marks the proof as used */
+  function checkPossession(call: Call, text: string, { cnf }: AccessClaims): SpentKey {
+    const now = numericDate(clock);
+    const target = normaliseTarget(`${issuer}${call.request.url ?? ''}`);
+    if (target === null)
+      refuse('request_malformed', { hint: 'The path has characters that have to be escaped.' });
+    const proof = checkProof(readProofHeader(call), { method: call.request.method ?? '', target }, now);
+    if (proof.tokenHash !== tokenHash(text)) {
+      refuse('proof_token_hash', { hint: 'ath is base64url(SHA-256) of the access token.' });
+    }
+    // RFC 9449 §7.1: the wrong key is a matter of the token
+    if (proof.jkt !== cnf.jkt) refuse('token_bound_to_another_key', { hint: TOKEN_HINT });
+    const spentAt = checkFreshness(proof, { nonces, policy: noncePolicy, now });
+    return { hour: hourOf(spentAt), key: replayKey('proof', proof.jkt, proof.jti) };
+  }
+
+  function checkReach({ aud, scope }: AccessClaims, action: ManagementAction): void {
+    if (aud !== issuer) refuse('token_audience', { hint: TOKEN_HINT });
+    if (!scope.split(' ').includes(action)) {
+      refuse('action_not_covered', { hint: 'Get a token for the action that scope names.' });
+    }
+  }
+
+  async function enter(call: Call, action: ManagementAction, claims: AccessClaims, proof: SpentKey) {
+    const { client_id: actor, jti } = claims;
+    const { alive, fresh } = await admit({
+      jti,
+      proof,
+      entry: {
+        id: newIdentifier('aud', clock),
+        action: 'operator.admitted',
+        outcome: 'allowed',
+        requestId: call.requestId,
+        actor,
+        tokenId: jti,
+        details: { action, source: call.source.address },
+      },
+    });
+    if (!alive) refuse('token_inactive', { hint: TOKEN_HINT });
+    if (!fresh) refuse('proof_replayed', { hint: 'Make a new proof for each request.' });
+  }
+
+  return {
+    async require(call, action) {
+      let actor: string | undefined;
+      try {
+        const text = readAccessToken(call);
+        const claims = claimsOf(text);
+        actor = claims.client_id;
+        const proof = checkPossession(call, text, claims);
+        checkReach(claims, action);
+        await enter(call, action, claims, proof);
+        return { name: actor, roles: rolesOf(actor), sessionId: claims.sid, tokenId: claims.jti };
+      } catch (error) {
+        if (!(error instanceof Refusal)) throw error;
+        throw withChallenge(error, { action, resourceMetadataUrl, actor });
+      }
+    },
+  };
+}
