@@ -14,7 +14,7 @@ test('a document is taken back as it was', () => {
 /** What somebody who can write to the table might try, or a newer mayfly might have written. */
 const NONSENSE: [string, (document: Loose) => unknown][] = [
   ['another version', (document) => Object.assign(document, { version: 2 })],
-  ['a member of tomorrow', (document) => Object.assign(document, { operators: [] })],
+  ['a member of tomorrow', (document) => Object.assign(document, { approvers: [] })],
   ['a wildcard', ({ agents }) => agents[0].may.push('*')],
   ['a grant of nothing', ({ agents }) => agents[0].may.push('db:read:nothing')],
   ['a grant twice', ({ agents }) => agents[0].may.push(agents[0].may[0])],
@@ -53,6 +53,19 @@ const NONSENSE: [string, (document: Loose) => unknown][] = [
     'arguments that are no schema',
     ({ resources }) => Object.assign(resources[0].actions[0], { arguments: [] }),
   ],
+  ['an operator twice', ({ operators }) => operators.push(operators[0])],
+  [
+    'an operator called like an agent',
+    ({ operators }) => Object.assign(operators[0], { name: 'privacy-clerk' }),
+  ],
+  ['an operator without a role', ({ operators }) => Object.assign(operators[0], { roles: [] })],
+  ['a role of tomorrow', ({ operators }) => operators[0].roles.push('owner')],
+  ['a role twice', ({ operators }) => operators[0].roles.push(operators[0].roles[0])],
+  ['an operator without a key', ({ operators }) => Object.assign(operators[0], { developmentKey: false })],
+  [
+    "an agent's key at an operator",
+    ({ operators, agents }) => operators[0].keys.push({ ...agents[1].keys[0], kid: 'x' }),
+  ],
   ['a number for a name', ({ agents }) => Object.assign(agents[0], { name: 7 })],
 ];
 
@@ -63,6 +76,14 @@ for (const [what, change] of NONSENSE) {
     assert.throws(() => catalogueFromDocument(document), CatalogueDocumentError);
   });
 }
+
+test('a document without operators has the digest that it had before there were any', () => {
+  const { operators: _none, ...without } = fresh();
+  const made = catalogueFromDocument(without);
+  assert.equal(made.operators.size, 0);
+  assert.ok(!('operators' in made.document));
+  assert.equal(catalogueFromDocument({ ...without, operators: [] }).digest, made.digest);
+});
 
 test('anything that is no document is refused with the same error', () => {
   fc.assert(

@@ -47,6 +47,19 @@ test('an agent that comes or goes is told together with everything that it gains
   assert.ok(back.every(({ widens }) => widens));
 });
 
+test('an operator that comes or goes is told together with every role', () => {
+  const smaller = catalogueFromDocument({
+    ...unchanged.document,
+    operators: unchanged.document.operators?.filter(({ name }) => name !== 'sam'),
+  });
+  const gone = compareCatalogues(unchanged, smaller);
+  assert.deepEqual(kinds(gone), ['operator-removed', ...Array(2).fill('operator-role-removed')]);
+  assert.ok(gone.every(({ widens, operator }) => !widens && operator === 'sam'));
+  const back = compareCatalogues(smaller, unchanged);
+  assert.deepEqual(kinds(back), ['operator-added', ...Array(2).fill('operator-role-added')]);
+  assert.ok(back.every(({ widens }) => widens));
+});
+
 test('an agent that moves to another zone is a widening, whichever way', async () => {
   const moved = await load(({ zones, clerk }) => {
     zones.zones.archive = { title: 'Archive', may_call: ['analytics'] };
@@ -61,7 +74,8 @@ test('exactly these kinds widen', () => {
   assert.deepEqual(
     widening.sort(),
     `action-moved agent-added agent-development-key-on agent-key-added agent-moved approval-weakened
-     arguments-widened effect-changed grant-added lifetime-lengthened resource-development-key-on
+     arguments-widened effect-changed grant-added lifetime-lengthened operator-added operator-development-key-on
+     operator-key-added operator-role-added resource-development-key-on
      resource-key-added resource-moved sensitivity-lowered session-lengthened use-widened zone-added
      zone-reach-added`.split(/\s+/),
   );
@@ -72,6 +86,8 @@ test('every kind of change is seen in this file', () => {
     ...CHANGE_CASES.flatMap(({ there, back }) => [...there, ...back]),
     'agent-added',
     'agent-removed',
+    'operator-added',
+    'operator-removed',
   ]);
   assert.deepEqual(
     Object.keys(CHANGE_KINDS).filter((kind) => !seen.has(kind)),

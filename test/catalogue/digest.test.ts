@@ -14,7 +14,7 @@ const digestOf = ({ catalogue, problems }: LoadedCatalogue): string => {
 };
 
 /** Lists whose order means nothing. */
-const SETS = new Set(['may', 'may_call', 'keys']);
+const SETS = new Set(['may', 'may_call', 'keys', 'roles']);
 
 /** The same value with its keys, and the items of lists that mean sets, in an order that `order` decides. */
 function shuffled(value: Loose, order: () => number, key = ''): Loose {
@@ -106,6 +106,10 @@ test('every fact is part of the version', async () => {
     ({ writer }) => Object.assign(writer, { session_seconds: 61 }),
     ({ writer }) => Object.assign(writer, { development_key: true }),
     ({ clerk }) => clerk.may.push('storage:write:exports'),
+    ({ sam }) => Object.assign(sam, { title: 'x' }),
+    ({ sam }) => sam.roles.push('auditor'),
+    ({ sam }) => sam.keys.push(publicJwk('more')),
+    ({ sam }) => Object.assign(sam, { development_key: true }),
     ...Object.entries({
       title: 'x',
       sensitivity: 'HIGH',
@@ -136,5 +140,6 @@ test('the digest is the one of the document, and survives the way through a data
   assert.deepEqual(restored.agents, catalogue?.agents);
   assert.deepEqual(restored.actions, catalogue?.actions);
   assert.deepEqual(restored.zones, catalogue?.zones);
+  assert.deepEqual(restored.operators, catalogue?.operators);
   assert.equal(restored.resources.get('https://storage.example.com')?.file, '');
 });

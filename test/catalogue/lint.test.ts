@@ -56,6 +56,16 @@ const ACCEPTABLE: Case[] = [
     acceptAt: write,
     about: '/properties/name',
   },
+  {
+    rule: 'auditor-who-acts',
+    breakIt: ({ sam }) => sam.roles.push('auditor'),
+    acceptAt: ({ sam }) => sam,
+  },
+  {
+    rule: 'kill-without-second-person',
+    breakIt: ({ ada }) => Object.assign(ada, { roles: ['approver'] }),
+    acceptAt: ({ sam }) => sam,
+  },
 ];
 
 for (const { rule, breakIt, acceptAt, about } of ACCEPTABLE) {

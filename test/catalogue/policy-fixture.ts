@@ -10,7 +10,15 @@ import { type LoadedCatalogue, type LoadOptions, loadCatalogue } from '../../src
 // biome-ignore lint/suspicious/noExplicitAny: tests break these on purpose, in every way
 export type Loose = any;
 
-export type Policy = { zones: Loose; customers: Loose; storage: Loose; writer: Loose; clerk: Loose };
+export type Policy = {
+  zones: Loose;
+  customers: Loose;
+  storage: Loose;
+  writer: Loose;
+  clerk: Loose;
+  sam: Loose;
+  ada: Loose;
+};
 
 export function publicJwk(kid: string, curve: 'P-256' | 'Ed25519' = 'P-256'): Record<string, string> {
   const { publicKey } =
@@ -19,9 +27,10 @@ export function publicJwk(kid: string, curve: 'P-256' | 'Ed25519' = 'P-256'): Re
 }
 
 const customersKey = publicJwk('customers-1');
+const samKey = publicJwk('sam-1');
 const writerKeys = [publicJwk('writer-1'), publicJwk('writer-2', 'Ed25519')];
 
-/** A fresh copy: two zones, two resources with five actions, two agents. */
+/** A fresh copy: two zones, two resources with five actions, two agents, two operators. */
 export function smallPolicy(): Policy {
   const read = {
     title: 'Read customers',
@@ -104,19 +113,24 @@ export function smallPolicy(): Policy {
       session_seconds: 900,
       may: ['db:delete:customers'],
     },
+    sam: { operator: 'sam', title: 'Security on call', roles: ['security', 'approver'], keys: [samKey] },
+    ada: { operator: 'ada', title: 'Administrator', roles: ['admin'], development_key: true },
   };
   // not structuredClone: it would keep what is shared shared
   return JSON.parse(JSON.stringify(policy));
 }
 
 /** The policy as the files of a scopes folder. */
-export function policyFiles({ zones, customers, storage, writer, clerk }: Policy): Record<string, string> {
+export function policyFiles(policy: Policy): Record<string, string> {
+  const { zones, customers, storage, writer, clerk, sam, ada } = policy;
   return {
     'zones.yaml': yaml(zones),
     'resources/customers.yaml': yaml(customers),
     'resources/storage.yaml': yaml(storage),
     'agents/report-writer.yaml': yaml(writer),
     'agents/privacy-clerk.yaml': yaml(clerk),
+    'operators/sam.yaml': yaml(sam),
+    'operators/ada.yaml': yaml(ada),
   };
 }
 

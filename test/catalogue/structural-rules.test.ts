@@ -133,6 +133,37 @@ const BROKEN: [string, (policy: Policy) => void, string[]][] = [
     ({ clerk }) => Object.assign(clerk, { agent: 'storage' }),
     ['file-name', 'file-name'],
   ],
+  ['an unknown key in an operator', ({ sam }) => Object.assign(sam, { may: [] }), ['unknown-key']],
+  ['an operator without roles', ({ sam }) => delete sam.roles, ['missing-key', 'kill-without-second-person']],
+  ['a role that there is not', ({ sam }) => sam.roles.push('root'), ['invalid-value']],
+  ['a role twice', ({ sam }) => sam.roles.push('approver'), ['duplicate-item']],
+  ['a wildcard for a role', ({ sam }) => sam.roles.push('*'), ['invalid-value']],
+  ['an operator without a key', ({ sam }) => delete sam.keys, ['missing-key']],
+  [
+    'one key for an agent and an operator',
+    ({ sam, writer }) => sam.keys.push(writer.keys[0]),
+    ['duplicate-name'],
+  ],
+  [
+    'an operator in a file of another name',
+    ({ ada }) => Object.assign(ada, { operator: 'eve' }),
+    ['file-name'],
+  ],
+  [
+    'an operator called like an agent',
+    ({ ada }) => Object.assign(ada, { operator: 'report-writer' }),
+    ['duplicate-name', 'file-name'],
+  ],
+  [
+    'an operator called like the file of a resource',
+    ({ ada }) => Object.assign(ada, { operator: 'storage' }),
+    ['file-name', 'file-name'],
+  ],
+  [
+    'an operator with the name that is reserved',
+    ({ ada }) => Object.assign(ada, { operator: 'mayfly' }),
+    ['invalid-value'],
+  ],
   [
     'an empty file',
     (policy) => Object.assign(policy, { clerk: null }),

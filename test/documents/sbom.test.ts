@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
-import { existsSync } from 'node:fs';
+import { existsSync, lstatSync } from 'node:fs';
 import { test } from 'node:test';
 import { promisify } from 'node:util';
 import { cleanEnvironment } from '../broker-process.ts';
@@ -9,7 +9,13 @@ import { ROOT, textOf } from './documents.ts';
 type Component = { name: string; version: string; properties?: { name: string; value: string }[] };
 type Locked = { version: string; dev?: true; devOptional?: true };
 
-test('the bill of materials lists everything that is installed, and marks what is for development', async () => {
+/** In a second work tree, say; npm then takes the packages for others' and misses what they need. */
+const isLinked = lstatSync(`${ROOT}node_modules`).isSymbolicLink();
+const skip = isLinked && 'npm lists nothing through a linked node_modules';
+
+test('the bill of materials lists everything that is installed, and marks what is for development', {
+  skip,
+}, async () => {
   const { stdout } = await promisify(execFile)('npm', ['run', '--silent', 'sbom'], {
     cwd: ROOT,
     env: cleanEnvironment({}),

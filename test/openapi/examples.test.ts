@@ -8,7 +8,7 @@ import { REFUSAL_CODES } from '../../src/errors/refusal.ts';
 import { canonicalDigest } from '../../src/json/canonical-json.ts';
 import { parseVerificationKey } from '../../src/jws/jwk.ts';
 import { readOwnToken } from '../../src/tokens/access-token.ts';
-import { serverMetadata } from '../../src/tokens/server-metadata.ts';
+import { managementMetadata, serverMetadata } from '../../src/tokens/server-metadata.ts';
 import { newSessionKey } from '../test-agent.ts';
 import {
   contract,
@@ -101,6 +101,8 @@ test('introspection repeats the token, and the digest is that of the arguments n
 test('the metadata is that of the code', () => {
   const value = exampleOf('/.well-known/oauth-authorization-server 200 metadata');
   assert.deepEqual(value, structuredClone(serverMetadata(ISSUER)));
+  const management = exampleOf('/.well-known/oauth-protected-resource 200 metadata');
+  assert.deepEqual(management, structuredClone(managementMetadata(ISSUER)));
 });
 
 test('what real clients of the tests send obeys the document', async () => {
