@@ -11,6 +11,7 @@ import { fileURLToPath } from 'node:url';
 const DRAWING: readonly (readonly string[])[] = [
   ['cli'],
   ['sample'],
+  ['sdk'],
   ['main'],
   ['verifier', 'tokens'],
   ['sessions'],
@@ -31,7 +32,8 @@ const VERIFIER_MAY_IMPORT = ['dpop', 'jws', 'json', 'bounds', 'errors', 'time', 
 
 /** These know nothing of the server's inside: they speak HTTP. */
 const SPEAKS_HTTP_ONLY: Readonly<Record<string, readonly string[]>> = {
-  sample: ['verifier', 'dpop', 'jws', 'json', 'errors', 'time', 'config', 'http', 'bounds'],
+  sdk: ['jws', 'json', 'errors', 'time'],
+  sample: ['sdk', 'verifier', 'dpop', 'jws', 'json', 'errors', 'time', 'config', 'http', 'bounds'],
 };
 
 const SOURCE = fileURLToPath(new URL('../src', import.meta.url));

@@ -35,7 +35,7 @@ type NewOptions = {
 
 /** @param directory the scopes folder where none is named */
 export function agentCommands({ directory = 'scopes' }: { directory?: string } = {}): Command {
-  const agent = new Command('agent').description('the agents that policy declares');
+  const agent = new Command('agent');
   agent.addCommand(newCommand(directory));
   return agent;
 }

@@ -7,30 +7,27 @@ import { readConfiguration } from '../config/configuration.ts';
 import type { Environment } from '../config/environment.ts';
 import { operatingUser } from './operating-user.ts';
 
-export function databaseCommands(environment: Environment): {
-  migrateCommand: Command;
-  applyCommand: Command;
-  databaseCommand: Command;
-} {
-  const databaseCommand = new Command('database').description(
-    'what Postgres needs before the first migration',
-  );
-  databaseCommand
+export function databaseCommand(): Command {
+  const database = new Command('database');
+  database
     .command('roles')
     .description('print the script that makes the database and its two roles, for psql as a superuser')
     .action(async () => {
       const { rolesScript } = await import('../database/roles.ts');
       process.stdout.write(rolesScript());
     });
+  return database;
+}
 
-  const migrateCommand = new Command('migrate')
-    .description('bring the database up to date (MAYFLY_OWNER_DATABASE_URL)')
-    .action(async () => {
-      const { migrateDatabase } = await import('./own-database.ts');
-      await migrateDatabase(readConfiguration(environment, { as: 'owner' }));
-    });
+export function migrateCommand(environment: Environment): Command {
+  return new Command('migrate').action(async () => {
+    const { migrateDatabase } = await import('./own-database.ts');
+    await migrateDatabase(readConfiguration(environment, { as: 'owner' }));
+  });
+}
 
-  const applyCommand = new Command('apply')
+export function applyCommand(environment: Environment): Command {
+  return new Command('apply')
     .description('make the files the active catalogue of the database (MAYFLY_OWNER_DATABASE_URL)')
     .argument(
       '[directory]',
@@ -42,6 +39,4 @@ export function databaseCommands(environment: Environment): {
       const configuration = readConfiguration(environment, { as: 'owner' });
       await applyScopes(configuration, { directory: directory ?? configuration.scopesDirectory, actor });
     });
-
-  return { migrateCommand, applyCommand, databaseCommand };
 }

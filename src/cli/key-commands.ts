@@ -14,7 +14,7 @@ const EXIT_USAGE = 1;
 
 /** @param open connects to the ring with the configured KEKs; closed again by each command */
 export function keyCommands(open: OpenKeys): Command {
-  const keys = new Command('keys').description('the keys that sign tokens and ledger messages');
+  const keys = new Command('keys');
   keys.addCommand(listCommand(open));
   keys.addCommand(rotateCommand(open));
   keys.addCommand(revokeCommand(open));

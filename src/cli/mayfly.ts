@@ -1,17 +1,13 @@
 /**
- * The `mayfly` command. What a command needs is loaded when it runs, so that the others stay quick. Exit codes: 0 ok, 1 usage, configuration or problems found, 2 failed, 6 a widening that
- * nobody accepted.
+ * The `mayfly` command. What a command needs is loaded when it runs, so that the others stay quick. Exit codes: 0 ok,
+ * 1 usage, configuration or problems found, 2 failed, 6 a widening that nobody accepted.
  */
 import { readFileSync } from 'node:fs';
 import { Command } from 'commander';
 import { processEnvironment } from '../config/environment.ts';
 import { SETTINGS } from '../config/settings.ts';
-import { agentCommands } from './agent-commands.ts';
-import { databaseCommands } from './database-commands.ts';
-import { keyCommands } from './key-commands.ts';
+import { addCommandGroups } from './command-groups.ts';
 import { isOperatorsMistake } from './operators-mistake.ts';
-import { resourceServerCommand, tourCommand } from './sample-commands.ts';
-import { scopesCommands } from './scopes-commands.ts';
 
 const { version } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8'));
 const environment = processEnvironment();
@@ -31,19 +27,8 @@ program
     await (checkConfig ? checkConfiguration : start)(environment, process.stdout);
   });
 
-const directory = environment.MAYFLY_SCOPES_DIR ?? 'scopes';
-const scopes = scopesCommands({ directory });
-const { migrateCommand, applyCommand, databaseCommand } = databaseCommands(environment);
-scopes.addCommand(applyCommand);
-program.addCommand(scopes);
-program.addCommand(migrateCommand);
-program.addCommand(databaseCommand);
-program.addCommand(agentCommands({ directory }));
-program.addCommand(keyCommands(async () => (await import('./open-keys.ts')).openKeys(environment)));
-program.addCommand(resourceServerCommand());
-program.addCommand(tourCommand());
-
 try {
+  await addCommandGroups(program, { words: process.argv.slice(2), environment });
   await program.parseAsync();
 } catch (error) {
   process.stderr.write(`${isOperatorsMistake(error) ? error.message : await describeDefect(error)}\n`);

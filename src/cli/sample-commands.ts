@@ -17,15 +17,13 @@ const EXIT_FAILED = 1;
 const EXIT_CODES = { SIGINT: 130, SIGTERM: 143, SIGHUP: 129 } as const;
 
 export function resourceServerCommand(): Command {
-  return new Command('resource-server')
-    .description('run the sample resource server: GET /customers, POST /exports')
-    .action((_options: object, command: Command) => explained(command, serve));
+  return new Command('resource-server').action((_options: object, command: Command) =>
+    explained(command, serve),
+  );
 }
 
 export function tourCommand(): Command {
-  return new Command('tour')
-    .description('see a token being got, used, replayed and stolen, on real sockets')
-    .action((_options: object, command: Command) => explained(command, tour));
+  return new Command('tour').action((_options: object, command: Command) => explained(command, tour));
 }
 
 async function serve(): Promise<void> {

@@ -24,9 +24,7 @@ type Output = 'text' | 'json';
 
 /** @param directory the scopes folder where none is named */
 export function scopesCommands({ directory = 'scopes' }: { directory?: string } = {}): Command {
-  const scopes = new Command('scopes').description(
-    'the policy files: check them, see what a change gives to whom',
-  );
+  const scopes = new Command('scopes');
   scopes.addCommand(checkCommand(directory));
   scopes.addCommand(diffCommand());
   return scopes;

@@ -3,7 +3,7 @@
  * token is cut short: what is worth seeing of it are its claims.
  */
 import { decodeJwt } from 'jose';
-import type { Exchange } from './agent-session.ts';
+import type { Exchange } from '../sdk/bound-session.ts';
 
 /** Plain lines; the first of each side begins with an arrow. */
 export function linesOfRequest({ request }: Exchange): string[] {

@@ -1,6 +1,6 @@
 /** Tells the tour: one numbered step after the other, each with its exchanges, and whether it went as it has to. */
 import { styleText } from 'node:util';
-import type { Exchange } from './agent-session.ts';
+import type { Exchange } from '../sdk/bound-session.ts';
 import { jsonOf, linesOfNonceRound, linesOfRequest, linesOfResponse } from './exchange-text.ts';
 
 export type StoryOutput = { write(text: string): unknown };

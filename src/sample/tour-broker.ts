@@ -4,8 +4,8 @@ import { once } from 'node:events';
 import { setTimeout as wait } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import type { Configuration } from '../config/configuration.ts';
+import { BrokerError, discoverBroker } from '../sdk/discover.ts';
 import { SampleError } from './development-key.ts';
-import { jsonOf } from './exchange-text.ts';
 
 export type TourBroker = {
   tokenEndpoint: string;
@@ -16,12 +16,11 @@ export type TourBroker = {
 
 const START_MILLISECONDS = 120_000;
 const LOOK_EVERY_MILLISECONDS = 200;
-const ANSWER_MILLISECONDS = 3_000;
 const SHOWN_OUTPUT_CHARACTERS = 2_000;
 
 /** @throws {SampleError} when there is none and none can be started */
 export async function openTourBroker({ issuer, port }: Configuration): Promise<TourBroker> {
-  const running = await metadataOf(issuer);
+  const running = await tokenEndpointOf(issuer);
   if (running !== null) return { tokenEndpoint: running, isOwn: false, stop: async () => undefined };
   if (!issuer.endsWith(`//127.0.0.1:${port}`)) {
     throw new SampleError(`No broker answers at ${issuer}. Start it, or leave MAYFLY_ISSUER out.`);
@@ -46,7 +45,7 @@ async function untilItAnswers(issuer: string, child: ChildProcess): Promise<stri
   const output = keepLastOutput(child);
   const giveUpAt = performance.now() + START_MILLISECONDS;
   while (child.exitCode === null && child.signalCode === null && performance.now() < giveUpAt) {
-    const tokenEndpoint = await metadataOf(issuer);
+    const tokenEndpoint = await tokenEndpointOf(issuer);
     if (tokenEndpoint !== null) return tokenEndpoint;
     await wait(LOOK_EVERY_MILLISECONDS);
   }
@@ -64,32 +63,11 @@ function keepLastOutput(child: ChildProcess): () => string {
 }
 
 /** @returns where tokens are had; null when nobody listens @throws {SampleError} for whatever else answers */
-async function metadataOf(issuer: string): Promise<string | null> {
-  const answer = await askMetadata(issuer);
-  if (answer === null) return null;
-  const { issuer: named, token_endpoint: tokenEndpoint } = jsonOf(await answer.text());
-  if (named === issuer && typeof tokenEndpoint === 'string') return tokenEndpoint;
-  throw new SampleError(`What answers at ${issuer} is no broker of that name. Choose another MAYFLY_PORT.`);
-}
-
-async function askMetadata(issuer: string): Promise<Response | null> {
+async function tokenEndpointOf(issuer: string): Promise<string | null> {
   try {
-    return await fetch(`${issuer}/.well-known/oauth-authorization-server`, {
-      signal: AbortSignal.timeout(ANSWER_MILLISECONDS),
-    });
+    return (await discoverBroker(issuer))?.tokenEndpoint ?? null;
   } catch (error) {
-    const code = codeOf(error);
-    if (code === 'ECONNREFUSED') return null;
-    const about = /CERT|SELF_SIGNED|ISSUER/.test(code)
-      ? ' NODE_EXTRA_CA_CERTS names certificates to trust.'
-      : '';
-    throw new SampleError(`The broker at ${issuer} cannot be reached (${code}).${about}`);
+    if (!(error instanceof BrokerError)) throw error;
+    throw new SampleError(`${error.message} MAYFLY_PORT chooses another place for a broker of its own.`);
   }
-}
-
-/** fetch says "fetch failed"; what happened is the cause. */
-function codeOf(error: unknown): string {
-  const cause = error instanceof Error ? error.cause : undefined;
-  if (cause instanceof Error && 'code' in cause) return String(cause.code);
-  return error instanceof Error ? error.name : 'unknown';
 }

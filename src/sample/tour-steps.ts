@@ -2,9 +2,9 @@
  * What the tour shows: a token is got, used, and is worth nothing to anybody else. Every step is a real request to
  * a real broker or resource server; the thief gets everything that goes over the wire, and no private key.
  */
+import { type BoundSession, callWithToken, type Exchange, openSession, send } from '../sdk/bound-session.ts';
+import type { Client } from '../sdk/client.ts';
 import { digestOfArguments } from '../verifier/index.ts';
-import type { Agent } from './agent.ts';
-import { type AgentSession, callWithToken, type Exchange, openSession, send } from './agent-session.ts';
 import { jsonOf } from './exchange-text.ts';
 import { READ_CUSTOMERS, WRITE_EXPORTS } from './sample-routes.ts';
 import type { Story } from './story.ts';
@@ -17,7 +17,7 @@ export type TourPlaces = { customersUrl: string; exportsUrl: string };
 /** @throws {Surprise} at the first step that goes otherwise */
 export async function tellTour(
   story: Story,
-  { agent, places }: { agent: Agent; places: TourPlaces },
+  { agent, places }: { agent: Client; places: TourPlaces },
 ): Promise<void> {
   const session = await openSession();
   const token = await getToken(story, agent, session);
@@ -28,7 +28,7 @@ export async function tellTour(
   await callOnce(story, { agent, session, url: places.exportsUrl });
 }
 
-async function getToken(story: Story, agent: Agent, session: AgentSession): Promise<string> {
+async function getToken(story: Story, agent: Client, session: BoundSession): Promise<string> {
   const answer = await story.tell({
     title: 'Get a token',
     about: `${agent.name} shows who it is, and that it holds a key that it made for this session.`,
@@ -41,7 +41,7 @@ async function getToken(story: Story, agent: Agent, session: AgentSession): Prom
   return tokenOf(answer);
 }
 
-type Calling = { session: AgentSession; token: string; url: string };
+type Calling = { session: BoundSession; token: string; url: string };
 
 async function callCustomers(story: Story, { session, token, url }: Calling): Promise<Exchange> {
   return story.tell({
@@ -75,7 +75,7 @@ async function steal(story: Story, { token, url }: { token: string; url: string 
   });
 }
 
-async function askForMore(story: Story, agent: Agent, session: AgentSession): Promise<void> {
+async function askForMore(story: Story, agent: Client, session: BoundSession): Promise<void> {
   await story.tell({
     title: 'Ask for an action that is not granted',
     about: `${NOT_GRANTED} is in the catalogue, but not in the file of this agent.`,
@@ -88,7 +88,7 @@ async function askForMore(story: Story, agent: Agent, session: AgentSession): Pr
 
 async function callOnce(
   story: Story,
-  { agent, session, url }: { agent: Agent; session: AgentSession; url: string },
+  { agent, session, url }: { agent: Client; session: BoundSession; url: string },
 ): Promise<void> {
   const json = { name: 'weekly-report', format: 'csv', rows: 3 };
   const call = {

@@ -3,8 +3,8 @@
  * not run yet is started for the tour and stopped after it.
  */
 import type { Configuration } from '../config/configuration.ts';
+import { createClient } from '../sdk/client.ts';
 import type { Clock } from '../time/clock.ts';
-import { createAgent } from './agent.ts';
 import { readDevelopmentKey, SampleError } from './development-key.ts';
 import { jsonOf } from './exchange-text.ts';
 import { startResourceServer } from './resource-server.ts';
@@ -36,7 +36,7 @@ export async function runTour({ configuration, output, clock, signal }: TourOpti
   signal.throwIfAborted();
   const url = await openResourceServer(configuration, clock, started);
   story.say(`The resource server is ${url}.`);
-  const agent = await createAgent({
+  const agent = await createClient({
     name: AGENT,
     key: readDevelopmentKey(AGENT, configuration),
     issuer: configuration.issuer,

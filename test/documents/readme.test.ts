@@ -96,6 +96,7 @@ test('each word of the glossary has one meaning, in order, and each capability h
     'json',
     'jws',
     'sample',
+    'sdk',
     'time',
   ]);
   const singular: Record<string, string> = { audit: 'entry', dpop: 'proof', catalogue: 'catalogue' };

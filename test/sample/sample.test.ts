@@ -3,16 +3,16 @@ import { once } from 'node:events';
 import { createServer } from 'node:http';
 import { after, before, describe, test } from 'node:test';
 import { silentLog } from '../../src/errors/log.ts';
-import { type Agent, createAgent } from '../../src/sample/agent.ts';
+import { readDevelopmentKey } from '../../src/sample/development-key.ts';
+import { startResourceServer } from '../../src/sample/resource-server.ts';
 import {
-  type AgentSession,
+  type BoundSession,
   callWithToken,
   type Exchange,
   openSession,
   send,
-} from '../../src/sample/agent-session.ts';
-import { readDevelopmentKey } from '../../src/sample/development-key.ts';
-import { startResourceServer } from '../../src/sample/resource-server.ts';
+} from '../../src/sdk/bound-session.ts';
+import { type Client, createClient } from '../../src/sdk/client.ts';
 import { systemClock } from '../../src/time/clock.ts';
 import { digestOfArguments } from '../../src/verifier/index.ts';
 import {
@@ -77,8 +77,8 @@ const FORGED = ['{"alg":"EdDSA","typ":"at+jwt","kid":"key-1"}', '{}', 'x'.repeat
 
 describe('The resource server', () => {
   let server: Awaited<ReturnType<typeof startResourceServer>>;
-  let agent: Agent;
-  let session: AgentSession;
+  let agent: Client;
+  let session: BoundSession;
 
   before(async () => {
     const { configuration } = place;
@@ -86,7 +86,12 @@ describe('The resource server', () => {
     server = await startResourceServer({ configuration, log: silentLog, clock: systemClock });
     await server.brokerFound;
     const key = readDevelopmentKey('report-writer', configuration);
-    agent = await createAgent({ name: 'report-writer', key, issuer, tokenEndpoint: `${issuer}/oauth/token` });
+    agent = await createClient({
+      name: 'report-writer',
+      key,
+      issuer,
+      tokenEndpoint: `${issuer}/oauth/token`,
+    });
     session = await openSession();
   });
   after(() => server.stop());

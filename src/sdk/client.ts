@@ -1,32 +1,34 @@
 /**
- * An agent as anybody could write one: a long-lived key says who it is, a fresh key per session makes its tokens
- * worthless to others.
+ * A client as anybody could write one, an agent or an operator: a long-lived key says who it is, a fresh key per
+ * session makes its tokens worthless to others.
  */
 import { randomUUID } from 'node:crypto';
 import { importJWK, type JWK, SignJWT } from 'jose';
-import type { AgentSession, Exchange } from './agent-session.ts';
+import type { BoundSession, Exchange } from './bound-session.ts';
 
-export type Agent = {
+export type Client = {
   name: string;
   /** @param fields of the form: `scope`, or `authorization_details` */
-  askForToken(session: AgentSession, fields: Record<string, string>): Promise<Exchange[]>;
+  askForToken(session: BoundSession, fields: Record<string, string>): Promise<Exchange[]>;
 };
 
 const ASSERTION_SECONDS = 60;
 
-export async function createAgent(options: {
+/** @param key private, P-256 or Ed25519 */
+export async function createClient(options: {
   name: string;
   key: JWK & { kid: string };
   issuer: string;
   tokenEndpoint: string;
-}): Promise<Agent> {
+}): Promise<Client> {
   const { name, key, issuer, tokenEndpoint } = options;
-  const privateKey = await importJWK(key, 'ES256');
+  const alg = key.kty === 'OKP' ? 'EdDSA' : 'ES256';
+  const privateKey = await importJWK(key, alg);
 
-  /** RFC 7523 §2.2: "I am this agent", said to this broker, good for a minute and for one request. */
+  /** RFC 7523 §2.2: "I am this client", said to this broker, good for a minute and for one request. */
   const assertion = () =>
     new SignJWT()
-      .setProtectedHeader({ alg: 'ES256', typ: 'client-authentication+jwt', kid: key.kid })
+      .setProtectedHeader({ alg, typ: 'client-authentication+jwt', kid: key.kid })
       .setIssuer(name)
       .setSubject(name)
       .setAudience(issuer)

@@ -1,5 +1,5 @@
 /**
- * One run of an agent: a key that was made for it and never leaves it, and the nonces that servers gave out. Each
+ * One run of a client: a key that was made for it and never leaves it, and the nonces that servers gave out. Each
  * request goes out with a proof of its own (RFC 9449 §4.2), and once more, with the same body, when the server
  * asks for a nonce. Everything that went over the wire is handed back, which is what the tour shows.
  */
@@ -14,14 +14,14 @@ export type Exchange = {
 
 export type Asked = Exchange['request'] & { token?: string };
 
-export type AgentSession = {
+export type BoundSession = {
   /** Every exchange that it took, the last one with the answer that counts. */
   send(request: Asked): Promise<Exchange[]>;
 };
 
 const TIMEOUT_MILLISECONDS = 20_000;
 
-export async function openSession(): Promise<AgentSession> {
+export async function openSession(): Promise<BoundSession> {
   const { privateKey, publicKey } = await generateKeyPair('ES256');
   const publicJwk = await exportJWK(publicKey);
   /** By origin: each server has nonces of its own, and the newest counts (RFC 9449 §8.2). */
@@ -46,7 +46,7 @@ export async function openSession(): Promise<AgentSession> {
 
 /** A call at a resource server, with the arguments as JSON. */
 export function callWithToken(
-  session: AgentSession,
+  session: BoundSession,
   { token, method, url, json }: { token: string; method: string; url: string; json?: unknown },
 ): Promise<Exchange[]> {
   const headers: Record<string, string> = { Authorization: `DPoP ${token}` };

@@ -1,0 +1,72 @@
+/**
+ * The first word after `mayfly`, and where its command is. Only the one that was asked for is loaded, so that help
+ * is quick and no command pays for another one's libraries.
+ */
+import { Command } from 'commander';
+import type { Environment } from '../config/environment.ts';
+
+type Group = { name: string; about: string; load: (environment: Environment) => Promise<Command> };
+
+const scopesDirectory = (environment: Environment) => environment.MAYFLY_SCOPES_DIR ?? 'scopes';
+
+const GROUPS: readonly Group[] = [
+  {
+    name: 'scopes',
+    about: 'the policy files: check them, see what a change gives to whom',
+    async load(environment) {
+      const { scopesCommands } = await import('./scopes-commands.ts');
+      const { applyCommand } = await import('./database-commands.ts');
+      const scopes = scopesCommands({ directory: scopesDirectory(environment) });
+      return scopes.addCommand(applyCommand(environment));
+    },
+  },
+  {
+    name: 'migrate',
+    about: 'bring the database up to date (MAYFLY_OWNER_DATABASE_URL)',
+    load: async (environment) => (await import('./database-commands.ts')).migrateCommand(environment),
+  },
+  {
+    name: 'database',
+    about: 'what Postgres needs before the first migration',
+    load: async () => (await import('./database-commands.ts')).databaseCommand(),
+  },
+  {
+    name: 'agent',
+    about: 'the agents that policy declares',
+    async load(environment) {
+      const { agentCommands } = await import('./agent-commands.ts');
+      return agentCommands({ directory: scopesDirectory(environment) });
+    },
+  },
+  {
+    name: 'keys',
+    about: 'the keys that sign tokens and ledger messages',
+    async load(environment) {
+      const { keyCommands } = await import('./key-commands.ts');
+      return keyCommands(async () => (await import('./open-keys.ts')).openKeys(environment));
+    },
+  },
+  {
+    name: 'resource-server',
+    about: 'run the sample resource server: GET /customers, POST /exports',
+    load: async () => (await import('./sample-commands.ts')).resourceServerCommand(),
+  },
+  {
+    name: 'tour',
+    about: 'see a token being got, used, replayed and stolen, on real sockets',
+    load: async () => (await import('./sample-commands.ts')).tourCommand(),
+  },
+];
+
+/** Adds every group to the program: the one that `words` asks for in full, of the others the name. */
+export async function addCommandGroups(
+  program: Command,
+  { words, environment }: { words: readonly string[]; environment: Environment },
+): Promise<void> {
+  const [first, second] = words.filter((word) => !word.startsWith('-'));
+  const wanted = first === 'help' ? second : first;
+  for (const { name, about, load } of GROUPS) {
+    const command = name === wanted ? await load(environment) : new Command(name);
+    program.addCommand(command.description(about));
+  }
+}
