@@ -28,7 +28,20 @@ const DRAWING: readonly (readonly string[])[] = [
 ];
 
 /** `mayfly/verifier` runs inside other people's servers: the pure parts only. */
-const VERIFIER_MAY_IMPORT = ['dpop', 'jws', 'json', 'bounds', 'errors', 'time', 'tokens/call.ts'];
+const VERIFIER_MAY_IMPORT = [
+  'dpop',
+  'jws',
+  'json',
+  'bounds',
+  'errors',
+  'time',
+  'tokens/call.ts',
+  'revocations/ledger-copy.ts',
+  'revocations/ledger-entry.ts',
+  'revocations/ledger-message.ts',
+  'revocations/revocation.ts',
+  'revocations/rule.ts',
+];
 
 /** These know nothing of the server's inside: they speak HTTP. */
 const SPEAKS_HTTP_ONLY: Readonly<Record<string, readonly string[]>> = {
