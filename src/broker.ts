@@ -60,6 +60,7 @@ export async function startBroker(options: BrokerOptions): Promise<Broker> {
   starting.defer(prepared.stop);
   const database = connectDatabase({ url: prepared.applicationUrl, log });
   starting.defer(database.close);
+  await database.reserved.open();
   await makePartitions(database.kysely);
 
   const ring = await createKeyRing({

@@ -34,14 +34,16 @@ const SETTINGS = {
   autovacuum: 'off',
 };
 
-export async function startTestCluster(): Promise<TestCluster> {
+export async function startTestCluster(
+  settings: Readonly<Record<string, string | number>> = {},
+): Promise<TestCluster> {
   await sweepAbandoned();
   const dataDirectory = await mkdtemp(join(tmpdir(), PREFIX));
   const postgres = await startEmbeddedPostgres({
     dataDirectory,
     log: silentLog,
     clock: systemClock,
-    settings: SETTINGS,
+    settings: { ...SETTINGS, ...settings },
     durable: false,
   });
   await makeTemplate(postgres);

@@ -1,16 +1,25 @@
 /**
  * The connections of one broker: a few that only mint, so that nothing else can queue in front; a few for operators,
- * so that whoever floods the others does not stand between a person and the kill switch (L2); and the rest.
+ * so that whoever floods the others does not stand between a person and the kill switch (L2); one that only kills,
+ * with one beside it; and the rest. What an operator needs to get as far as the kill switch does not wait for a
+ * synchronous standby; the entry in the ledger does.
  */
 import type { Kysely } from 'kysely';
 import type { Log } from '../errors/log.ts';
+import { type CommitStatement, createCommitWait } from './commit-wait.ts';
 import { createPool, openKysely, type Pool } from './pool.ts';
+import { type Reserved, reserveConnections } from './reserved-connection.ts';
 
 export type Database = {
   mintPool: Pool;
   operatorMintPool: Pool;
   /** For admitting operators. */
   operatorKysely: Kysely<unknown>;
+  /** The one connection on which the kill switch is engaged and released. */
+  killSwitch: CommitStatement;
+  /** Beside it: for what comes after its commit, and must not wait behind the next one. */
+  killSwitchPool: Pool;
+  reserved: Reserved;
   pool: Pool;
   kysely: Kysely<unknown>;
   close(): Promise<void>;
@@ -23,6 +32,8 @@ const CONNECTIONS = 8;
 
 /** A mint that takes longer holds up everything behind it: better to refuse. */
 const MINT_TIMEOUT_MILLISECONDS = 2_000;
+/** Kills wait for each other, and for the head of the ledger, and for nothing else. */
+const KILL_WAIT_MILLISECONDS = 5_000;
 
 export function connectDatabase({ url, log }: { url: string; log: Log }): Database {
   const minting = {
@@ -33,28 +44,70 @@ export function connectDatabase({ url, log }: { url: string; log: Log }): Databa
     planOnce: true,
   };
   const mintPool = createPool({ ...minting, size: MINT_CONNECTIONS, applicationName: 'mayfly mint' });
-  const operatorMintPool = createPool({
-    ...minting,
-    size: OPERATOR_MINT_CONNECTIONS,
-    applicationName: 'mayfly operator mint',
-  });
-  const operatorPool = createPool({
-    url,
-    size: OPERATOR_CONNECTIONS,
-    applicationName: 'mayfly operator',
-    log,
-  });
-  const operatorKysely = openKysely<unknown>(operatorPool);
   const pool = createPool({ url, size: CONNECTIONS, applicationName: 'mayfly', log });
   const kysely = openKysely<unknown>(pool);
+  const { close: closeReserved, ...reserved } = connectReserved({ url, log, minting });
   return {
+    ...reserved,
     mintPool,
-    operatorMintPool,
-    operatorKysely,
     pool,
     kysely,
     async close() {
-      await Promise.all([mintPool.end(), operatorMintPool.end(), operatorKysely.destroy(), kysely.destroy()]);
+      await Promise.all([closeReserved(), mintPool.end(), kysely.destroy()]);
+    },
+  };
+}
+
+type Reservation = Pick<
+  Database,
+  'operatorMintPool' | 'operatorKysely' | 'killSwitch' | 'killSwitchPool' | 'reserved' | 'close'
+>;
+
+function connectReserved({ minting, ...target }: { url: string; log: Log; minting: object }): Reservation {
+  const keep = { ...target, keepOpen: true };
+  const operatorMintPool = createPool({
+    ...keep,
+    ...minting,
+    size: OPERATOR_MINT_CONNECTIONS,
+    applicationName: 'mayfly operator mint',
+    commitLocally: true,
+  });
+  const operatorPool = createPool({
+    ...keep,
+    size: OPERATOR_CONNECTIONS,
+    applicationName: 'mayfly operator',
+    commitLocally: true,
+  });
+  const ledgerPool = createPool({
+    ...keep,
+    size: 1,
+    applicationName: 'mayfly kill switch',
+    connectTimeoutMilliseconds: KILL_WAIT_MILLISECONDS,
+  });
+  const killSwitchPool = createPool({
+    ...keep,
+    size: 1,
+    applicationName: 'mayfly kill switch aside',
+    connectTimeoutMilliseconds: KILL_WAIT_MILLISECONDS,
+    commitLocally: true,
+  });
+  const operatorKysely = openKysely<unknown>(operatorPool);
+  const pools = [operatorMintPool, operatorPool, ledgerPool, killSwitchPool];
+  const reserved = reserveConnections({ pools, log: target.log });
+  return {
+    operatorMintPool,
+    operatorKysely,
+    killSwitch: createCommitWait({ pool: ledgerPool, aside: killSwitchPool, log: target.log }),
+    killSwitchPool,
+    reserved,
+    async close() {
+      await reserved.close();
+      await Promise.all([
+        operatorMintPool.end(),
+        operatorKysely.destroy(),
+        ledgerPool.end(),
+        killSwitchPool.end(),
+      ]);
     },
   };
 }

@@ -25,6 +25,13 @@ export type PoolOptions = {
   idleTransactionTimeoutMilliseconds?: number;
   /** Named statements are planned once a connection, whatever the values: for statements that are made for it. */
   planOnce?: boolean;
+  /** What is connected stays so: for what has to work when no new connection is to be had. */
+  keepOpen?: boolean;
+  /**
+   * Commits wait for this machine's disk, not for a synchronous standby: for what a failover may forget, and must not
+   * hang when the standby does.
+   */
+  commitLocally?: boolean;
 };
 
 export type Pool = pg.Pool;
@@ -38,8 +45,7 @@ const DEFAULTS = {
 };
 /** Past the server's own limit the answer is not late but lost, e.g. behind a firewall that forgot us. */
 const LOST_ANSWER_MILLISECONDS = 2_000;
-const IDLE_MILLISECONDS = 60_000;
-const MAX_LIFETIME_SECONDS = 3_600;
+const LIFETIME = { idleTimeoutMillis: 60_000, maxLifetimeSeconds: 3_600 };
 const KEEP_ALIVE_MILLISECONDS = 10_000;
 
 /** @throws {ConnectionUrlError} when the URL is not acceptable; connects later, when first needed */
@@ -49,6 +55,8 @@ export function createPool({
   applicationName,
   log,
   planOnce = false,
+  keepOpen = false,
+  commitLocally = false,
   ...limits
 }: PoolOptions): Pool {
   const {
@@ -62,8 +70,7 @@ export function createPool({
     max: size,
     application_name: applicationName,
     connectionTimeoutMillis: connectTimeoutMilliseconds,
-    idleTimeoutMillis: IDLE_MILLISECONDS,
-    maxLifetimeSeconds: MAX_LIFETIME_SECONDS,
+    ...(keepOpen ? { min: size, idleTimeoutMillis: 0 } : LIFETIME),
     keepAlive: true,
     keepAliveInitialDelayMillis: KEEP_ALIVE_MILLISECONDS,
     statement_timeout: statementTimeoutMilliseconds,
@@ -72,7 +79,10 @@ export function createPool({
     ...(statementTimeoutMilliseconds > 0 && {
       query_timeout: statementTimeoutMilliseconds + LOST_ANSWER_MILLISECONDS,
     }),
-    ...(planOnce && { options: '-c plan_cache_mode=force_generic_plan' }),
+    ...sessionSettings({
+      ...(planOnce && { plan_cache_mode: 'force_generic_plan' }),
+      ...(commitLocally && { synchronous_commit: 'local' }),
+    }),
     onConnect: (client) => prepare(client, log),
   });
   // The connection itself has told it already; unheard, the event would end the broker.
@@ -132,6 +142,11 @@ export async function connectOnce(options: Omit<PoolOptions, 'size'>): Promise<{
     await pool.end();
     throw error;
   }
+}
+
+function sessionSettings(settings: Readonly<Record<string, string>>): pg.ClientConfig {
+  const options = Object.entries(settings).map(([name, value]) => `-c ${name}=${value}`);
+  return options.length === 0 ? {} : { options: options.join(' ') };
 }
 
 /** Nothing left for the driver to look up in PG… variables. */

@@ -1,0 +1,111 @@
+/**
+ * Statements whose commit may have to wait for a synchronous standby. No timeout of Postgres covers that wait, and
+ * a commit that waits keeps its locks: one that nobody bounds holds up everything behind it. So a second connection
+ * looks on, and ends the wait when it takes too long. The statement then completes all the same, with a warning:
+ * it is committed here, and whether it is anywhere else nobody knows (ledger rule L21). The wait of others who stand
+ * in the way is ended sooner, for they are not what is being waited for.
+ */
+import type { QueryConfig, QueryResultRow } from 'pg';
+import type { Log } from '../errors/log.ts';
+import { isConnectionLost } from './database-error.ts';
+import type { Pool, PoolClient } from './pool.ts';
+
+export type Committed<Row> = {
+  rows: Row[];
+  /** False when it is not known whether the standby has it. True also where none is configured. */
+  replicated: boolean;
+};
+
+/** Runs one statement that commits by itself. */
+export type CommitStatement = <Row extends QueryResultRow>(statement: QueryConfig) => Promise<Committed<Row>>;
+
+export type CommitWaitOptions = {
+  /** Where statements run. */
+  pool: Pool;
+  /** Where the onlooker asks: never waits for a commit. */
+  aside: Pool;
+  patienceMilliseconds?: number;
+  log: Log;
+};
+
+const PATIENCE_MILLISECONDS = 1_000;
+/** Until the onlooker first looks, and from one look to the next. */
+const LOOK_MILLISECONDS = 100;
+/** For so long after a standby did not answer, nobody waits for it as patiently again. */
+const DISTRUST_MILLISECONDS = 30_000;
+const DISTRUSTFUL_PATIENCE_MILLISECONDS = LOOK_MILLISECONDS;
+
+/** A warning without a code of its own; the words depend on the language of the server. */
+const WARNING = '01000';
+
+const END_WAITS = `
+  select waiting.pid, pg_cancel_backend(waiting.pid) as ended
+    from pg_stat_activity as waiting
+   where waiting.wait_event = 'SyncRep'
+     and (waiting.pid = any (pg_blocking_pids($1)) or (waiting.pid = $1 and $2))`;
+
+export function createCommitWait(options: CommitWaitOptions): CommitStatement {
+  const { pool, aside, patienceMilliseconds = PATIENCE_MILLISECONDS, log } = options;
+  let distrustUntil = Number.NEGATIVE_INFINITY;
+
+  function patience(): number {
+    return performance.now() < distrustUntil
+      ? Math.min(patienceMilliseconds, DISTRUSTFUL_PATIENCE_MILLISECONDS)
+      : patienceMilliseconds;
+  }
+
+  /** @returns whether the statement's own wait was ended */
+  async function look(pid: number, isOver: boolean): Promise<boolean> {
+    const { rows } = await aside.query<{ pid: number }>(END_WAITS, [pid, isOver]);
+    if (rows.length > 0) {
+      log.warn({ ended: rows.length }, 'a synchronous standby does not answer; waits for it are ended');
+      distrustUntil = performance.now() + DISTRUST_MILLISECONDS;
+    }
+    return rows.some((row) => row.pid === pid);
+  }
+
+  function onlook(client: PoolClient): { stop(): Promise<boolean> } {
+    const pid = (client as unknown as { processID: number }).processID;
+    const patienceEnds = performance.now() + patience();
+    let wasEnded = false;
+    let looking = Promise.resolve();
+    const timer = setInterval(() => {
+      looking = looking
+        .then(() => look(pid, performance.now() >= patienceEnds))
+        .then((ended) => {
+          wasEnded ||= ended;
+        })
+        .catch((error: unknown) => log.warn({ err: error }, 'a commit could not be looked after'));
+    }, LOOK_MILLISECONDS);
+    return {
+      async stop() {
+        clearInterval(timer);
+        await looking;
+        return wasEnded;
+      },
+    };
+  }
+
+  return async (statement) => {
+    const client = await pool.connect();
+    let isDoubtful = false;
+    let wasWarned = false;
+    const onNotice = ({ code }: { code?: string | undefined }) => {
+      wasWarned ||= code === WARNING;
+    };
+    client.on('notice', onNotice);
+    const onlooker = onlook(client);
+    try {
+      const { rows } = await client.query(statement);
+      return { rows, replicated: !wasWarned };
+    } catch (error) {
+      isDoubtful = isConnectionLost(error);
+      throw error;
+    } finally {
+      client.off('notice', onNotice);
+      // A signal may still be on its way to that backend, and would end whatever it does next.
+      const wasEnded = await onlooker.stop();
+      client.release(isDoubtful || wasEnded);
+    }
+  };
+}
