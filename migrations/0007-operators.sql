@@ -47,9 +47,7 @@ create table quarantines (
   agent_id text   not null references agents (id)
 );
 
-create index quarantines_agent_id on quarantines (agent_id);
-
-grant select, insert on quarantines to mayfly_app;
+grant select on quarantines to mayfly_app;                -- or a broker could call a kill a quarantine
 
 -- What a request with an Idempotency-Key came to: written by the statement of the change itself, so that a key
 -- without an answer is a request without an effect, and may be sent again.
@@ -64,7 +62,7 @@ create table idempotency_keys (
 
 create index idempotency_keys_created_at on idempotency_keys (created_at);
 
-grant select, insert on idempotency_keys to mayfly_app;
+grant select on idempotency_keys to mayfly_app;
 
 -- Keys that are older than `kept` hours, at most `at_most` of them a call.
 create function prune_idempotency_keys(kept integer, at_most integer) returns integer
@@ -85,8 +83,9 @@ end $$;
 revoke all on function prune_idempotency_keys from public;
 grant execute on function prune_idempotency_keys to mayfly_app;
 
--- As in 0003, with the reason and the request, and with the epoch of the ledger's entry: null for a key that signs
--- no tokens, and when nothing was changed because it had been revoked before (`done` is false) or is unknown.
+-- As in 0003, with the reason and the request, and with the epoch of the ledger's entry: null for a key of nonces,
+-- which nobody else verifies with, and when nothing was changed because it had been revoked before (`done` is false)
+-- or is unknown. A revoked key of ledger messages stands in the ledger too: copies of it stop believing that key.
 create function revoke_signing_key(
   key_kid text, audit_id text, audit_actor text, ledger_entry_id text, ledger_audit_id text,
   revocation_reason text, audit_request_id text
@@ -103,7 +102,7 @@ begin
   insert into audit_entries (id, action, outcome, request_id, actor, details)
     values (audit_id, 'signing_key.revoked', 'allowed', audit_request_id, audit_actor,
             jsonb_build_object('kid', key_kid, 'purpose', key_purpose, 'reason', revocation_reason));
-  if key_purpose = 'token' then
+  if key_purpose in ('token', 'ledger') then
     select a.epoch into entry_epoch
       from append_revocation(ledger_entry_id, 'signing-key', key_kid, false, null, revocation_reason,
                              audit_actor, ledger_audit_id, audit_request_id) a;
@@ -111,5 +110,226 @@ begin
   return query select true, entry_epoch;
 end $$;
 
-revoke all on function revoke_signing_key(text, text, text, text, text, text, text) from public;
-grant execute on function revoke_signing_key(text, text, text, text, text, text, text) to mayfly_app;
+create or replace function revoke_signing_key(
+  key_kid text, audit_id text, audit_actor text, ledger_entry_id text, ledger_audit_id text
+) returns boolean
+language sql security definer set search_path = public, pg_temp as $$
+  select r.done from revoke_signing_key(key_kid, audit_id, audit_actor, ledger_entry_id, ledger_audit_id,
+                                        'the signing key was revoked', null) r
+$$;
+
+-- What operators do, below: each a function that is one autocommit statement (L1), so that the change, its entry in
+-- the ledger, its line in the record and the answer that its idempotency key will get again are there together or
+-- not at all. They wait for the head of the ledger first, so that of two at once the second one sees the first.
+
+-- What an idempotency key came to: null when it is new, `repeated` with its answer, or `other_request`.
+create function earlier_answer(
+  asked_client text, asked_key text, asked_digest text, out outcome text, out answer jsonb
+) language plpgsql set search_path = public, pg_temp as $$
+begin
+  perform from revocation_head h for update;
+  if asked_key is null then return; end if;
+  select case when k.request_digest = asked_digest then 'repeated' else 'other_request' end,
+         case when k.request_digest = asked_digest then k.answer end
+    into outcome, answer
+    from idempotency_keys k where k.client_id = asked_client and k.key = asked_key;
+end $$;
+
+create function keep_answer(asked_client text, asked_key text, asked_digest text, given jsonb) returns void
+language sql set search_path = public, pg_temp as $$
+  insert into idempotency_keys (client_id, key, request_digest, answer)
+  select asked_client, asked_key, asked_digest, given where asked_key is not null on conflict do nothing
+$$;
+
+-- An entry of the ledger as the management API tells it; `effect` says whether this request made it. Volatile, or it
+-- would not see an entry of the same statement.
+create function told_entry(entry_epoch bigint, effect text) returns jsonb
+language sql volatile set search_path = public, pg_temp as $$
+  select jsonb_build_object('id', r.id, 'epoch', r.epoch, 'kind', r.kind, 'target', r.target,
+                            'standing', r.standing, 'releases', r.releases, 'reason', r.reason, 'actor', r.actor,
+                            'at', r.created_at, 'effect', effect)
+    from revocations r where r.epoch = entry_epoch
+$$;
+
+-- Whoever is declared now, by name or by identity.
+create function declared_client(client text) returns agents
+language sql stable set search_path = public, pg_temp as $$
+  select a from agents a
+   where (a.name = client or a.id = client) and a.removed_at is null and a.kind <> 'canary'
+$$;
+
+-- Ends a session, a token, or what an agent has so far. A session or a token dies once: the entry that killed it is
+-- the answer to whoever asks again. What an agent has so far is another thing each time.
+-- outcome: done, repeated, other_request, not_found.
+create function revoke_as_operator(
+  entry_kind text, named text, token_hour integer, entry_id text, entry_reason text, entry_actor text,
+  audit_id text, audit_request_id text, asked_key text, asked_digest text,
+  out outcome text, out answer jsonb
+) language plpgsql security definer set search_path = public, pg_temp as $$
+declare
+  subject text := case entry_kind
+    when 'session' then (select s.id from sessions s where s.id = named)
+    when 'token' then (select t.jti from tokens t where t.hour = token_hour and t.jti = named)
+    when 'agent' then (select a.name from declared_client(named) a)
+  end;
+  found_epoch bigint;
+begin
+  select e.outcome, e.answer into outcome, answer from earlier_answer(entry_actor, asked_key, asked_digest) e;
+  if outcome is not null then return; end if;
+  if subject is null then
+    outcome := 'not_found';
+    return;
+  end if;
+  if entry_kind <> 'agent' then
+    select min(r.epoch) into found_epoch
+      from revocations r where r.key = entry_kind || ':' || subject and r.releases is null;
+  end if;
+  outcome := 'done';
+  if found_epoch is not null then
+    answer := told_entry(found_epoch, 'none');
+  else
+    select told_entry(a.epoch, 'revoked') into answer
+      from append_revocation(entry_id, entry_kind, subject, false, null, entry_reason, entry_actor, audit_id,
+                             audit_request_id) a;
+  end if;
+  perform keep_answer(entry_actor, asked_key, asked_digest, answer);
+end $$;
+
+-- Stops an agent until it is released. It is one entry however often it is asked for.
+-- outcome: done, repeated, other_request, not_found.
+create function quarantine_agent(
+  named text, entry_id text, entry_reason text, entry_actor text, audit_id text, audit_request_id text,
+  asked_key text, asked_digest text,
+  out outcome text, out answer jsonb
+) language plpgsql security definer set search_path = public, pg_temp as $$
+declare
+  stopped agents := declared_client(named);
+  found_epoch bigint;
+begin
+  select e.outcome, e.answer into outcome, answer from earlier_answer(entry_actor, asked_key, asked_digest) e;
+  if outcome is not null then return; end if;
+  if stopped.id is null then
+    outcome := 'not_found';
+    return;
+  end if;
+  select q.epoch into found_epoch
+    from quarantines q join revocations r on r.epoch = q.epoch
+   where r.key = 'agent:' || stopped.name and r.released_epoch is null;
+  outcome := 'done';
+  if found_epoch is not null then
+    answer := told_entry(found_epoch, 'none');
+  else
+    select a.epoch into found_epoch
+      from append_revocation(entry_id, 'agent', stopped.name, true, null, entry_reason, entry_actor, audit_id,
+                             audit_request_id) a;
+    insert into quarantines (epoch, agent_id) values (found_epoch, stopped.id);
+    answer := told_entry(found_epoch, 'revoked');
+  end if;
+  perform keep_answer(entry_actor, asked_key, asked_digest, answer);
+end $$;
+
+-- Releases a quarantine, and nothing that the kill switch stopped. What was minted before stays dead.
+-- outcome: done, repeated, other_request, not_found, nothing_quarantined.
+create function release_agent(
+  named text, entry_id text, entry_reason text, entry_actor text, audit_id text, audit_request_id text,
+  asked_key text, asked_digest text,
+  out outcome text, out answer jsonb
+) language plpgsql security definer set search_path = public, pg_temp as $$
+declare
+  stopped agents := declared_client(named);
+  found_epoch bigint;
+begin
+  select e.outcome, e.answer into outcome, answer from earlier_answer(entry_actor, asked_key, asked_digest) e;
+  if outcome is not null then return; end if;
+  if stopped.id is null then
+    outcome := 'not_found';
+    return;
+  end if;
+  select q.epoch into found_epoch
+    from quarantines q join revocations r on r.epoch = q.epoch
+   where r.key = 'agent:' || stopped.name and r.released_epoch is null;
+  if found_epoch is null then
+    outcome := 'nothing_quarantined';
+    return;
+  end if;
+  outcome := 'done';
+  select told_entry(a.epoch, 'released') into answer
+    from append_revocation(entry_id, 'agent', stopped.name, false, found_epoch, entry_reason, entry_actor, audit_id,
+                           audit_request_id) a;
+  perform keep_answer(entry_actor, asked_key, asked_digest, answer);
+end $$;
+
+-- outcome: done, repeated, other_request, not_found.
+create function revoke_signing_key_as_operator(
+  key_kid text, entry_id text, entry_reason text, entry_actor text, audit_id text, key_audit_id text,
+  audit_request_id text, asked_key text, asked_digest text,
+  out outcome text, out answer jsonb
+) language plpgsql security definer set search_path = public, pg_temp as $$
+declare
+  revoked boolean;
+begin
+  select e.outcome, e.answer into outcome, answer from earlier_answer(entry_actor, asked_key, asked_digest) e;
+  if outcome is not null then return; end if;
+  if not exists (select from signing_keys k where k.kid = key_kid) then
+    outcome := 'not_found';
+    return;
+  end if;
+  outcome := 'done';
+  select r.done into revoked
+    from revoke_signing_key(key_kid, key_audit_id, entry_actor, entry_id, audit_id, entry_reason, audit_request_id) r;
+  select coalesce(told_entry(min(r.epoch), case when revoked then 'revoked' else 'none' end), jsonb_build_object(
+           'kind', 'signing-key', 'target', key_kid, 'standing', false, 'reason', entry_reason, 'actor', entry_actor,
+           'at', (select k.revoked_at from signing_keys k where k.kid = key_kid),
+           'effect', case when revoked then 'revoked' else 'none' end))
+    into answer
+    from revocations r where r.key = 'signing-key:' || key_kid;
+  perform keep_answer(entry_actor, asked_key, asked_digest, answer);
+end $$;
+
+-- Ends the session of whoever holds its key and is its client. Proof and assertion are spent in the same statement.
+-- outcome: done, not_found, assertion_replayed, proof_replayed.
+create function end_own_session(
+  session_client text, session_jkt text, proof_hour integer, proof_key uuid, assertion_hour integer,
+  assertion_key uuid, entry_id text, entry_reason text, audit_id text, audit_request_id text,
+  out outcome text, out answer jsonb
+) language plpgsql security definer set search_path = public, pg_temp as $$
+declare
+  session text := (select s.id from declared_client(session_client) a join sessions s on s.agent_id = a.id
+                    where a.name = session_client and s.jkt = session_jkt);
+  fresh uuid[];
+  found_epoch bigint;
+begin
+  if session is null then
+    outcome := 'not_found';
+    return;
+  end if;
+  with spent as (
+    insert into spent_jti (hour, key, token_id)
+    select o.hour, o.key, audit_id
+      from (values (proof_hour, proof_key), (assertion_hour, assertion_key)) as o (hour, key)
+     order by o.hour, o.key
+        on conflict do nothing
+    returning key
+  ) select array_agg(s.key) into fresh from spent s;
+  outcome := case when assertion_key = any (fresh) is not true then 'assertion_replayed'
+                  when proof_key = any (fresh) is not true then 'proof_replayed' else 'done' end;
+  if outcome <> 'done' then return; end if;
+  perform from revocation_head h for update;
+  select min(r.epoch) into found_epoch
+    from revocations r where r.key = 'session:' || session and r.releases is null;
+  if found_epoch is not null then
+    answer := told_entry(found_epoch, 'none');
+    insert into audit_entries (id, action, outcome, request_id, actor, session_id, details)
+      values (audit_id, 'session.revoked', 'allowed', audit_request_id, session_client, session,
+              jsonb_build_object('effect', 'none'));
+  else
+    select told_entry(a.epoch, 'revoked') into answer
+      from append_revocation(entry_id, 'session', session, false, null, entry_reason, session_client, audit_id,
+                             audit_request_id) a;
+  end if;
+end $$;
+
+revoke all on function revoke_signing_key(text, text, text, text, text, text, text), revoke_as_operator,
+  quarantine_agent, release_agent, revoke_signing_key_as_operator, end_own_session from public;
+grant execute on function revoke_signing_key(text, text, text, text, text, text, text), revoke_as_operator,
+  quarantine_agent, release_agent, revoke_signing_key_as_operator, end_own_session to mayfly_app;

@@ -3,11 +3,17 @@
  * authorisation; everything a route depends on is built by hand in broker.ts.
  */
 
+import type { AgentRoutes } from './agents/agent-routes.ts';
 import type { HealthRoutes } from './health.ts';
 import type { Route } from './http/route.ts';
-import { managedRoutes } from './operators/managed-route.ts';
+import { type ManagedRoute, managedRoutes } from './operators/managed-route.ts';
+import type { ManagementAction } from './operators/management-actions.ts';
 import type { OperatorGuard } from './operators/operator-guard.ts';
+import type { SigningKeyRoutes } from './revocations/signing-key-routes.ts';
+import { OWN_SESSION_PATH, type OwnSessionRoutes } from './sessions/own-session-routes.ts';
+import type { SessionRoutes } from './sessions/session-routes.ts';
 import type { DiscoveryRoutes } from './tokens/discovery-routes.ts';
+import type { ManagedTokenRoutes } from './tokens/managed-token-routes.ts';
 import { PATHS } from './tokens/server-metadata.ts';
 import { createTokenEndpoint, type TokenEndpointOptions } from './tokens/token-endpoint.ts';
 import type { TokenRoutes } from './tokens/token-routes.ts';
@@ -19,9 +25,15 @@ export type Capabilities = {
   health: HealthRoutes;
   /** Lets operators in, by the action that a route's `may` names. */
   operatorGuard: OperatorGuard;
+  ownSession: OwnSessionRoutes;
+  sessions: SessionRoutes;
+  managedTokens: ManagedTokenRoutes;
+  agents: AgentRoutes;
+  signingKeys: SigningKeyRoutes;
 };
 
-export function routesOf({ tokenEndpoint, tokens, discovery, health, operatorGuard }: Capabilities): Route[] {
+export function routesOf(capabilities: Capabilities): Route[] {
+  const { tokenEndpoint, tokens, discovery, health, operatorGuard, ownSession } = capabilities;
   const token = createTokenEndpoint(tokenEndpoint);
   return [
     // method, path, error format, who may call it, body, what answers
@@ -67,9 +79,47 @@ export function routesOf({ tokenEndpoint, tokens, discovery, health, operatorGua
       body: 'json',
       answer: tokens.consume,
     },
+    {
+      method: 'POST',
+      path: OWN_SESSION_PATH,
+      format: 'problem',
+      may: 'agent or operator',
+      body: 'json',
+      answer: ownSession.revokeOwn,
+    },
     // operators, each with a token for the action that `may` names
-    ...managedRoutes(operatorGuard, []),
+    ...managedRoutes(operatorGuard, managementOf(capabilities)),
     { method: 'GET', path: '/livez', format: 'problem', may: 'anyone', answer: health.live },
     { method: 'GET', path: '/readyz', format: 'problem', may: 'anyone', answer: health.ready },
+  ];
+}
+
+function managementOf({ sessions, managedTokens, agents, signingKeys }: Capabilities): ManagedRoute[] {
+  const read = (path: string, may: ManagementAction, answer: ManagedRoute['answer']): ManagedRoute => ({
+    method: 'GET',
+    path,
+    may,
+    answer,
+  });
+  const change = (path: string, may: ManagementAction, answer: ManagedRoute['answer']): ManagedRoute => ({
+    method: 'POST',
+    path,
+    may,
+    body: 'json',
+    answer,
+  });
+  return [
+    read('/v1/sessions', 'mayfly:read:sessions', sessions.list),
+    read('/v1/sessions/:id', 'mayfly:read:sessions', sessions.read),
+    change('/v1/sessions/:id/revoke', 'mayfly:revoke:sessions', sessions.revoke),
+    read('/v1/tokens/:jti', 'mayfly:read:tokens', managedTokens.read),
+    change('/v1/tokens/:jti/revoke', 'mayfly:revoke:tokens', managedTokens.revoke),
+    read('/v1/agents', 'mayfly:read:agents', agents.list),
+    read('/v1/agents/:id', 'mayfly:read:agents', agents.read),
+    change('/v1/agents/:id/revoke', 'mayfly:revoke:agents', agents.revoke),
+    change('/v1/agents/:id/quarantine', 'mayfly:quarantine:agents', agents.quarantine),
+    change('/v1/agents/:id/release', 'mayfly:release:agents', agents.release),
+    read('/v1/signing-keys', 'mayfly:read:signing-keys', signingKeys.list),
+    change('/v1/signing-keys/:kid/revoke', 'mayfly:revoke:signing-keys', signingKeys.revoke),
   ];
 }

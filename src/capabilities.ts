@@ -1,5 +1,7 @@
 /** The capabilities of a running broker, built by hand out of what they need. */
-import { createClientAuthenticator } from './agents/authenticate-client.ts';
+import { createAgentRoutes } from './agents/agent-routes.ts';
+import { createAgentStore } from './agents/agent-store.ts';
+import { type ClientAuthenticator, createClientAuthenticator } from './agents/authenticate-client.ts';
 import type { ClientDirectory } from './agents/client.ts';
 import type { Capabilities } from './app.ts';
 import type { RefusalRecorder } from './audit/refusal-recorder.ts';
@@ -13,6 +15,13 @@ import type { Health } from './health.ts';
 import type { Metrics } from './http/metrics.ts';
 import type { RequestBounds } from './http/rate-bound.ts';
 import { createOperatorGuard, type OperatorGuard } from './operators/operator-guard.ts';
+import { createManagedChangeStore } from './revocations/managed-change-store.ts';
+import { type AfterRevocation, createManagedChanges } from './revocations/managed-changes.ts';
+import { createReachStore } from './revocations/reach-store.ts';
+import { createSigningKeyRoutes } from './revocations/signing-key-routes.ts';
+import { createOwnSessionRoutes, OWN_SESSION_PATH } from './sessions/own-session-routes.ts';
+import { createSessionRoutes } from './sessions/session-routes.ts';
+import { createSessionStore } from './sessions/session-store.ts';
 import type { KeyRing } from './signing-keys/key-ring.ts';
 import type { Clock } from './time/clock.ts';
 import { readOwnToken } from './tokens/access-token.ts';
@@ -20,6 +29,7 @@ import { createTokenConsumer } from './tokens/consume-token.ts';
 import { resourceAliases } from './tokens/decide-grant.ts';
 import { createDiscoveryRoutes } from './tokens/discovery-routes.ts';
 import { createTokenIntrospector } from './tokens/introspect-token.ts';
+import { createManagedTokenRoutes } from './tokens/managed-token-routes.ts';
 import { createMintStore } from './tokens/mint-store.ts';
 import { createTokenMinter } from './tokens/mint-token.ts';
 import { createTokenRevoker } from './tokens/revoke-token.ts';
@@ -69,6 +79,7 @@ export function buildCapabilities(options: CapabilityOptions): Capabilities & { 
     },
     health,
     operatorGuard: buildOperatorGuard(options, nonces),
+    ...buildManagement(options, { authenticator, nonces }),
     tokens: buildTokenRoutes(options, authenticator),
     discovery: createDiscoveryRoutes({ issuer, jwks: ring.jwks }),
     tokenEndpoint: {
@@ -106,9 +117,42 @@ function buildOperatorGuard(
   });
 }
 
+type Management = Pick<Capabilities, 'ownSession' | 'sessions' | 'managedTokens' | 'agents' | 'signingKeys'>;
+
+function buildManagement(
+  { configuration, catalogue, database, ring, clock }: CapabilityOptions,
+  { authenticator, nonces }: { authenticator: ClientAuthenticator; nonces: Nonces },
+): Management {
+  const { issuer, noncePolicy } = configuration;
+  const { kysely } = database;
+  const changeStore = createManagedChangeStore(kysely, clock);
+  const afterRevocation: AfterRevocation = async () => ({ status: 200, members: {} });
+  const changes = createManagedChanges({ reach: createReachStore(kysely), afterRevocation });
+  const managed = { changes, changeStore };
+  return {
+    ownSession: createOwnSessionRoutes({
+      authenticator,
+      changeStore,
+      afterRevocation,
+      target: normaliseTarget(`${issuer}${OWN_SESSION_PATH}`) ?? '',
+      nonces,
+      noncePolicy,
+      clock,
+    }),
+    sessions: createSessionRoutes({ store: createSessionStore(kysely), ...managed }),
+    managedTokens: createManagedTokenRoutes({ store: createTokenStore(kysely, clock), ...managed }),
+    agents: createAgentRoutes({
+      store: createAgentStore(kysely),
+      catalogue: catalogue.catalogue,
+      ...managed,
+    }),
+    signingKeys: createSigningKeyRoutes({ ring, ...managed }),
+  };
+}
+
 function buildTokenRoutes(
   { configuration, database, ring, recorder, clock }: CapabilityOptions,
-  authenticator: ReturnType<typeof createClientAuthenticator>,
+  authenticator: ClientAuthenticator,
 ): TokenRoutes {
   const { issuer } = configuration;
   const store = createTokenStore(database.kysely, clock);

@@ -2,7 +2,7 @@
 import type { RefusalRecorder } from './audit/refusal-recorder.ts';
 import type { ActiveCatalogue } from './catalogue/active-catalogue.ts';
 import type { Database } from './database/connections.ts';
-import { dropPartitions, makePartitions, pruneSessions } from './database/upkeep.ts';
+import { dropPartitions, makePartitions, pruneIdempotencyKeys, pruneSessions } from './database/upkeep.ts';
 import type { Log } from './errors/log.ts';
 import { repeat } from './time/repeat.ts';
 
@@ -39,6 +39,9 @@ export function startHousekeeping(options: {
     chore('sessions', PARTITION_MILLISECONDS, async () => {
       const pruned = await pruneSessions(database.kysely);
       if (pruned > 0) log.info({ pruned }, 'sessions that ended long ago were forgotten');
+    }),
+    chore('idempotency keys', PARTITION_MILLISECONDS, async () => {
+      await pruneIdempotencyKeys(database.kysely);
     }),
   ];
 

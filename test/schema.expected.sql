@@ -59,7 +59,7 @@ create table idempotency_keys (
   constraint idempotency_keys_pkey PRIMARY KEY (client_id, key)
 );
 CREATE INDEX idempotency_keys_created_at ON public.idempotency_keys USING btree (created_at);
-grant insert, select on idempotency_keys to mayfly_app;
+grant select on idempotency_keys to mayfly_app;
 
 create table migration_digests (
   name text not null,
@@ -88,8 +88,7 @@ create table quarantines (
   constraint quarantines_epoch_fkey FOREIGN KEY (epoch) REFERENCES revocations(epoch),
   constraint quarantines_pkey PRIMARY KEY (epoch)
 );
-CREATE INDEX quarantines_agent_id ON public.quarantines USING btree (agent_id);
-grant insert, select on quarantines to mayfly_app;
+grant select on quarantines to mayfly_app;
 
 create table revocation_head (
   one boolean not null default true,
@@ -298,6 +297,16 @@ begin
   return new_version;
 end $function$;
 
+CREATE OR REPLACE FUNCTION public.declared_client(client text)
+ RETURNS agents
+ LANGUAGE sql
+ STABLE
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+  select a from agents a
+   where (a.name = client or a.id = client) and a.removed_at is null and a.kind <> 'canary'
+$function$;
+
 CREATE OR REPLACE FUNCTION public.drop_partition(tokens_kept integer, spent_kept integer)
  RETURNS text
  LANGUAGE plpgsql
@@ -321,6 +330,63 @@ begin
   return oldest;
 end $function$;
 grant execute on function drop_partition(integer,integer) to mayfly_app;
+
+CREATE OR REPLACE FUNCTION public.earlier_answer(asked_client text, asked_key text, asked_digest text, OUT outcome text, OUT answer jsonb)
+ RETURNS record
+ LANGUAGE plpgsql
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+begin
+  perform from revocation_head h for update;
+  if asked_key is null then return; end if;
+  select case when k.request_digest = asked_digest then 'repeated' else 'other_request' end,
+         case when k.request_digest = asked_digest then k.answer end
+    into outcome, answer
+    from idempotency_keys k where k.client_id = asked_client and k.key = asked_key;
+end $function$;
+
+CREATE OR REPLACE FUNCTION public.end_own_session(session_client text, session_jkt text, proof_hour integer, proof_key uuid, assertion_hour integer, assertion_key uuid, entry_id text, entry_reason text, audit_id text, audit_request_id text, OUT outcome text, OUT answer jsonb)
+ RETURNS record
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+declare
+  session text := (select s.id from declared_client(session_client) a join sessions s on s.agent_id = a.id
+                    where a.name = session_client and s.jkt = session_jkt);
+  fresh uuid[];
+  found_epoch bigint;
+begin
+  if session is null then
+    outcome := 'not_found';
+    return;
+  end if;
+  with spent as (
+    insert into spent_jti (hour, key, token_id)
+    select o.hour, o.key, audit_id
+      from (values (proof_hour, proof_key), (assertion_hour, assertion_key)) as o (hour, key)
+     order by o.hour, o.key
+        on conflict do nothing
+    returning key
+  ) select array_agg(s.key) into fresh from spent s;
+  outcome := case when assertion_key = any (fresh) is not true then 'assertion_replayed'
+                  when proof_key = any (fresh) is not true then 'proof_replayed' else 'done' end;
+  if outcome <> 'done' then return; end if;
+  perform from revocation_head h for update;
+  select min(r.epoch) into found_epoch
+    from revocations r where r.key = 'session:' || session and r.releases is null;
+  if found_epoch is not null then
+    answer := told_entry(found_epoch, 'none');
+    insert into audit_entries (id, action, outcome, request_id, actor, session_id, details)
+      values (audit_id, 'session.revoked', 'allowed', audit_request_id, session_client, session,
+              jsonb_build_object('effect', 'none'));
+  else
+    select told_entry(a.epoch, 'revoked') into answer
+      from append_revocation(entry_id, 'session', session, false, null, entry_reason, session_client, audit_id,
+                             audit_request_id) a;
+  end if;
+end $function$;
+grant execute on function end_own_session(text,text,integer,uuid,integer,uuid,text,text,text,text) to mayfly_app;
 
 CREATE OR REPLACE FUNCTION public.erase_signing_key(key_kid text, key_tail_seconds integer, audit_id text, audit_actor text)
  RETURNS boolean
@@ -363,6 +429,15 @@ AS $function$
   select count(*) = 1 from hastened
 $function$;
 grant execute on function hasten_signing_key(text,text,text) to mayfly_app;
+
+CREATE OR REPLACE FUNCTION public.keep_answer(asked_client text, asked_key text, asked_digest text, given jsonb)
+ RETURNS void
+ LANGUAGE sql
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+  insert into idempotency_keys (client_id, key, request_digest, answer)
+  select asked_client, asked_key, asked_digest, given where asked_key is not null on conflict do nothing
+$function$;
 
 CREATE OR REPLACE FUNCTION public.make_partitions(ahead integer)
  RETURNS integer
@@ -449,6 +524,39 @@ begin
 end $function$;
 grant execute on function prune_sessions(integer,integer) to mayfly_app;
 
+CREATE OR REPLACE FUNCTION public.quarantine_agent(named text, entry_id text, entry_reason text, entry_actor text, audit_id text, audit_request_id text, asked_key text, asked_digest text, OUT outcome text, OUT answer jsonb)
+ RETURNS record
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+declare
+  stopped agents := declared_client(named);
+  found_epoch bigint;
+begin
+  select e.outcome, e.answer into outcome, answer from earlier_answer(entry_actor, asked_key, asked_digest) e;
+  if outcome is not null then return; end if;
+  if stopped.id is null then
+    outcome := 'not_found';
+    return;
+  end if;
+  select q.epoch into found_epoch
+    from quarantines q join revocations r on r.epoch = q.epoch
+   where r.key = 'agent:' || stopped.name and r.released_epoch is null;
+  outcome := 'done';
+  if found_epoch is not null then
+    answer := told_entry(found_epoch, 'none');
+  else
+    select a.epoch into found_epoch
+      from append_revocation(entry_id, 'agent', stopped.name, true, null, entry_reason, entry_actor, audit_id,
+                             audit_request_id) a;
+    insert into quarantines (epoch, agent_id) values (found_epoch, stopped.id);
+    answer := told_entry(found_epoch, 'revoked');
+  end if;
+  perform keep_answer(entry_actor, asked_key, asked_digest, answer);
+end $function$;
+grant execute on function quarantine_agent(text,text,text,text,text,text,text,text) to mayfly_app;
+
 CREATE OR REPLACE FUNCTION public.refuse_rewriting()
  RETURNS trigger
  LANGUAGE plpgsql
@@ -456,6 +564,37 @@ AS $function$
 begin
   raise exception 'rows of % are never changed or removed', tg_table_name using errcode = 'insufficient_privilege';
 end $function$;
+
+CREATE OR REPLACE FUNCTION public.release_agent(named text, entry_id text, entry_reason text, entry_actor text, audit_id text, audit_request_id text, asked_key text, asked_digest text, OUT outcome text, OUT answer jsonb)
+ RETURNS record
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+declare
+  stopped agents := declared_client(named);
+  found_epoch bigint;
+begin
+  select e.outcome, e.answer into outcome, answer from earlier_answer(entry_actor, asked_key, asked_digest) e;
+  if outcome is not null then return; end if;
+  if stopped.id is null then
+    outcome := 'not_found';
+    return;
+  end if;
+  select q.epoch into found_epoch
+    from quarantines q join revocations r on r.epoch = q.epoch
+   where r.key = 'agent:' || stopped.name and r.released_epoch is null;
+  if found_epoch is null then
+    outcome := 'nothing_quarantined';
+    return;
+  end if;
+  outcome := 'done';
+  select told_entry(a.epoch, 'released') into answer
+    from append_revocation(entry_id, 'agent', stopped.name, false, found_epoch, entry_reason, entry_actor, audit_id,
+                           audit_request_id) a;
+  perform keep_answer(entry_actor, asked_key, asked_digest, answer);
+end $function$;
+grant execute on function release_agent(text,text,text,text,text,text,text,text) to mayfly_app;
 
 CREATE OR REPLACE FUNCTION public.reseal_signing_key(key_kid text, key_was_sealed bytea, key_sealed_secret bytea, key_sealed_by text, audit_id text, audit_actor text)
  RETURNS boolean
@@ -477,28 +616,51 @@ AS $function$
 $function$;
 grant execute on function reseal_signing_key(text,bytea,bytea,text,text,text) to mayfly_app;
 
-CREATE OR REPLACE FUNCTION public.revoke_signing_key(key_kid text, audit_id text, audit_actor text, ledger_entry_id text, ledger_audit_id text)
- RETURNS boolean
+CREATE OR REPLACE FUNCTION public.revoke_as_operator(entry_kind text, named text, token_hour integer, entry_id text, entry_reason text, entry_actor text, audit_id text, audit_request_id text, asked_key text, asked_digest text, OUT outcome text, OUT answer jsonb)
+ RETURNS record
  LANGUAGE plpgsql
  SECURITY DEFINER
  SET search_path TO 'public', 'pg_temp'
 AS $function$
 declare
-  key_purpose text;
+  subject text := case entry_kind
+    when 'session' then (select s.id from sessions s where s.id = named)
+    when 'token' then (select t.jti from tokens t where t.hour = token_hour and t.jti = named)
+    when 'agent' then (select a.name from declared_client(named) a)
+  end;
+  found_epoch bigint;
 begin
-  update signing_keys set revoked_at = date_trunc('milliseconds', now()), sealed_secret = null
-   where kid = key_kid and revoked_at is null
-  returning purpose into key_purpose;
-  if not found then return false; end if;
-  insert into audit_entries (id, action, outcome, actor, details)
-    values (audit_id, 'signing_key.revoked', 'allowed', audit_actor,
-            jsonb_build_object('kid', key_kid, 'purpose', key_purpose));
-  if key_purpose = 'token' then
-    perform append_revocation(ledger_entry_id, 'signing-key', key_kid, false, null, 'the signing key was revoked',
-                              audit_actor, ledger_audit_id, null);
+  select e.outcome, e.answer into outcome, answer from earlier_answer(entry_actor, asked_key, asked_digest) e;
+  if outcome is not null then return; end if;
+  if subject is null then
+    outcome := 'not_found';
+    return;
   end if;
-  return true;
+  if entry_kind <> 'agent' then
+    select min(r.epoch) into found_epoch
+      from revocations r where r.key = entry_kind || ':' || subject and r.releases is null;
+  end if;
+  outcome := 'done';
+  if found_epoch is not null then
+    answer := told_entry(found_epoch, 'none');
+  else
+    select told_entry(a.epoch, 'revoked') into answer
+      from append_revocation(entry_id, entry_kind, subject, false, null, entry_reason, entry_actor, audit_id,
+                             audit_request_id) a;
+  end if;
+  perform keep_answer(entry_actor, asked_key, asked_digest, answer);
 end $function$;
+grant execute on function revoke_as_operator(text,text,integer,text,text,text,text,text,text,text) to mayfly_app;
+
+CREATE OR REPLACE FUNCTION public.revoke_signing_key(key_kid text, audit_id text, audit_actor text, ledger_entry_id text, ledger_audit_id text)
+ RETURNS boolean
+ LANGUAGE sql
+ SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+  select r.done from revoke_signing_key(key_kid, audit_id, audit_actor, ledger_entry_id, ledger_audit_id,
+                                        'the signing key was revoked', null) r
+$function$;
 grant execute on function revoke_signing_key(text,text,text,text,text) to mayfly_app;
 
 CREATE OR REPLACE FUNCTION public.revoke_signing_key(key_kid text, audit_id text, audit_actor text, ledger_entry_id text, ledger_audit_id text, revocation_reason text, audit_request_id text)
@@ -518,7 +680,7 @@ begin
   insert into audit_entries (id, action, outcome, request_id, actor, details)
     values (audit_id, 'signing_key.revoked', 'allowed', audit_request_id, audit_actor,
             jsonb_build_object('kid', key_kid, 'purpose', key_purpose, 'reason', revocation_reason));
-  if key_purpose = 'token' then
+  if key_purpose in ('token', 'ledger') then
     select a.epoch into entry_epoch
       from append_revocation(ledger_entry_id, 'signing-key', key_kid, false, null, revocation_reason,
                              audit_actor, ledger_audit_id, audit_request_id) a;
@@ -527,12 +689,51 @@ begin
 end $function$;
 grant execute on function revoke_signing_key(text,text,text,text,text,text,text) to mayfly_app;
 
+CREATE OR REPLACE FUNCTION public.revoke_signing_key_as_operator(key_kid text, entry_id text, entry_reason text, entry_actor text, audit_id text, key_audit_id text, audit_request_id text, asked_key text, asked_digest text, OUT outcome text, OUT answer jsonb)
+ RETURNS record
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+declare
+  revoked boolean;
+begin
+  select e.outcome, e.answer into outcome, answer from earlier_answer(entry_actor, asked_key, asked_digest) e;
+  if outcome is not null then return; end if;
+  if not exists (select from signing_keys k where k.kid = key_kid) then
+    outcome := 'not_found';
+    return;
+  end if;
+  outcome := 'done';
+  select r.done into revoked
+    from revoke_signing_key(key_kid, key_audit_id, entry_actor, entry_id, audit_id, entry_reason, audit_request_id) r;
+  select coalesce(told_entry(min(r.epoch), case when revoked then 'revoked' else 'none' end), jsonb_build_object(
+           'kind', 'signing-key', 'target', key_kid, 'standing', false, 'reason', entry_reason, 'actor', entry_actor,
+           'at', (select k.revoked_at from signing_keys k where k.kid = key_kid),
+           'effect', case when revoked then 'revoked' else 'none' end))
+    into answer
+    from revocations r where r.key = 'signing-key:' || key_kid;
+  perform keep_answer(entry_actor, asked_key, asked_digest, answer);
+end $function$;
+grant execute on function revoke_signing_key_as_operator(text,text,text,text,text,text,text,text,text) to mayfly_app;
+
 CREATE OR REPLACE FUNCTION public.token_key_may_sign(key_kid text)
  RETURNS boolean
  LANGUAGE sql
  STABLE
 RETURN (EXISTS (SELECT FROM signing_keys_that_may_sign s WHERE ((s.kid = token_key_may_sign.key_kid) AND (s.purpose = 'token'::text))));
 grant execute on function token_key_may_sign(text) to mayfly_app;
+
+CREATE OR REPLACE FUNCTION public.told_entry(entry_epoch bigint, effect text)
+ RETURNS jsonb
+ LANGUAGE sql
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+  select jsonb_build_object('id', r.id, 'epoch', r.epoch, 'kind', r.kind, 'target', r.target,
+                            'standing', r.standing, 'releases', r.releases, 'reason', r.reason, 'actor', r.actor,
+                            'at', r.created_at, 'effect', effect)
+    from revocations r where r.epoch = entry_epoch
+$function$;
 
 create view signing_key_times as
  SELECT kid,

@@ -16,7 +16,7 @@ import { createPool, openKysely } from '../src/database/pool.ts';
 import { type Log, silentLog } from '../src/errors/log.ts';
 import { applyCatalogue } from '../src/revocations/apply-catalogue.ts';
 import { type Clock, systemClock } from '../src/time/clock.ts';
-import { createTestAgent } from './test-agent.ts';
+import { createTestAgent, type SessionKey } from './test-agent.ts';
 import { beforeDrop, createTestDatabase } from './test-database.ts';
 import { createTestOperator } from './test-operator.ts';
 import { copyScopesWithKeys } from './test-scopes.ts';
@@ -108,10 +108,17 @@ export async function createTestWorld() {
       return createTestAgent({ url: broker.url, issuer: TEST_ISSUER, clientId: name, key });
     },
 
-    operator(broker: { url: string }, name: string) {
+    /** @param session its key; a new one when absent */
+    operator(broker: { url: string }, name: string, session?: SessionKey) {
       const key = scopes.keys.get(name);
       if (key === undefined) throw new Error(`no operator ${name}`);
-      return createTestOperator({ url: broker.url, issuer: TEST_ISSUER, clientId: name, key });
+      return createTestOperator({
+        url: broker.url,
+        issuer: TEST_ISSUER,
+        clientId: name,
+        key,
+        ...(session === undefined ? {} : { session }),
+      });
     },
 
     /** A client that authenticates as the resource server of this audience. */

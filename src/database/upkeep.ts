@@ -52,6 +52,17 @@ export async function pruneSessions(database: Kysely<unknown>): Promise<number> 
   return rows[0]?.pruned ?? 0;
 }
 
+const IDEMPOTENCY_HOURS_KEPT = 24;
+const MAX_PRUNED_KEYS = 5_000;
+
+/** @returns how many answers nobody asks for any more were forgotten */
+export async function pruneIdempotencyKeys(database: Kysely<unknown>): Promise<number> {
+  const { rows } = await sql<{ pruned: number }>`
+    select prune_idempotency_keys(${IDEMPOTENCY_HOURS_KEPT}, ${MAX_PRUNED_KEYS}) as pruned
+  `.execute(database);
+  return rows[0]?.pruned ?? 0;
+}
+
 /** One question that tells whether the database answers, what time it has, and how far partitions reach. */
 export async function askDatabase(
   database: Kysely<unknown>,

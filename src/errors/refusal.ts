@@ -86,6 +86,12 @@ export const REFUSAL_CODES = {
     error: 'insufficient_scope',
     title: 'The access token does not cover this action',
   },
+  nothing_to_release: { status: 409, error: 'invalid_request', title: 'There is nothing to release' },
+  idempotency_key_reused: {
+    status: 422,
+    error: 'invalid_request',
+    title: 'The idempotency key was used for another request',
+  },
 } as const satisfies Record<
   string,
   { status: number; statusWithToken?: number; error: string; title: string }
@@ -169,6 +175,13 @@ export const REFUSAL_REASONS = {
   token_inactive: 'invalid_token',
   proof_token_hash: 'invalid_dpop_proof',
   action_not_covered: 'insufficient_scope',
+  // what is managed
+  session_not_found: 'not_found',
+  token_not_found: 'not_found',
+  agent_not_found: 'not_found',
+  signing_key_not_found: 'not_found',
+  nothing_quarantined: 'nothing_to_release',
+  idempotency_key_of_another_request: 'idempotency_key_reused',
   // limits and outages
   source_rate: 'rate_limited',
   client_rate: 'rate_limited',

@@ -98,6 +98,7 @@ function outsideQuery(form: Form, url: string, limits: HttpLimits): Form {
       refuseBoth(name);
       return form.all(name);
     },
+    names: form.names,
   };
 }
 

@@ -15,6 +15,8 @@ export type Form = {
   one(name: string): string | undefined;
   /** All values of a parameter that may repeat, without empty ones, in the order sent. */
   all(name: string): readonly string[];
+  /** Of every parameter with a value. */
+  names(): readonly string[];
 };
 
 export type FormLimits = { formParameters: number; formValueCharacters: number };
@@ -36,7 +38,7 @@ const REASON_OF_UNREADABLE: ReadonlyMap<string, RefusalReason> = new Map([
 const CONTROLS = /[\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f]/;
 const PLUS = /\+/g;
 
-export const EMPTY_FORM: Form = { one: () => undefined, all: () => [] };
+export const EMPTY_FORM: Form = { one: () => undefined, all: () => [], names: () => [] };
 
 /**
  * @param bytes the body, or the query of a URL
@@ -52,6 +54,7 @@ export function readForm(bytes: Buffer, limits: FormLimits): Form {
       return refuse('parameter_repeated', { hint: `Give ${name} once.` });
     },
     all: (name) => values.get(name) ?? [],
+    names: () => [...values.keys()],
   };
 }
 

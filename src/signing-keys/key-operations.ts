@@ -71,7 +71,8 @@ export function storedRing({ pool, kek, clock, ...policy }: RingOptions): Stored
   };
 }
 
-function listing(
+/** What may be told of the keys of a snapshot. */
+export function listing(
   { keys, nowMilliseconds }: RingSnapshot,
   { tokenLifetimeSeconds }: RotationPolicy,
 ): KeyListing[] {

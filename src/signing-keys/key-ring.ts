@@ -11,7 +11,7 @@ import type { Log } from '../errors/log.ts';
 import type { VerificationKey } from '../jws/jwk.ts';
 import { type Jwks, jwksOf } from './jwks.ts';
 import { keepUpRing } from './keep-up-ring.ts';
-import { type RingOptions, storedRing } from './key-operations.ts';
+import { type KeyListing, listing, type RingOptions, storedRing } from './key-operations.ts';
 import { isInUse } from './key-state.ts';
 import { requireOpen, resealRing } from './open-ring.ts';
 import { createKeyOpener } from './opened-keys.ts';
@@ -29,6 +29,8 @@ export type KeyRing = Signers & {
   jwks(): Jwks;
   /** The keys of ledger messages. */
   ledgerJwks(): Jwks;
+  /** The newest generations of every purpose, as the database has them now. */
+  list(): Promise<KeyListing[]>;
   /** Reads the ring again, no earlier than now. Rejects when that fails; the old copy then stays. */
   refresh(): Promise<void>;
   rotate(demand: RotationDemand & { actor: string }): Promise<void>;
@@ -87,6 +89,7 @@ export async function createKeyRing({ log, schedule, ...options }: KeyRingOption
     },
     jwks: () => jwksOf(copy.keysOf('token', isInUse)),
     ledgerJwks: () => jwksOf(copy.keysOf('ledger', isInUse)),
+    list: async () => listing(await ring.store.readHistory(), ring.policy),
     refresh: polling.runNow,
     async rotate(demand) {
       await changing(rotateRing(ring, demand));

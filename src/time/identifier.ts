@@ -54,6 +54,11 @@ export function millisecondsOfIdentifier(identifier: string): number | null {
   return milliseconds;
 }
 
+/** Whether the text could be the name of such a thing, e.g. of a `ses`. */
+export function isIdentifierOf(prefix: string, text: string): boolean {
+  return text.startsWith(`${prefix}_`) && IDENTIFIER.test(text);
+}
+
 function spellTime(milliseconds: number): string {
   if (!(milliseconds >= 0 && milliseconds <= MAX_MILLISECONDS)) {
     throw new RangeError('the clock is outside the years that an identifier can name');

@@ -6,6 +6,7 @@ import { type Kysely, sql } from 'kysely';
 import type { AuditEntry } from '../audit/audit-entry.ts';
 import { hourOf, type SpentKey } from '../dpop/replay-key.ts';
 import { appendRevocation, type NewRevocation } from '../revocations/revocation-store.ts';
+import { TOKEN_LIVES, TOKEN_UNREVOKED } from '../revocations/rule-store.ts';
 import type { Clock } from '../time/clock.ts';
 import { millisecondsOfIdentifier } from '../time/identifier.ts';
 
@@ -21,12 +22,33 @@ export type RecordedToken = {
   consumed: boolean;
 };
 
+/** A token as the record has it; nobody can make it again from this. */
+export type DescribedToken = {
+  jti: string;
+  sessionId: string;
+  clientId: string;
+  agentId: string;
+  zone: string;
+  resource: string;
+  /** Names of actions with single spaces between. */
+  scope: string;
+  epoch: number;
+  kid: string;
+  issuedAt: Date;
+  expiresAt: Date;
+  call: object | null;
+  consumedAt: Date | null;
+  state: 'alive' | 'spent' | 'revoked' | 'expired';
+};
+
 export type Spending = { assertion: SpentKey; entry: AuditEntry };
 
 export type Admission = { jti: string; proof: SpentKey; entry: AuditEntry };
 
 export type TokenStore = {
   find(jti: string): Promise<RecordedToken | null>;
+  /** For people. */
+  describe(jti: string): Promise<DescribedToken | null>;
   /**
    * Spends a single-use token (L19): one update, whose row decides, in the statement that spends the caller's
    * assertion and records it.
@@ -50,25 +72,6 @@ export type TokenStore = {
   spend(spending: Spending, revocation?: NewRevocation): Promise<boolean>;
 };
 
-/**
- * The rule for a token row `t` and its session `s`: false when it expired or an entry kills it. Wide targets pass
- * the sessions of operators by (L4).
- */
-const LIVES = sql<boolean>`(
-  t.expires_at > now()
-  and not exists (
-    select from revocations v
-     where v.releases is null
-       and (v.epoch > t.epoch or (v.standing and v.released_epoch is null))
-       and v.key in (values ('token:' || t.jti), ('session:' || s.id), ('agent:' || s.client_id),
-                       ('subject:' || s.agent_id)
-                     union all
-                     select w.key
-                       from (select 'action:' || a.name from string_to_table(t.scope, ' ') as a (name)
-                             union all values ('zone:' || s.zone), ('resource:' || t.resource), ('all')) as w (key)
-                      where not s.exempt_from_wide))
-  and not exists (select from revocations v where v.key = 'signing-key:' || t.kid))`;
-
 export function createTokenStore(database: Kysely<unknown>, clock: Clock): TokenStore {
   return {
     async find(jti) {
@@ -76,10 +79,23 @@ export function createTokenStore(database: Kysely<unknown>, clock: Clock): Token
       if (hour === null) return null;
       const { rows } = await sql<RecordedToken>`
         select t.jti, t.session_id as "sessionId", s.client_id as "clientId", t.resource,
-               ${LIVES} and (t.call is null or t.consumed_at is null) as alive,
+               ${TOKEN_LIVES} and (t.call is null or t.consumed_at is null) as alive,
                t.call is not null as "singleUse", t.consumed_at is not null as consumed
           from tokens t join sessions s on s.id = t.session_id
          where t.hour = ${hour} and t.jti = ${jti}
+      `.execute(database);
+      return rows[0] ?? null;
+    },
+
+    async describe(jti) {
+      const { rows } = await sql<DescribedToken>`
+        select t.jti, t.session_id as "sessionId", s.client_id as "clientId", s.agent_id as "agentId", s.zone,
+               t.resource, t.scope, t.epoch::float8 as epoch, t.kid, t.issued_at as "issuedAt",
+               t.expires_at as "expiresAt", t.call, t.consumed_at as "consumedAt",
+               case when not ${TOKEN_UNREVOKED} then 'revoked' when t.consumed_at is not null then 'spent'
+                    when t.expires_at <= now() then 'expired' else 'alive' end as state
+          from tokens t join sessions s on s.id = t.session_id
+         where t.hour = ${hourOfToken(jti) ?? -1} and t.jti = ${jti}
       `.execute(database);
       return rows[0] ?? null;
     },
@@ -91,7 +107,7 @@ export function createTokenStore(database: Kysely<unknown>, clock: Clock): Token
           update tokens t set consumed_at = now()
             from sessions s
            where t.hour = ${hourOfToken(jti) ?? -1} and t.jti = ${jti} and t.resource = ${resource}
-             and s.id = t.session_id and t.call is not null and t.consumed_at is null and ${LIVES}
+             and s.id = t.session_id and t.call is not null and t.consumed_at is null and ${TOKEN_LIVES}
              and exists (select from spent)
           returning t.jti, t.session_id, floor(extract(epoch from t.consumed_at))::float8 as consumed_at
         ),
@@ -105,7 +121,7 @@ export function createTokenStore(database: Kysely<unknown>, clock: Clock): Token
       const { rows } = await sql<{ alive: boolean; fresh: boolean }>`
         with living as materialized (
           select t.jti, t.session_id from tokens t join sessions s on s.id = t.session_id
-           where t.hour = ${hourOfToken(jti) ?? -1} and t.jti = ${jti} and t.call is null and ${LIVES}
+           where t.hour = ${hourOfToken(jti) ?? -1} and t.jti = ${jti} and t.call is null and ${TOKEN_LIVES}
         ), spent as (
           insert into spent_jti (hour, key, token_id)
           select ${proof.hour}::integer, ${proof.key}::uuid, l.jti from living l
@@ -155,7 +171,7 @@ export function isTokenId(text: string): boolean {
 }
 
 /** A token's partition is in its name; a name that has none is no token's. */
-function hourOfToken(jti: string): number | null {
+export function hourOfToken(jti: string): number | null {
   const milliseconds = jti.startsWith('tok_') ? millisecondsOfIdentifier(jti) : null;
   return milliseconds === null ? null : hourOf(milliseconds / 1000);
 }

@@ -4,6 +4,7 @@ import { dirname, join } from 'node:path';
 import { test } from 'node:test';
 import { SETTING_NAMES, SETTINGS } from '../../src/config/settings.ts';
 import { REFUSAL_CODES } from '../../src/errors/refusal.ts';
+import { MANAGEMENT_ACTIONS } from '../../src/operators/management-actions.ts';
 import { contract, operations } from '../openapi/contract.ts';
 import { blocksOf, codeSpansOf, DOCUMENTS, ROOT, tableAfter, textOf } from './documents.ts';
 
@@ -76,6 +77,15 @@ test('the steps of a token request name refusals of the token endpoint', () => {
   );
   assert.ok(refused.length > 8);
   for (const code of refused) assert.ok(code in REFUSAL_CODES, code);
+});
+
+test('the table of roles is that of the code', () => {
+  const expected = Object.entries(MANAGEMENT_ACTIONS).map(([name, { title, roles }]) => [
+    `\`${name}\``,
+    title.charAt(0).toLowerCase() + title.slice(1),
+    roles.join(', '),
+  ]);
+  assert.deepEqual(tableAfter(readme, '<!-- roles -->'), expected);
 });
 
 test('each word of the glossary has one meaning, in order, and each capability has its word', () => {

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import type { Broker } from '../../src/broker.ts';
 import { canonicalDigest } from '../../src/json/canonical-json.ts';
 import { type FormFields, newSessionKey } from '../test-agent.ts';
-import type { TestWorld } from '../test-broker.ts';
+import { TEST_ISSUER, type TestWorld } from '../test-broker.ts';
 import { type Answer, decoded } from './contract.ts';
 import { postForm, postJson } from './exchange.ts';
 
@@ -17,6 +17,8 @@ export type Bends = {
   dpop?: string | string[] | null;
   on?: Broker;
 };
+
+export type OwnEnd = Pick<Bends, 'session' | 'dpop' | 'on'> & { fields?: object };
 
 /** The one call that a token is for, as a request names it. */
 export function callOf(action: string, url: string): FormFields {
@@ -65,6 +67,15 @@ export function createStage(world: TestWorld, broker: Broker) {
     async callToken(): Promise<{ text: string; jti: string }> {
       const text = await tokenFor(callOf('storage:write:exports', `${STORAGE}/exports`));
       return { text, jti: String(decoded(text).claims.jti) };
+    },
+
+    /** Ends the session of this key, by default of one that has none. */
+    endOwn({ session = newSessionKey(), dpop, fields = {}, on = broker }: OwnEnd = {}): Promise<Answer> {
+      const client = agent(on);
+      const url = `${TEST_ISSUER}/v1/sessions/current/revoke`;
+      const proof = dpop === undefined ? client.proof(session, { claims: { htu: url } }) : dpop;
+      const body = { ...client.authenticated({}), ...fields };
+      return postJson(`${on.url}/v1/sessions/current/revoke`, body, proof === null ? {} : { DPoP: proof });
     },
 
     consume(jti: string, { fields = {}, on = broker, headers = {} } = {}): Promise<Answer> {

@@ -1,0 +1,104 @@
+/**
+ * What operators change, and what agents end of their own: each is one call of one function of the database, which
+ * is one autocommit statement with the change, its entry in the ledger, its line in the record and the answer that
+ * its idempotency key will get again (L1).
+ */
+import { type Kysely, type RawBuilder, sql } from 'kysely';
+import { isRetryable } from '../database/database-error.ts';
+import type { SpentKey } from '../dpop/replay-key.ts';
+import type { Change } from '../operators/read-change.ts';
+import type { Clock } from '../time/clock.ts';
+import { newIdentifier } from '../time/identifier.ts';
+import type { TargetKind } from './revocation.ts';
+
+/** An entry of the ledger. Its `id` and `epoch` are absent for a revoked key that the ledger need not know. */
+export type ToldEntry = {
+  id?: string;
+  epoch?: number;
+  kind: TargetKind;
+  target: string;
+  standing: boolean;
+  releases?: number | null;
+  reason: string;
+  actor: string;
+  /** As Postgres writes a time in JSON. */
+  at: string;
+  /** `none` when it was so before: then this is the entry that made it so. */
+  effect: 'revoked' | 'released' | 'none';
+};
+
+export type ChangeOutcome =
+  | { outcome: 'done' | 'repeated'; answer: ToldEntry }
+  | { outcome: 'other_request' | 'not_found' | 'nothing_quarantined'; answer: null };
+
+export type OwnEndOutcome =
+  | { outcome: 'done'; answer: ToldEntry }
+  | { outcome: 'not_found' | 'assertion_replayed' | 'proof_replayed'; answer: null };
+
+export type ManagedTarget =
+  | { kind: 'session' | 'agent'; id: string }
+  /** A token's partition is in its name. */
+  | { kind: 'token'; id: string; hour: number };
+
+export type ManagedChangeStore = {
+  revoke(target: ManagedTarget, change: Change): Promise<ChangeOutcome>;
+  /** @param agent name or id, here and below */
+  quarantine(agent: string, change: Change): Promise<ChangeOutcome>;
+  release(agent: string, change: Change): Promise<ChangeOutcome>;
+  revokeSigningKey(kid: string, change: Change): Promise<ChangeOutcome>;
+  /** Ends the session of this client and this key; proof and assertion are spent if there is one. */
+  endOwnSession(end: {
+    client: string;
+    jkt: string;
+    proof: SpentKey;
+    assertion: SpentKey;
+    reason: string;
+    requestId: string;
+  }): Promise<OwnEndOutcome>;
+};
+
+const MAX_ATTEMPTS = 3;
+
+export function createManagedChangeStore(database: Kysely<unknown>, clock: Clock): ManagedChangeStore {
+  /** A deadlock left nothing behind: the same statement may well succeed. */
+  async function ask<Outcome>(call: RawBuilder<unknown>): Promise<Outcome> {
+    for (let attempt = 1; ; attempt += 1) {
+      try {
+        const { rows } = await sql<Outcome>`select outcome, answer from ${call}`.execute(database);
+        const [row] = rows;
+        if (row === undefined) throw new Error('the database did not say what became of a change');
+        return row;
+      } catch (error) {
+        if (attempt === MAX_ATTEMPTS || !isRetryable(error)) throw error;
+      }
+    }
+  }
+
+  const entryOf = ({ reason, actor }: Change) =>
+    sql`${newIdentifier('rev', clock)}, ${reason}, ${actor}, ${newIdentifier('aud', clock)}`;
+  const requestOf = ({ requestId, idempotency }: Change) =>
+    sql`${requestId}, ${idempotency?.key ?? null}, ${idempotency?.requestDigest ?? null}`;
+
+  return {
+    revoke(target, change) {
+      const hour = target.kind === 'token' ? target.hour : null;
+      return ask(sql`revoke_as_operator(${target.kind}, ${target.id}, ${hour}::integer, ${entryOf(change)},
+                                        ${requestOf(change)})`);
+    },
+
+    quarantine: (agent, change) =>
+      ask(sql`quarantine_agent(${agent}, ${entryOf(change)}, ${requestOf(change)})`),
+
+    release: (agent, change) => ask(sql`release_agent(${agent}, ${entryOf(change)}, ${requestOf(change)})`),
+
+    revokeSigningKey: (kid, change) =>
+      ask(sql`revoke_signing_key_as_operator(${kid}, ${entryOf(change)}, ${newIdentifier('aud', clock)},
+                                             ${requestOf(change)})`),
+
+    endOwnSession: ({ client, jkt, proof, assertion, reason, requestId }) =>
+      ask(sql`end_own_session(
+        ${client}, ${jkt}, ${proof.hour}::integer, ${proof.key}::uuid, ${assertion.hour}::integer,
+        ${assertion.key}::uuid, ${newIdentifier('rev', clock)}, ${reason}, ${newIdentifier('aud', clock)},
+        ${requestId})`),
+  };
+}

@@ -1,0 +1,80 @@
+/**
+ * An agent ends its own session: by its declared key, which says who it is, and a proof of the session's key, which
+ * says which session. Nothing is minted in it from then on and every token of it is dead. Whoever lost the session's
+ * key revokes single tokens (RFC 7009) or asks an operator.
+ */
+import { z } from 'zod';
+import type { ClientAuthenticator } from '../agents/authenticate-client.ts';
+import { credentialsOfJson } from '../agents/client-credentials.ts';
+import type { Nonces } from '../dpop/nonce.ts';
+import { checkProof } from '../dpop/proof.ts';
+import { checkFreshness, type NoncePolicy } from '../dpop/proof-freshness.ts';
+import { hourOf, replayKey, type SpentKey } from '../dpop/replay-key.ts';
+import { refuse } from '../errors/refusal.ts';
+import type { Answer, Call } from '../http/route.ts';
+import { reasonSchema } from '../operators/read-change.ts';
+import type { ManagedChangeStore } from '../revocations/managed-change-store.ts';
+import { type AfterRevocation, tellEntry } from '../revocations/managed-changes.ts';
+import { type Clock, numericDate } from '../time/clock.ts';
+
+export const OWN_SESSION_PATH = '/v1/sessions/current/revoke';
+
+export type OwnSessionRoutes = { revokeOwn: (call: Call) => Promise<Answer> };
+
+const bodySchema = z.strictObject({
+  client_assertion: z.string(),
+  client_assertion_type: z.string(),
+  reason: reasonSchema.optional(),
+});
+
+export function createOwnSessionRoutes(options: {
+  authenticator: ClientAuthenticator;
+  changeStore: ManagedChangeStore;
+  afterRevocation: AfterRevocation;
+  /** Normalised URL of the operation. */
+  target: string;
+  nonces: Nonces;
+  noncePolicy: NoncePolicy;
+  clock: Clock;
+}): OwnSessionRoutes {
+  const { authenticator, changeStore, afterRevocation, target, nonces, noncePolicy, clock } = options;
+
+  function possessionOf({ request }: Call): { jkt: string; proof: SpentKey } {
+    const { dpop } = request.headers;
+    if (typeof dpop !== 'string') {
+      refuse('proof_missing', { hint: 'Send a DPoP proof (RFC 9449) signed with the key of the session.' });
+    }
+    const now = numericDate(clock);
+    const proof = checkProof(dpop, { method: 'POST', target }, now);
+    const spentAt = checkFreshness(proof, { nonces, policy: noncePolicy, now });
+    return {
+      jkt: proof.jkt,
+      proof: { hour: hourOf(spentAt), key: replayKey('proof', proof.jkt, proof.jti) },
+    };
+  }
+
+  return {
+    async revokeOwn(call) {
+      const { client, assertion } = authenticator.authenticate(credentialsOfJson(call), call.source);
+      if (client.kind === 'resource') {
+        refuse('client_is_no_agent', { hint: 'A resource server has no session.' });
+      }
+      const { reason = 'ended by the client itself' } = readBody(call.json);
+      const { requestId } = call;
+      const end = { client: client.id, ...possessionOf(call), assertion, reason, requestId };
+      const { outcome, answer } = await changeStore.endOwnSession(end);
+      if (answer !== null) return tellEntry(answer, afterRevocation);
+      if (outcome !== 'not_found')
+        refuse(outcome, { hint: 'Make a new proof and a new assertion for each request.' });
+      return refuse('session_not_found', { hint: 'This client has no session with the key of the proof.' });
+    },
+  };
+}
+
+function readBody(json: unknown): z.infer<typeof bodySchema> {
+  const result = bodySchema.safeParse(json);
+  if (result.success) return result.data;
+  return refuse('parameter_invalid', {
+    hint: 'The members are client_assertion, client_assertion_type and, if wanted, reason (one line).',
+  });
+}
