@@ -30,12 +30,16 @@ const GROUPS: readonly Group[] = [
     about: 'what Postgres needs before the first migration',
     load: async () => (await import('./database-commands.ts')).databaseCommand(),
   },
+  { name: 'session', about: 'sessions: one run of one agent each', load: operatorGroup('session') },
+  { name: 'token', about: 'single tokens', load: operatorGroup('token') },
   {
     name: 'agent',
-    about: 'the agents that policy declares',
+    about: 'agents: declare one; see, revoke, stop and release them',
     async load(environment) {
       const { agentCommands } = await import('./agent-commands.ts');
-      return agentCommands({ directory: scopesDirectory(environment) });
+      const { addOperatorCommands } = await import('./operator-commands.ts');
+      const agent = agentCommands({ directory: scopesDirectory(environment) });
+      return addOperatorCommands(agent, 'agent', environment);
     },
   },
   {
@@ -57,6 +61,13 @@ const GROUPS: readonly Group[] = [
     load: async () => (await import('./sample-commands.ts')).tourCommand(),
   },
 ];
+
+function operatorGroup(noun: string): Group['load'] {
+  return async (environment) => {
+    const { addOperatorCommands } = await import('./operator-commands.ts');
+    return addOperatorCommands(new Command(noun), noun, environment);
+  };
+}
 
 /** Adds every group to the program: the one that `words` asks for in full, of the others the name. */
 export async function addCommandGroups(

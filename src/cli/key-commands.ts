@@ -6,6 +6,7 @@ import { Command, Option } from 'commander';
 import { newKekText } from '../signing-keys/key-encryption-key.ts';
 import type { KeyListing, KeyOperations } from '../signing-keys/key-operations.ts';
 import { KEY_PURPOSES, type KeyPurpose } from '../signing-keys/key-state.ts';
+import { table } from './table.ts';
 
 export type OpenKeys = () => Promise<KeyOperations & { close(): Promise<void> }>;
 
@@ -118,6 +119,8 @@ async function using(open: OpenKeys, work: (keys: KeyOperations) => Promise<void
   }
 }
 
+const COLUMNS = ['kid', 'purpose', 'state', 'published_at', 'active_from', 'retire_at'];
+
 function print(keys: readonly KeyListing[], output: Output): void {
   const rows = keys.map((key) => ({
     kid: key.kid,
@@ -130,22 +133,7 @@ function print(keys: readonly KeyListing[], output: Output): void {
     revoked_at: isoTime(key.revokedAtMilliseconds),
     sealed_by: key.sealedBy,
   }));
-  process.stdout.write(output === 'json' ? `${JSON.stringify(rows, null, 2)}\n` : table(rows));
-}
-
-function table(rows: readonly Record<string, string | number | null>[]): string {
-  const columns = ['kid', 'purpose', 'state', 'published_at', 'active_from', 'retire_at'];
-  const lines = [columns, ...rows.map((row) => columns.map((column) => String(row[column] ?? '-')))];
-  const widths = columns.map((_, column) => Math.max(...lines.map((line) => line[column]?.length ?? 0)));
-  return lines
-    .map(
-      (line) =>
-        `${line
-          .map((cell, column) => cell.padEnd(widths[column] ?? 0))
-          .join('  ')
-          .trimEnd()}\n`,
-    )
-    .join('');
+  process.stdout.write(output === 'json' ? `${JSON.stringify(rows, null, 2)}\n` : table(COLUMNS, rows));
 }
 
 function isoTime(milliseconds: number | null): string | null {

@@ -1,6 +1,7 @@
 /**
  * The `mayfly` command. What a command needs is loaded when it runs, so that the others stay quick. Exit codes: 0 ok,
- * 1 usage, configuration or problems found, 2 failed, 6 a widening that nobody accepted.
+ * 1 usage, configuration or problems found, 2 failed, 6 a widening that nobody accepted; those of operators'
+ * commands stand in failure.ts.
  */
 import { readFileSync } from 'node:fs';
 import { Command } from 'commander';
@@ -8,6 +9,9 @@ import { processEnvironment } from '../config/environment.ts';
 import { SETTINGS } from '../config/settings.ts';
 import { addCommandGroups } from './command-groups.ts';
 import { isOperatorsMistake } from './operators-mistake.ts';
+
+const EXIT_MISTAKE = 1;
+const EXIT_FAILED = 2;
 
 const { version } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8'));
 const environment = processEnvironment();
@@ -32,7 +36,13 @@ try {
   await program.parseAsync();
 } catch (error) {
   process.stderr.write(`${isOperatorsMistake(error) ? error.message : await describeDefect(error)}\n`);
-  process.exitCode = isOperatorsMistake(error) ? 1 : 2;
+  process.exitCode = exitCodeOf(error);
+}
+
+/** A failure of an operator's command brings its own (`failure.ts`). */
+function exitCodeOf(error: unknown): number {
+  if (!isOperatorsMistake(error)) return EXIT_FAILED;
+  return 'exitCode' in error && typeof error.exitCode === 'number' ? error.exitCode : EXIT_MISTAKE;
 }
 
 async function describeDefect(error: unknown): Promise<string> {

@@ -4,6 +4,7 @@
  */
 const NAMES: readonly string[] = [
   'CatalogueError',
+  'CommandFailure',
   'ConfigurationError',
   'ConnectionUrlError',
   'DatabaseNotReadyError',

@@ -18,6 +18,8 @@ export type Configuration = {
   samplePort: number;
   dataDirectory: string;
   scopesDirectory: string;
+  /** Who gives commands to a broker, and that operator's private JWK; a broker has no use for either. */
+  operator: { name: string | undefined; key: string | undefined };
   database: { kind: 'embedded' } | { kind: 'external'; url: string; ownerUrl: string | undefined };
   noncePolicy: 'required' | 'optional';
   /** Absent with the embedded database, which keeps a key of its own. */
@@ -50,8 +52,11 @@ const MAX_PORT = 65_526;
 const KEK_BYTES = 32;
 const DAY_SECONDS = 86_400;
 
-/** Who reads it: a broker, or the owner of the database, who needs neither the broker's role nor its keys. */
-export type Reader = 'broker' | 'owner';
+/**
+ * Who reads it: a broker; the owner of the database, who needs neither the broker's role nor its keys; an operator,
+ * who needs nothing but to find the broker.
+ */
+export type Reader = 'broker' | 'owner' | 'operator';
 
 /** @throws {ConfigurationError} with every mistake */
 export function readConfiguration(
@@ -77,6 +82,7 @@ export function readConfiguration(
     samplePort: read.integer('MAYFLY_SAMPLE_PORT', port + 1, { min: 1, max: 65_535 }),
     dataDirectory: resolve(read.text('MAYFLY_DATA_DIR') ?? '.mayfly'),
     scopesDirectory: resolve(read.text('MAYFLY_SCOPES_DIR') ?? 'scopes'),
+    operator: as === 'operator' ? readOperator(read) : { name: undefined, key: undefined },
     database: readDatabase(read, as),
     noncePolicy: read.choice('MAYFLY_DPOP_NONCE', ['required', 'optional'], 'required'),
     keyEncryptionKeys: readKeyEncryptionKeys(read),
@@ -111,6 +117,10 @@ function readIssuer(read: SettingReader, fallback: string): string {
     read.refuse('MAYFLY_ISSUER has to be https unless its host is loopback');
   }
   return value;
+}
+
+function readOperator(read: SettingReader): Configuration['operator'] {
+  return { name: read.text('MAYFLY_OPERATOR'), key: read.secret('MAYFLY_OPERATOR_KEY') };
 }
 
 function readDatabase(read: SettingReader, as: Reader): Configuration['database'] {

@@ -32,6 +32,17 @@ export const SETTINGS: readonly Setting[] = [
   },
   { name: 'MAYFLY_DATA_DIR', meaning: 'embedded database, development keys', fallback: '.mayfly' },
   { name: 'MAYFLY_SCOPES_DIR', meaning: 'the catalogue', fallback: 'scopes' },
+  {
+    name: 'MAYFLY_OPERATOR',
+    meaning: 'for the command line: who gives commands to a broker, as in scopes/operators/',
+    fallback: 'the first operator with a key in <data dir>/keys',
+  },
+  {
+    name: 'MAYFLY_OPERATOR_KEY',
+    meaning: 'the private JWK of that operator',
+    fallback: '<data dir>/keys/<operator>.jwk.json',
+    secret: true,
+  },
   { name: 'MAYFLY_METRICS_PORT', meaning: 'port of /metrics', fallback: '<port> + 9' },
   { name: 'MAYFLY_METRICS_HOST', meaning: 'address of /metrics', fallback: '127.0.0.1' },
   { name: 'MAYFLY_SAMPLE_PORT', meaning: 'port of the sample resource server', fallback: '<port> + 1' },

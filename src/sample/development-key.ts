@@ -1,18 +1,7 @@
 /** A private key that the broker of this machine made for a catalogue that is tried out. */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { z } from 'zod';
-
-export type DevelopmentKey = { kty: string; crv: string; x: string; y?: string; d: string; kid: string };
-
-const keySchema = z.object({
-  kty: z.string(),
-  crv: z.string(),
-  x: z.string(),
-  y: z.string().optional(),
-  d: z.string(),
-  kid: z.string(),
-});
+import { type ClientKey, parseClientKey } from '../sdk/client-key.ts';
 
 /** Something that whoever started us can put right; the message says how. */
 export class SampleError extends Error {
@@ -20,13 +9,10 @@ export class SampleError extends Error {
 }
 
 /** @param name of the file that declares the client: `report-writer`, `customers` @throws {SampleError} */
-export function readDevelopmentKey(
-  name: string,
-  { dataDirectory }: { dataDirectory: string },
-): DevelopmentKey {
+export function readDevelopmentKey(name: string, { dataDirectory }: { dataDirectory: string }): ClientKey {
   const path = join(dataDirectory, 'keys', `${name}.jwk.json`);
   try {
-    return keySchema.parse(JSON.parse(readFileSync(path, 'utf8'))) as DevelopmentKey;
+    return parseClientKey(readFileSync(path, 'utf8'));
   } catch (error) {
     const isMissing = error instanceof Error && 'code' in error && error.code === 'ENOENT';
     throw new SampleError(

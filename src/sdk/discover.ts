@@ -41,7 +41,7 @@ async function ask(url: string, issuer: string): Promise<Response | null> {
 /** fetch says "fetch failed"; what happened is the cause. */
 export function networkCodeOf(error: unknown): string {
   const cause = error instanceof Error ? error.cause : undefined;
-  if (cause instanceof Error && 'code' in cause) return String(cause.code);
+  if (cause instanceof Error) return 'code' in cause ? String(cause.code) : cause.message;
   return error instanceof Error ? error.name : 'unknown';
 }
 

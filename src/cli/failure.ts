@@ -1,0 +1,79 @@
+/**
+ * How a command of an operator ends when it does not end well, in exit codes that a script can tell apart:
+ *
+ *     0  done
+ *     1  usage: the command line, or what was asked for does not exist or cannot be had that way
+ *     2  the broker failed, or cannot decide now
+ *     3  the broker does not take us for who we say
+ *     4  no broker answers
+ *     5  this operator may not do that
+ *     7  what was to be verified is not genuine
+ */
+import { networkCodeOf } from '../sdk/discover.ts';
+import { plainText } from './plain-text.ts';
+
+export const EXIT = {
+  usage: 1,
+  server: 2,
+  authentication: 3,
+  unreachable: 4,
+  denied: 5,
+  verification: 7,
+} as const;
+
+export type ExitCode = (typeof EXIT)[keyof typeof EXIT];
+
+/** All there is to say stands in the message: no stack is shown. */
+export class CommandFailure extends Error {
+  override readonly name = 'CommandFailure';
+  readonly exitCode: ExitCode;
+
+  constructor(exitCode: ExitCode, message: string) {
+    super(message);
+    this.exitCode = exitCode;
+  }
+}
+
+export function fail(kind: keyof typeof EXIT, message: string): never {
+  throw new CommandFailure(EXIT[kind], message);
+}
+
+/** Codes that say more than their status does. */
+const BY_CODE: Readonly<Record<string, ExitCode>> = {
+  invalid_client: EXIT.authentication,
+  invalid_dpop_proof: EXIT.authentication,
+  use_dpop_nonce: EXIT.authentication,
+  session_ended: EXIT.authentication,
+  invalid_scope: EXIT.denied,
+  agent_stopped: EXIT.denied,
+};
+
+type Refused = { status: number; body: Readonly<Record<string, unknown>>; requestId: string | null };
+
+/** A refusal as the broker told it: its code, what would help, and the id that its log and record have. */
+export function refusedBy({ status, body, requestId }: Refused): CommandFailure {
+  const code = textOf(body.code) ?? textOf(body.error) ?? String(status);
+  const title = textOf(body.title) ?? textOf(body.error_description) ?? 'no reason was given';
+  const hint = textOf(body.title) === undefined ? undefined : textOf(body.hint);
+  const sentences = hint === undefined ? title : `${title}. ${hint}`;
+  const named = requestId ?? textOf(body.request_id) ?? 'unknown';
+  return new CommandFailure(
+    BY_CODE[code] ?? exitCodeOf(status),
+    plainText(`${code}: ${sentences} (request ${named})`),
+  );
+}
+
+function exitCodeOf(status: number): ExitCode {
+  if (status === 401) return EXIT.authentication;
+  if (status === 403) return EXIT.denied;
+  return status === 429 || status >= 500 ? EXIT.server : EXIT.usage;
+}
+
+export function unreachable(issuer: string, error: unknown): CommandFailure {
+  const code = plainText(networkCodeOf(error));
+  return new CommandFailure(EXIT.unreachable, `No broker answers at ${issuer} (${code}).`);
+}
+
+function textOf(value: unknown): string | undefined {
+  return typeof value === 'string' ? value : undefined;
+}

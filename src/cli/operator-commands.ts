@@ -1,0 +1,75 @@
+/** The table of `operator-verbs.ts` as commands, with the options that commands of one kind share. */
+import { Command, InvalidArgumentError, Option } from 'commander';
+import type { Environment } from '../config/environment.ts';
+import type { ConnectionOptions } from './operator-identity.ts';
+import { OPERATOR_VERBS, type OperatorVerb } from './operator-verbs.ts';
+
+export const FORMATS = ['table', 'json', 'jsonl'] as const;
+export type Format = (typeof FORMATS)[number];
+
+export type ListOptions = { limit: number } & Record<string, string | number | undefined>;
+export type ChangeOptions = { reason: string; yes: boolean; dryRun: boolean };
+export type OperatorOptions = ConnectionOptions & { output: Format };
+
+const DEFAULT_ROWS = 1_000;
+const MAX_ROWS = 10_000;
+
+/** The commands of one noun, added to those that it has anyway. */
+export function addOperatorCommands(group: Command, noun: string, environment: Environment): Command {
+  for (const verb of OPERATOR_VERBS.filter((each) => each.noun === noun)) {
+    group.addCommand(operatorCommand(verb, environment));
+  }
+  return group;
+}
+
+/** Names of arguments in a path, in their order. */
+export function argumentsOf(path: string): string[] {
+  return [...path.matchAll(/\{(\w+)\}/g)].map(([, name = '']) => name);
+}
+
+function operatorCommand(verb: OperatorVerb, environment: Environment): Command {
+  const names = argumentsOf(verb.path);
+  const command = new Command(verb.verb).description(verb.about);
+  for (const name of names) command.argument(`<${name}>`);
+  if (verb.kind === 'list') addListOptions(command, verb.filters ?? {});
+  if (verb.kind === 'change') addChangeOptions(command);
+  addConnectionOptions(command);
+  return command.action(async (...given: unknown[]) => {
+    const { runVerb } = await import('./run-operator-verb.ts');
+    const values = Object.fromEntries(names.map((name, index) => [name, String(given[index])]));
+    await runVerb(verb, { values, options: command.opts(), environment });
+  });
+}
+
+function addListOptions(command: Command, filters: Readonly<Record<string, string>>): void {
+  for (const [name, about] of Object.entries(filters)) command.option(`--${name} <value>`, about);
+  command.option('--limit <number>', 'at most so many rows', rowCount, DEFAULT_ROWS);
+}
+
+function addChangeOptions(command: Command): void {
+  command
+    .requiredOption('--reason <words>', 'why, for the record')
+    .option('--yes', 'do not ask; needed where nobody can be asked', false)
+    .option('--dry-run', 'say what it would hit, and change nothing', false);
+}
+
+/** Also for the commands that are none of the three kinds. */
+export function addConnectionOptions(
+  command: Command,
+  { formats = FORMATS }: { formats?: readonly Format[] } = {},
+) {
+  return command
+    .addOption(new Option('-o, --output <format>', 'how to print').choices(formats).default(formats[0]))
+    .option('--as <operator>', 'who asks (default: MAYFLY_OPERATOR, or the first with a development key)')
+    .option(
+      '--key <file>',
+      "the operator's private JWK (default: MAYFLY_OPERATOR_KEY, or the development key)",
+    )
+    .option('--url <origin>', 'the broker (default: MAYFLY_ISSUER, or http://127.0.0.1:8420)');
+}
+
+function rowCount(text: string): number {
+  const count = /^\d{1,5}$/.test(text) ? Number(text) : 0;
+  if (count >= 1 && count <= MAX_ROWS) return count;
+  throw new InvalidArgumentError(`From 1 to ${MAX_ROWS}.`);
+}

@@ -1,0 +1,124 @@
+/**
+ * What operators can say: noun × verb, each one request of the management API (`openapi.yaml`). Three kinds cover
+ * nearly all of them: a list, one thing, a change. Whatever is in here has no power of its own; the broker decides.
+ */
+import type { ManagementAction } from '../operators/management-actions.ts';
+
+type Named = {
+  noun: string;
+  verb: string;
+  about: string;
+  /** The action that its token is for. */
+  may: ManagementAction;
+  /** As `openapi.yaml` writes it; what is in braces is an argument of the command. */
+  path: string;
+};
+
+export type ListVerb = Named & {
+  kind: 'list';
+  /** Members that make a good table; JSON has all of them. */
+  columns: readonly string[];
+  /** Parameters of the query, and what they are for. */
+  filters?: Readonly<Record<string, string>>;
+};
+
+export type ShowVerb = Named & { kind: 'show' };
+
+export type ChangeVerb = Named & {
+  kind: 'change';
+  /** What a person at a terminal is asked, with the arguments in braces. */
+  asks: string;
+};
+
+export type OperatorVerb = ListVerb | ShowVerb | ChangeVerb;
+
+export const OPERATOR_VERBS: readonly OperatorVerb[] = [
+  {
+    kind: 'list',
+    noun: 'session',
+    verb: 'list',
+    about: 'sessions, the newest first',
+    may: 'mayfly:read:sessions',
+    path: '/v1/sessions',
+    columns: ['id', 'agent', 'zone', 'state', 'opened_at', 'expires_at'],
+    filters: { agent: 'of this agent or operator', state: 'in this state' },
+  },
+  {
+    kind: 'show',
+    noun: 'session',
+    verb: 'show',
+    about: 'one session',
+    may: 'mayfly:read:sessions',
+    path: '/v1/sessions/{id}',
+  },
+  {
+    kind: 'change',
+    noun: 'session',
+    verb: 'revoke',
+    about: 'end a session and every token in it',
+    may: 'mayfly:revoke:sessions',
+    path: '/v1/sessions/{id}/revoke',
+    asks: 'End the session {id} and every token in it?',
+  },
+  {
+    kind: 'show',
+    noun: 'token',
+    verb: 'show',
+    about: 'what a token is for, and whether it is alive',
+    may: 'mayfly:read:tokens',
+    path: '/v1/tokens/{jti}',
+  },
+  {
+    kind: 'change',
+    noun: 'token',
+    verb: 'revoke',
+    about: 'revoke one token',
+    may: 'mayfly:revoke:tokens',
+    path: '/v1/tokens/{jti}/revoke',
+    asks: 'Revoke the token {jti}?',
+  },
+  {
+    kind: 'list',
+    noun: 'agent',
+    verb: 'list',
+    about: 'agents and operators, and who of them is stopped',
+    may: 'mayfly:read:agents',
+    path: '/v1/agents',
+    columns: ['name', 'kind', 'zone', 'owner', 'state'],
+  },
+  {
+    kind: 'show',
+    noun: 'agent',
+    verb: 'show',
+    about: 'one agent or operator',
+    may: 'mayfly:read:agents',
+    path: '/v1/agents/{id}',
+  },
+  {
+    kind: 'change',
+    noun: 'agent',
+    verb: 'revoke',
+    about: 'revoke every token and session that it has so far; it may open new ones',
+    may: 'mayfly:revoke:agents',
+    path: '/v1/agents/{id}/revoke',
+    asks: 'Revoke every token and session that {id} has so far?',
+  },
+  {
+    kind: 'change',
+    noun: 'agent',
+    verb: 'quarantine',
+    about: 'stop it until it is released',
+    may: 'mayfly:quarantine:agents',
+    path: '/v1/agents/{id}/quarantine',
+    asks: 'Stop {id} until somebody releases it?',
+  },
+  {
+    kind: 'change',
+    noun: 'agent',
+    verb: 'release',
+    about: 'release it from quarantine; what was stopped stays dead',
+    may: 'mayfly:release:agents',
+    path: '/v1/agents/{id}/release',
+    asks: 'Release {id} from quarantine?',
+  },
+];

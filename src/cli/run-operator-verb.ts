@@ -1,0 +1,105 @@
+/** One command of the table, from its arguments to what is printed. */
+import { randomUUID } from 'node:crypto';
+import type { Environment } from '../config/environment.ts';
+import { agreed } from './consent.ts';
+import { fail } from './failure.ts';
+import { createOperatorClient, type Json, type OperatorClient } from './operator-client.ts';
+import type { ChangeOptions, Format, ListOptions, OperatorOptions } from './operator-commands.ts';
+import { readIdentity } from './operator-identity.ts';
+import type { ChangeVerb, ListVerb, OperatorVerb, ShowVerb } from './operator-verbs.ts';
+import { plainJson, plainText } from './plain-text.ts';
+import { print, say } from './print.ts';
+import { sheet, table } from './table.ts';
+
+/** What the broker gives at once. */
+const MAX_PAGE_ROWS = 200;
+
+type Running<Options> = {
+  values: Readonly<Record<string, string>>;
+  options: OperatorOptions & Options;
+  environment: Environment;
+};
+
+/** @throws {CommandFailure} */
+export async function runVerb(verb: OperatorVerb, running: Running<object>): Promise<void> {
+  const client = createOperatorClient(readIdentity(running.environment, running.options));
+  if (verb.kind === 'list') return runList(verb, client, running.options as OperatorOptions & ListOptions);
+  if (verb.kind === 'show') return runShow(verb, client, running);
+  return runChange(verb, client, running as Running<ChangeOptions>);
+}
+
+/** Page after page, as far as the limit goes. */
+async function runList(
+  verb: ListVerb,
+  client: OperatorClient,
+  options: OperatorOptions & ListOptions,
+): Promise<void> {
+  const { output, limit } = options;
+  const rows: Json[] = [];
+  let cursor: string | null = null;
+  do {
+    const missing = limit - rows.length;
+    const query: Record<string, string> = {
+      ...filtersOf(verb, options),
+      limit: String(Math.min(missing, MAX_PAGE_ROWS)),
+      ...(cursor === null ? {} : { cursor }),
+    };
+    const { body } = await client.ask({ may: verb.may, method: 'GET', path: verb.path, query });
+    const page = rowsOf(body).slice(0, missing);
+    rows.push(...page);
+    if (output === 'jsonl') print(linesOf(page));
+    cursor = typeof body.next_cursor === 'string' ? body.next_cursor : null;
+  } while (cursor !== null && rows.length < limit);
+  if (output === 'table') print(table(verb.columns, rows));
+  if (output === 'json') print(`${plainJson(rows, { indent: 2 })}\n`);
+  if (cursor !== null) say(`There are more than these ${rows.length}; --limit shows more of them.`);
+}
+
+function filtersOf({ filters = {} }: ListVerb, options: ListOptions): Record<string, string> {
+  const given = Object.keys(filters).map((name) => [name, options[name]]);
+  return Object.fromEntries(given.filter(([, value]) => typeof value === 'string'));
+}
+
+function rowsOf({ data }: Json): Json[] {
+  return Array.isArray(data) ? data : fail('server', 'What came back is no list.');
+}
+
+async function runShow(verb: ShowVerb, client: OperatorClient, { values, options }: Running<object>) {
+  const { body } = await client.ask({ may: verb.may, method: 'GET', path: filledIn(verb.path, values) });
+  printOne(body, options.output);
+}
+
+async function runChange(verb: ChangeVerb, client: OperatorClient, running: Running<ChangeOptions>) {
+  const { values, options } = running;
+  const { reason, output } = options;
+  const change = (body: object) =>
+    client.ask({
+      may: verb.may,
+      method: 'POST',
+      path: filledIn(verb.path, values),
+      body: { reason, ...body },
+      idempotencyKey: randomUUID(),
+    });
+  if (options.dryRun) return printOne((await change({ dry_run: true })).body, output);
+  const question = verb.asks.replaceAll(/\{(\w+)\}/g, (_, name: string) => plainText(values[name] ?? ''));
+  const look = async () => sheet((await change({ dry_run: true })).body);
+  if (!(await agreed({ yes: options.yes, question, look }))) fail('usage', 'Nothing was changed.');
+  printOne((await change({})).body, output);
+}
+
+/** Dots alone would walk to another path (RFC 3986 §5.2.4), and do so unescaped. */
+function filledIn(path: string, values: Readonly<Record<string, string>>): string {
+  return path.replaceAll(/\{(\w+)\}/g, (_, name: string) => {
+    const value = values[name] ?? '';
+    return /^\.{0,2}$/.test(value) ? fail('usage', `Which ${name}?`) : encodeURIComponent(value);
+  });
+}
+
+export function printOne(body: Json, output: Format): void {
+  if (output === 'table') print(sheet(body));
+  else print(`${plainJson(body, { indent: output === 'json' ? 2 : 0 })}\n`);
+}
+
+function linesOf(rows: readonly Json[]): string {
+  return rows.map((row) => `${plainJson(row)}\n`).join('');
+}

@@ -1,0 +1,41 @@
+/** `mayfly …` as somebody types it, in a process of its own, without a terminal. */
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { fileURLToPath } from 'node:url';
+import { cleanEnvironment } from '../broker-process.ts';
+
+const LAUNCHER = fileURLToPath(new URL('../../src/launch.js', import.meta.url));
+const ROOT = fileURLToPath(new URL('../..', import.meta.url));
+
+export type Outcome = { code: number | null; stdout: string; stderr: string };
+export type CommandLine = (line: string | readonly string[], input?: string) => Promise<Outcome>;
+
+/** @param settings of the command's environment, and nothing else of ours */
+export function commandLine(settings: Readonly<Record<string, string>>, directory = ROOT): CommandLine {
+  return async (line, input = '') => {
+    const child = startCommand(line, settings, directory);
+    const outcome: Outcome = { code: null, stdout: '', stderr: '' };
+    child.stdout.setEncoding('utf8').on('data', (part: string) => {
+      outcome.stdout += part;
+    });
+    child.stderr.setEncoding('utf8').on('data', (part: string) => {
+      outcome.stderr += part;
+    });
+    child.stdin.on('error', () => undefined).end(input);
+    [outcome.code] = await once(child, 'close');
+    return outcome;
+  };
+}
+
+export function startCommand(
+  line: string | readonly string[],
+  settings: Readonly<Record<string, string>>,
+  directory = ROOT,
+) {
+  const words = typeof line === 'string' ? line.split(' ') : line;
+  return spawn(process.execPath, [LAUNCHER, ...words], {
+    cwd: directory,
+    env: cleanEnvironment(settings),
+    stdio: 'pipe',
+  });
+}

@@ -1,0 +1,166 @@
+/** How a command ends, whatever the other side does: scripts tell the endings apart by these numbers. */
+import assert from 'node:assert/strict';
+import { after, describe, test } from 'node:test';
+import { commandLine } from './command-line.ts';
+import { openStrangeBroker, type Strange } from './strange-broker.ts';
+
+const broker = await openStrangeBroker();
+after(() => broker.close());
+const mayfly = commandLine(broker.settings);
+
+const problem = (status: number, code: string): Strange => ({
+  status,
+  body: {
+    type: `urn:mayfly:problem:${code}`,
+    title: 'A title',
+    status,
+    code,
+    hint: 'A hint.',
+    request_id: 'req_2',
+  },
+});
+const oauth = (status: number, error: string, code = error): Strange => ({
+  status,
+  body: { error, code, error_description: 'A description', request_id: 'req_2' },
+});
+
+const SHOW = 'session show ses_1';
+const REVOKE = 'session revoke ses_1 --reason test --yes';
+
+describe('A command of an operator ends', () => {
+  for (const [code, stands, next] of [
+    [1, 'for what does not exist', { management: problem(404, 'not_found') }],
+    [1, 'for what cannot be had that way', { management: problem(409, 'nothing_to_release') }],
+    [2, 'when the broker made a mistake', { management: problem(500, 'internal_error') }],
+    [2, 'when the broker cannot decide', { management: problem(503, 'temporarily_unavailable') }],
+    [2, 'when there are too many requests', { management: problem(429, 'rate_limited') }],
+    [2, 'for what is no answer of a broker', { management: { status: 200, body: '<html>' } }],
+    [2, 'for a token that is none', { token: { status: 200, body: { access_token: 7 } } }],
+    [3, 'when the broker does not know the key', { token: oauth(401, 'invalid_client') }],
+    [3, 'when the session has ended', { token: oauth(400, 'invalid_grant', 'session_ended') }],
+    [3, 'when the token is not taken', { management: problem(401, 'invalid_token') }],
+    [5, 'when no role has the action', { token: oauth(400, 'invalid_scope') }],
+    [5, 'when the operator is stopped', { token: oauth(400, 'access_denied', 'agent_stopped') }],
+    [5, 'when the token does not cover it', { management: problem(403, 'insufficient_scope') }],
+  ] as const) {
+    test(`with ${code} ${stands}`, async () => {
+      broker.answers(next);
+      const { code: ended, stdout, stderr } = await mayfly(SHOW);
+      assert.deepEqual([ended, stdout], [code, ''], stderr);
+      assert.equal(stderr.trim().split('\n').length, 1, 'one line says it');
+    });
+  }
+
+  test('with 0 and the answer when all went well', async () => {
+    broker.answers({ management: { status: 200, body: { id: 'ses_1', live: true } } });
+    assert.deepEqual(await mayfly(SHOW), { code: 0, stdout: 'id    ses_1\nlive  yes\n', stderr: '' });
+  });
+
+  test('with 4 when nobody listens, and when somebody else does', async () => {
+    const nobody = await mayfly(`${SHOW} --url http://127.0.0.1:9`);
+    assert.equal(nobody.code, 4, nobody.stderr);
+    const other = await mayfly(`${SHOW} --url ${broker.url.replace('127.0.0.1', 'localhost')}`);
+    assert.deepEqual([other.code, broker.asked.length], [4, 1]);
+    assert.match(other.stderr, /is no broker of that name/);
+  });
+
+  test('with 1 for a wrong command line, before anybody is asked', async () => {
+    broker.answers({});
+    for (const line of [
+      'session',
+      'session shwo ses_1',
+      'session show',
+      'session show ses_1 ses_2',
+      'session show ..',
+      'session show ses_1 --output yaml',
+      'session list --limit 0',
+      'session revoke ses_1 --yes',
+      'session show ses_1 --url http://broker.example.com',
+      'session show ses_1 --key /does/not/exist',
+    ]) {
+      const { code, stderr } = await mayfly(line);
+      assert.equal(code, 1, line);
+      assert.doesNotMatch(stderr, /\n {4}at /, 'no stack');
+    }
+    assert.equal(broker.asked.length, 0);
+  });
+});
+
+test('an error names code, hint and request, and no secret', async () => {
+  broker.answers({ management: problem(404, 'not_found') });
+  const { stderr } = await mayfly(SHOW);
+  assert.equal(stderr, 'not_found: A title. A hint. (request req_1)\n');
+});
+
+test('without a terminal nothing is changed unless --yes says so', async () => {
+  broker.answers({ management: { status: 200, body: {} } });
+  const { code, stderr } = await mayfly(REVOKE.replace(' --yes', ''), 'y\n');
+  assert.deepEqual([code, broker.asked.length], [1, 0]);
+  assert.match(stderr, /say --yes, or --dry-run/);
+});
+
+test('a change says why, happens once however often it is sent, and can be tried out', async () => {
+  broker.answers({ management: { status: 200, body: { epoch: 7 } } });
+  assert.equal((await mayfly(REVOKE)).stdout, 'epoch  7\n');
+  assert.equal((await mayfly(`${REVOKE} --dry-run`)).code, 0);
+  const [real, tried] = broker.asked;
+  assert.deepEqual([real?.method, real?.url], ['POST', '/v1/sessions/ses_1/revoke']);
+  assert.deepEqual(JSON.parse(real?.body ?? ''), { reason: 'test' });
+  assert.match(String(real?.headers['idempotency-key']), /^[\w-]{36}$/);
+  assert.deepEqual(JSON.parse(tried?.body ?? ''), { reason: 'test', dry_run: true });
+});
+
+test('what a server sends cannot speak to the terminal', async () => {
+  const evil = '\u001b]0;owned\u0007\u001b[2J\u009b31m\u202eevil\r\nroot';
+  broker.answers({ management: { status: 200, body: { data: [{ id: evil, [evil]: evil }] } } });
+  const dangerous = /[^\P{C}\n]|[\u2028\u2029]/u;
+  for (const output of ['table', 'json', 'jsonl']) {
+    const { code, stdout } = await mayfly(`session list -o ${output}`);
+    assert.equal(code, 0);
+    assert.doesNotMatch(stdout, dangerous, output);
+    if (output !== 'table') assert.ok(JSON.stringify(JSON.parse(stdout)).includes(JSON.stringify(evil)));
+  }
+  for (const next of [
+    { management: { status: 404, body: { code: evil, title: evil, hint: evil }, headers: {} } },
+    { token: { status: 400, body: { error: evil, error_description: evil, request_id: evil } } },
+  ]) {
+    broker.answers(next);
+    const { stderr } = await mayfly('session list');
+    assert.doesNotMatch(stderr, dangerous);
+    assert.equal(stderr.split('\n').length, 2);
+  }
+});
+
+test('a list follows the cursor as far as the limit, and says when there is more', async () => {
+  const page = (url: string) => Number(new URL(url, broker.url).searchParams.get('cursor') ?? 0);
+  broker.answers({
+    management: ({ url }) => ({
+      status: 200,
+      body: {
+        data: [{ id: `ses_${page(url)}a` }, { id: `ses_${page(url)}b` }],
+        next_cursor: page(url) < 2 ? String(page(url) + 1) : null,
+      },
+    }),
+  });
+  const whole = await mayfly('session list --agent report-writer -o jsonl');
+  assert.deepEqual(
+    whole.stdout
+      .trim()
+      .split('\n')
+      .map((line) => JSON.parse(line).id),
+    ['ses_0a', 'ses_0b', 'ses_1a', 'ses_1b', 'ses_2a', 'ses_2b'],
+  );
+  assert.equal(whole.stderr, '');
+  assert.deepEqual(
+    broker.asked.map(({ url }) => url),
+    [
+      [200, ''],
+      [200, '&cursor=1'],
+      [200, '&cursor=2'],
+    ].map(([limit, rest]) => `/v1/sessions?agent=report-writer&limit=${limit}${rest}`),
+  );
+  const part = await mayfly('session list -o json --limit 3');
+  assert.equal(JSON.parse(part.stdout).length, 3);
+  assert.match(part.stderr, /There are more than these 3/);
+  assert.match(broker.asked.at(-1)?.url ?? '', /limit=1&/);
+});

@@ -1,0 +1,82 @@
+/**
+ * Something that calls itself a broker, gives out tokens, and answers everything else with what a test has it
+ * answer: what a command line has to expect of the other side.
+ */
+import { generateKeyPairSync } from 'node:crypto';
+import { once } from 'node:events';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+
+export type Strange = { status: number; body: unknown; headers?: Record<string, string> };
+export type Asked = { method: string; url: string; headers: IncomingMessage['headers']; body: string };
+
+export type StrangeBroker = {
+  settings: Record<string, string>;
+  url: string;
+  /** What was asked at the management API, in order. */
+  asked: Asked[];
+  /** From now on. A text body goes out as it stands. */
+  answers(next: { token?: Strange; management?: Strange | ((asked: Asked) => Strange) }): void;
+  close(): void;
+};
+
+const GOOD_TOKEN: Strange = {
+  status: 200,
+  body: { access_token: 'a.b.c', token_type: 'DPoP', expires_in: 120 },
+};
+
+export async function openStrangeBroker(): Promise<StrangeBroker> {
+  const asked: Asked[] = [];
+  let token = GOOD_TOKEN;
+  let management: Strange | ((asked: Asked) => Strange) = { status: 200, body: {} };
+  const server = createServer((request, response) => {
+    const { method = '', url: path = '', headers } = request;
+    readBody(request).then((body) => write(response, answerTo({ method, url: path, headers, body })));
+  });
+
+  function answerTo(seen: Asked): Strange {
+    if (seen.url === '/.well-known/oauth-authorization-server') {
+      return { status: 200, body: { issuer: url, token_endpoint: `${url}/oauth/token` } };
+    }
+    if (seen.url === '/oauth/token') return token;
+    asked.push(seen);
+    return typeof management === 'function' ? management(seen) : management;
+  }
+
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+  const folder = mkdtempSync(join(tmpdir(), 'mayfly-cli-'));
+  const { privateKey } = generateKeyPairSync('ed25519');
+  const keyFile = join(folder, 'key.json');
+  writeFileSync(keyFile, JSON.stringify({ ...privateKey.export({ format: 'jwk' }), kid: 'k' }));
+  return {
+    url,
+    asked,
+    settings: { MAYFLY_ISSUER: url, MAYFLY_OPERATOR: 'olivia', MAYFLY_OPERATOR_KEY_FILE: keyFile },
+    answers(next) {
+      asked.length = 0;
+      token = next.token ?? GOOD_TOKEN;
+      management = next.management ?? management;
+    },
+    close() {
+      server.closeAllConnections();
+      server.close();
+      rmSync(folder, { recursive: true });
+    },
+  };
+}
+
+async function readBody(request: IncomingMessage): Promise<string> {
+  const chunks: Buffer[] = [];
+  for await (const chunk of request) chunks.push(chunk);
+  return Buffer.concat(chunks).toString();
+}
+
+function write(response: ServerResponse, { status, body, headers = {} }: Strange): void {
+  response.writeHead(status, { 'Content-Type': 'application/json', 'Request-Id': 'req_1', ...headers });
+  response.end(typeof body === 'string' ? body : JSON.stringify(body));
+}
