@@ -2,9 +2,9 @@
  * The policy file of an agent that does not exist yet. What its author did not say is left empty, so that
  * `mayfly scopes check` asks for it: a guess would pass the review unread.
  */
-import { type Field, invalidValue } from './fields.ts';
 import type { NamedJwk } from './keys.ts';
 import { ACTION_NAME, NAME, OWNER, TITLE } from './names.ts';
+import { complaint, keyInYaml, said } from './new-declaration.ts';
 import { SESSION_SECONDS } from './read-agent.ts';
 
 export type NewAgent = {
@@ -30,17 +30,7 @@ export function checkNewAgent(agent: NewAgent): string[] {
   ].filter((found) => found !== null);
 }
 
-function complaint(name: string, field: Field<unknown>, value: unknown): string | null {
-  if (value === undefined || field.schema.safeParse(value).success) return null;
-  const { message, fix } = invalidValue(name, field, value);
-  return `${message}. ${fix}`;
-}
-
-/** Values are written as JSON, which YAML 1.2 reads as it is. */
 export function newAgentYaml({ name, title, owner, zone, sessionSeconds, may, key }: NewAgent): string {
-  const members = Object.entries(key).map(([member, value]) => `${member}: ${JSON.stringify(value)}`);
-  const said = (value: string | undefined, hint: string): string =>
-    value === undefined ? `"" # ${hint}` : JSON.stringify(value);
   const grants = [...new Set(may)].map((action) => `\n  - ${action}`).join('');
   return `# Made by "mayfly agent new". Review every line: this is all that the agent may ever ask for.
 agent: ${name}
@@ -48,7 +38,7 @@ title: ${said(title, 'what it does, in plain words')}
 owner: ${said(owner, 'the team or person that answers for it')}
 zone: ${said(zone, 'one of the zones in zones.yaml')}
 keys:
-  - { ${members.join(', ')} }
+  - ${keyInYaml(key)}
 session_seconds: ${sessionSeconds} # how long one run may last
 may:${grants === '' ? ' [] # like [db:read:customers]' : grants}
 `;

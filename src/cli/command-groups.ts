@@ -43,6 +43,14 @@ const GROUPS: readonly Group[] = [
     },
   },
   {
+    name: 'operator',
+    about: 'the people that policy lets manage mayfly',
+    async load(environment) {
+      const { operatorCommands } = await import('./new-operator-command.ts');
+      return operatorCommands({ directory: scopesDirectory(environment) });
+    },
+  },
+  {
     name: 'keys',
     about: 'the keys that sign tokens and ledger messages',
     async load(environment) {

@@ -14,11 +14,21 @@ export type OperatorOptions = ConnectionOptions & { output: Format };
 const DEFAULT_ROWS = 1_000;
 const MAX_ROWS = 10_000;
 
+/** The commands that are more than one request, by noun. */
+const OTHERS: Readonly<Record<string, (environment: Environment) => Promise<Command[]>>> = {
+  session: async (environment) => [(await import('./watch-command.ts')).watchCommand(environment)],
+};
+
 /** The commands of one noun, added to those that it has anyway. */
-export function addOperatorCommands(group: Command, noun: string, environment: Environment): Command {
+export async function addOperatorCommands(
+  group: Command,
+  noun: string,
+  environment: Environment,
+): Promise<Command> {
   for (const verb of OPERATOR_VERBS.filter((each) => each.noun === noun)) {
     group.addCommand(operatorCommand(verb, environment));
   }
+  for (const command of (await OTHERS[noun]?.(environment)) ?? []) group.addCommand(command);
   return group;
 }
 

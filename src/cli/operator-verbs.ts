@@ -41,7 +41,11 @@ export const OPERATOR_VERBS: readonly OperatorVerb[] = [
     may: 'mayfly:read:sessions',
     path: '/v1/sessions',
     columns: ['id', 'agent', 'zone', 'state', 'opened_at', 'expires_at'],
-    filters: { agent: 'of this agent or operator', state: 'in this state' },
+    filters: {
+      agent: 'those of this agent or operator',
+      zone: 'those of this zone',
+      state: 'open or ended',
+    },
   },
   {
     kind: 'show',
@@ -84,7 +88,8 @@ export const OPERATOR_VERBS: readonly OperatorVerb[] = [
     about: 'agents and operators, and who of them is stopped',
     may: 'mayfly:read:agents',
     path: '/v1/agents',
-    columns: ['name', 'kind', 'zone', 'owner', 'state'],
+    columns: ['name', 'kind', 'zone', 'open_sessions', 'stopped_by.id'],
+    filters: { kind: 'agent, operator or canary', stopped: 'true or false' },
   },
   {
     kind: 'show',

@@ -5,7 +5,7 @@ export type Row = Readonly<Record<string, unknown>>;
 
 const MAX_CELL_CHARACTERS = 64;
 
-/** @param columns names of members; `target.id` is the member of a member */
+/** @param columns names of members; `target.id` is the member of a member, or of each in a list */
 export function table(columns: readonly string[], rows: readonly Row[]): string {
   const lines = [columns, ...rows.map((row) => columns.map((column) => cell(valueAt(row, column))))];
   const widths = columns.map((_, column) => Math.max(...lines.map((line) => line[column]?.length ?? 0)));
@@ -43,7 +43,13 @@ function inWords(row: Row): string {
 }
 
 function valueAt(row: Row, column: string): unknown {
-  return column.split('.').reduce<unknown>((value, name) => (isRow(value) ? value[name] : undefined), row);
+  return column.split('.').reduce<unknown>(memberOf, row);
+}
+
+/** Of a list, that member of each. */
+function memberOf(value: unknown, name: string): unknown {
+  if (Array.isArray(value)) return value.map((each) => memberOf(each, name));
+  return isRow(value) ? value[name] : undefined;
 }
 
 function cell(value: unknown): string {

@@ -1,0 +1,102 @@
+/**
+ * Sessions as they come and go: each once when it is first seen, and again whenever its state is another one. It
+ * asks again and again, so it sees what a revocation did whoever made it, and misses sessions that came and went
+ * between two looks.
+ */
+import { CommandFailure, EXIT, fail } from './failure.ts';
+import type { Json, OperatorClient } from './operator-client.ts';
+
+export type SessionWatch = {
+  client: OperatorClient;
+  /** One session; or else all that are open and match. */
+  id: string | undefined;
+  filters: Readonly<Record<string, string>>;
+  /** Ends when nothing that is watched is open any more. */
+  untilEnded: boolean;
+  pause: () => Promise<void>;
+  /** Told once for each time that the broker goes away. */
+  onLost: (failure: CommandFailure) => void;
+};
+
+const PATH = '/v1/sessions';
+const MAY = 'mayfly:read:sessions';
+const PAGE_ROWS = 200;
+const MAX_WATCHED = 1_000;
+/** A broker that restarts is back by then. */
+const PATIENCE_MILLISECONDS = 30_000;
+
+/** @throws {CommandFailure} */
+export async function* sessionChanges(watch: SessionWatch): AsyncGenerator<Json> {
+  const states = new Map<string, unknown>();
+  const look = patient(watch, () => lookAt(watch, openOf(states)));
+  for (;;) {
+    const sessions = await look();
+    for (const session of sessions) {
+      const id = String(session.id);
+      if (states.get(id) === session.state) continue;
+      states.set(id, session.state);
+      yield session;
+    }
+    if (watch.untilEnded && openOf(states).length === 0) return;
+    await watch.pause();
+  }
+}
+
+function openOf(states: ReadonlyMap<string, unknown>): string[] {
+  return [...states].filter(([, state]) => state === 'open').map(([id]) => id);
+}
+
+/** Those that are open, and how those ended that were open the last time. */
+async function lookAt({ client, id, filters }: SessionWatch, wereOpen: readonly string[]): Promise<Json[]> {
+  if (id !== undefined) return [await one(client, id)];
+  const open = await allOpen(client, filters);
+  const isOpen = new Set(open.map((session) => session.id));
+  const ended: Json[] = [];
+  for (const gone of wereOpen.filter((each) => !isOpen.has(each))) ended.push(await one(client, gone));
+  return [...ended, ...open];
+}
+
+async function one(client: OperatorClient, id: string): Promise<Json> {
+  const path = `${PATH}/${encodeURIComponent(id)}`;
+  return (await client.ask({ may: MAY, method: 'GET', path })).body;
+}
+
+async function allOpen(client: OperatorClient, filters: Readonly<Record<string, string>>): Promise<Json[]> {
+  const open: Json[] = [];
+  let cursor: unknown = null;
+  do {
+    const query = { ...filters, state: 'open', limit: String(PAGE_ROWS) };
+    const paged = typeof cursor === 'string' ? { ...query, cursor } : query;
+    const { body } = await client.ask({ may: MAY, method: 'GET', path: PATH, query: paged });
+    if (!Array.isArray(body.data)) fail('server', 'What came back is no list.');
+    open.push(...body.data);
+    cursor = body.next_cursor;
+    if (open.length > MAX_WATCHED) {
+      fail('usage', `More than ${MAX_WATCHED} sessions are open: --agent or --zone names fewer.`);
+    }
+  } while (typeof cursor === 'string');
+  return open;
+}
+
+/** The same look, again and again while the broker is away or cannot decide, for a while. */
+function patient<T>({ pause, onLost }: SessionWatch, look: () => Promise<T>): () => Promise<T> {
+  return async () => {
+    let lostAt: number | undefined;
+    for (;;) {
+      try {
+        return await look();
+      } catch (error) {
+        if (!isPassing(error)) throw error;
+        if (lostAt === undefined) onLost(error);
+        lostAt ??= performance.now();
+        if (performance.now() - lostAt > PATIENCE_MILLISECONDS) throw error;
+        await pause();
+      }
+    }
+  };
+}
+
+function isPassing(error: unknown): error is CommandFailure {
+  if (!(error instanceof CommandFailure)) return false;
+  return error.exitCode === EXIT.server || error.exitCode === EXIT.unreachable;
+}

@@ -1,0 +1,60 @@
+/** `mayfly session watch`: one line for each change, so that a script can wait for a session's end. */
+import { setTimeout as wait } from 'node:timers/promises';
+import { Command, InvalidArgumentError, Option } from 'commander';
+import type { Environment } from '../config/environment.ts';
+import { createOperatorClient, type Json } from './operator-client.ts';
+import { addConnectionOptions, type Format } from './operator-commands.ts';
+import { type ConnectionOptions, readIdentity } from './operator-identity.ts';
+import { plainJson } from './plain-text.ts';
+import { print, say } from './print.ts';
+import { sessionChanges } from './session-changes.ts';
+import { table } from './table.ts';
+
+type WatchOptions = ConnectionOptions & {
+  output: Format;
+  agent?: string;
+  zone?: string;
+  until: 'ended' | 'never';
+  everySeconds: number;
+};
+
+const COLUMNS = ['id', 'agent', 'zone', 'state'];
+const MAX_SECONDS = 60;
+
+export function watchCommand(environment: Environment): Command {
+  const command = new Command('watch')
+    .description('a line for each session that is open or changes, until none of them is open')
+    .argument('[id]', 'one session; all that are open when left out')
+    .option('--agent <name>', 'those of this agent or operator')
+    .option('--zone <name>', 'those of this zone')
+    .addOption(new Option('--until <state>', 'when to stop').choices(['ended', 'never']).default('ended'))
+    .option('--every-seconds <number>', 'how often to look', seconds, 1);
+  addConnectionOptions(command, { formats: ['jsonl', 'table'] });
+  return command.action((id: string | undefined, options: WatchOptions) =>
+    watchSessions(id, options, environment),
+  );
+}
+
+async function watchSessions(id: string | undefined, options: WatchOptions, environment: Environment) {
+  const { agent, zone, until, everySeconds, output } = options;
+  const changes = sessionChanges({
+    client: createOperatorClient(readIdentity(environment, options)),
+    id,
+    filters: { ...(agent === undefined ? {} : { agent }), ...(zone === undefined ? {} : { zone }) },
+    untilEnded: until === 'ended',
+    pause: () => wait(everySeconds * 1_000),
+    onLost: (failure) => say(`${failure.message} Trying again.`),
+  });
+  for await (const session of changes) print(lineOf(session, output));
+}
+
+function lineOf(session: Json, output: Format): string {
+  if (output === 'jsonl') return `${plainJson(session)}\n`;
+  return table(COLUMNS, [session]).split('\n').slice(1).join('\n');
+}
+
+function seconds(text: string): number {
+  const number = /^\d{1,2}(\.\d{1,3})?$/.test(text) ? Number(text) : 0;
+  if (number >= 0.1 && number <= MAX_SECONDS) return number;
+  throw new InvalidArgumentError(`From 0.1 to ${MAX_SECONDS}.`);
+}
