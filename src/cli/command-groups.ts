@@ -43,6 +43,11 @@ const GROUPS: readonly Group[] = [
     },
   },
   {
+    name: 'signing-key',
+    about: 'signing keys, over the management API',
+    load: operatorGroup('signing-key'),
+  },
+  {
     name: 'operator',
     about: 'the people that policy lets manage mayfly',
     async load(environment) {
@@ -52,7 +57,7 @@ const GROUPS: readonly Group[] = [
   },
   {
     name: 'keys',
-    about: 'the keys that sign tokens and ledger messages',
+    about: 'signing keys and what seals them, straight at the database',
     async load(environment) {
       const { keyCommands } = await import('./key-commands.ts');
       return keyCommands(async () => (await import('./open-keys.ts')).openKeys(environment));

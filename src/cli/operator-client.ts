@@ -101,9 +101,10 @@ function wireOf(
   };
 }
 
+/** Twice, when a connection breaks: each attempt has proofs of its own, and a change its idempotency key. */
 async function reach<T>(issuer: string, exchange: () => Promise<T>): Promise<T> {
   try {
-    return await exchange();
+    return await exchange().catch(exchange);
   } catch (error) {
     throw unreachable(issuer, error);
   }

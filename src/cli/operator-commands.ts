@@ -2,7 +2,7 @@
 import { Command, InvalidArgumentError, Option } from 'commander';
 import type { Environment } from '../config/environment.ts';
 import type { ConnectionOptions } from './operator-identity.ts';
-import { OPERATOR_VERBS, type OperatorVerb } from './operator-verbs.ts';
+import { OPERATOR_VERBS, type OperatorVerb, OTHER_VERBS } from './operator-verbs.ts';
 
 export const FORMATS = ['table', 'json', 'jsonl'] as const;
 export type Format = (typeof FORMATS)[number];
@@ -14,11 +14,6 @@ export type OperatorOptions = ConnectionOptions & { output: Format };
 const DEFAULT_ROWS = 1_000;
 const MAX_ROWS = 10_000;
 
-/** The commands that are more than one request, by noun. */
-const OTHERS: Readonly<Record<string, (environment: Environment) => Promise<Command[]>>> = {
-  session: async (environment) => [(await import('./watch-command.ts')).watchCommand(environment)],
-};
-
 /** The commands of one noun, added to those that it has anyway. */
 export async function addOperatorCommands(
   group: Command,
@@ -28,7 +23,9 @@ export async function addOperatorCommands(
   for (const verb of OPERATOR_VERBS.filter((each) => each.noun === noun)) {
     group.addCommand(operatorCommand(verb, environment));
   }
-  for (const command of (await OTHERS[noun]?.(environment)) ?? []) group.addCommand(command);
+  for (const { load } of OTHER_VERBS.filter((each) => each.noun === noun)) {
+    group.addCommand(await load(environment));
+  }
   return group;
 }
 
@@ -64,18 +61,19 @@ function addChangeOptions(command: Command): void {
 }
 
 /** Also for the commands that are none of the three kinds. */
-export function addConnectionOptions(
-  command: Command,
-  { formats = FORMATS }: { formats?: readonly Format[] } = {},
-) {
-  return command
-    .addOption(new Option('-o, --output <format>', 'how to print').choices(formats).default(formats[0]))
+export function addConnectionOptions(command: Command, formats?: readonly Format[]): Command {
+  return addFormatOption(command, formats)
     .option('--as <operator>', 'who asks (default: MAYFLY_OPERATOR, or the first with a development key)')
     .option(
       '--key <file>',
       "the operator's private JWK (default: MAYFLY_OPERATOR_KEY, or the development key)",
     )
     .option('--url <origin>', 'the broker (default: MAYFLY_ISSUER, or http://127.0.0.1:8420)');
+}
+
+export function addFormatOption(command: Command, formats: readonly Format[] = FORMATS): Command {
+  const option = new Option('-o, --output <format>', 'how to print').choices(formats).default(formats[0]);
+  return command.addOption(option);
 }
 
 function rowCount(text: string): number {

@@ -2,6 +2,8 @@
  * What operators can say: noun × verb, each one request of the management API (`openapi.yaml`). Three kinds cover
  * nearly all of them: a list, one thing, a change. Whatever is in here has no power of its own; the broker decides.
  */
+import type { Command } from 'commander';
+import type { Environment } from '../config/environment.ts';
 import type { ManagementAction } from '../operators/management-actions.ts';
 
 type Named = {
@@ -31,6 +33,23 @@ export type ChangeVerb = Named & {
 };
 
 export type OperatorVerb = ListVerb | ShowVerb | ChangeVerb;
+
+/** A command that is more than one request, or none at all; it has a file of its own. */
+export type OtherVerb = {
+  noun: string;
+  verb: string;
+  may: ManagementAction | null;
+  load: (environment: Environment) => Promise<Command>;
+};
+
+export const OTHER_VERBS: readonly OtherVerb[] = [
+  {
+    noun: 'session',
+    verb: 'watch',
+    may: 'mayfly:read:sessions',
+    load: async (environment) => (await import('./watch-command.ts')).watchCommand(environment),
+  },
+];
 
 export const OPERATOR_VERBS: readonly OperatorVerb[] = [
   {
@@ -125,5 +144,24 @@ export const OPERATOR_VERBS: readonly OperatorVerb[] = [
     may: 'mayfly:release:agents',
     path: '/v1/agents/{id}/release',
     asks: 'Release {id} from quarantine?',
+  },
+  {
+    kind: 'list',
+    noun: 'signing-key',
+    verb: 'list',
+    about: 'the keys that sign tokens and ledger messages',
+    may: 'mayfly:read:signing-keys',
+    path: '/v1/signing-keys',
+    columns: ['kid', 'purpose', 'state', 'published_at', 'active_from', 'retire_at'],
+    filters: { purpose: 'token, ledger or nonce' },
+  },
+  {
+    kind: 'change',
+    noun: 'signing-key',
+    verb: 'revoke',
+    about: 'after a compromise: revoke a key, and with it everything that it signed',
+    may: 'mayfly:revoke:signing-keys',
+    path: '/v1/signing-keys/{kid}/revoke',
+    asks: 'Revoke the key {kid} and everything that it signed?',
   },
 ];

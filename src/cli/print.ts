@@ -1,4 +1,7 @@
 /** Results go to stdout, everything else to stderr, so that what is piped on is the result alone. */
+import type { Format } from './operator-commands.ts';
+import { plainJson } from './plain-text.ts';
+import { type Row, sheet } from './table.ts';
 
 /** Whoever reads the output may stop reading, as `head` does. */
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {
@@ -8,6 +11,11 @@ process.stdout.on('error', (error: NodeJS.ErrnoException) => {
 
 export function print(text: string): void {
   process.stdout.write(text);
+}
+
+export function printOne(thing: Row, output: Format): void {
+  if (output === 'table') print(sheet(thing));
+  else print(`${plainJson(thing, { indent: output === 'json' ? 2 : 0 })}\n`);
 }
 
 export function say(text: string): void {

@@ -1,15 +1,15 @@
 /** One command of the table, from its arguments to what is printed. */
 import { randomUUID } from 'node:crypto';
 import type { Environment } from '../config/environment.ts';
-import { agreed } from './consent.ts';
+import { carryOut } from './carry-out.ts';
 import { fail } from './failure.ts';
 import { createOperatorClient, type Json, type OperatorClient } from './operator-client.ts';
-import type { ChangeOptions, Format, ListOptions, OperatorOptions } from './operator-commands.ts';
+import type { ChangeOptions, ListOptions, OperatorOptions } from './operator-commands.ts';
 import { readIdentity } from './operator-identity.ts';
 import type { ChangeVerb, ListVerb, OperatorVerb, ShowVerb } from './operator-verbs.ts';
 import { plainJson, plainText } from './plain-text.ts';
-import { print, say } from './print.ts';
-import { sheet, table } from './table.ts';
+import { print, printOne, say } from './print.ts';
+import { table } from './table.ts';
 
 /** What the broker gives at once. */
 const MAX_PAGE_ROWS = 200;
@@ -71,20 +71,16 @@ async function runShow(verb: ShowVerb, client: OperatorClient, { values, options
 
 async function runChange(verb: ChangeVerb, client: OperatorClient, running: Running<ChangeOptions>) {
   const { values, options } = running;
-  const { reason, output } = options;
-  const change = (body: object) =>
-    client.ask({
-      may: verb.may,
-      method: 'POST',
-      path: filledIn(verb.path, values),
-      body: { reason, ...body },
-      idempotencyKey: randomUUID(),
-    });
-  if (options.dryRun) return printOne((await change({ dry_run: true })).body, output);
-  const question = verb.asks.replaceAll(/\{(\w+)\}/g, (_, name: string) => plainText(values[name] ?? ''));
-  const look = async () => sheet((await change({ dry_run: true })).body);
-  if (!(await agreed({ yes: options.yes, question, look }))) fail('usage', 'Nothing was changed.');
-  printOne((await change({})).body, output);
+  const { may } = verb;
+  const path = filledIn(verb.path, values);
+  const { reason } = options;
+  const order = {
+    question: verb.asks.replaceAll(/\{(\w+)\}/g, (_, name: string) => plainText(values[name] ?? '')),
+    preview: async () =>
+      (await client.ask({ may, method: 'POST', path, body: { reason, dry_run: true } })).body,
+    change: () => client.ask({ may, method: 'POST', path, body: { reason }, idempotencyKey: randomUUID() }),
+  };
+  await carryOut(order, options);
 }
 
 /** Dots alone would walk to another path (RFC 3986 §5.2.4), and do so unescaped. */
@@ -93,11 +89,6 @@ function filledIn(path: string, values: Readonly<Record<string, string>>): strin
     const value = values[name] ?? '';
     return /^\.{0,2}$/.test(value) ? fail('usage', `Which ${name}?`) : encodeURIComponent(value);
   });
-}
-
-export function printOne(body: Json, output: Format): void {
-  if (output === 'table') print(sheet(body));
-  else print(`${plainJson(body, { indent: output === 'json' ? 2 : 0 })}\n`);
 }
 
 function linesOf(rows: readonly Json[]): string {

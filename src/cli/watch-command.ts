@@ -29,7 +29,7 @@ export function watchCommand(environment: Environment): Command {
     .option('--zone <name>', 'those of this zone')
     .addOption(new Option('--until <state>', 'when to stop').choices(['ended', 'never']).default('ended'))
     .option('--every-seconds <number>', 'how often to look', seconds, 1);
-  addConnectionOptions(command, { formats: ['jsonl', 'table'] });
+  addConnectionOptions(command, ['jsonl', 'table']);
   return command.action((id: string | undefined, options: WatchOptions) =>
     watchSessions(id, options, environment),
   );

@@ -110,6 +110,18 @@ test('a change says why, happens once however often it is sent, and can be tried
   assert.deepEqual(JSON.parse(tried?.body ?? ''), { reason: 'test', dry_run: true });
 });
 
+test('a connection that breaks is tried once more: the same change, another proof', async () => {
+  broker.answers({
+    management: () => ({ status: broker.asked.length === 1 ? 0 : 200, body: { epoch: 7 } }),
+  });
+  assert.deepEqual(await mayfly(REVOKE), { code: 0, stdout: 'epoch  7\n', stderr: '' });
+  const [first, second] = broker.asked;
+  assert.equal(second?.headers['idempotency-key'], first?.headers['idempotency-key']);
+  assert.notEqual(second?.headers.dpop, first?.headers.dpop);
+  broker.answers({ management: { status: 0, body: '' } });
+  assert.deepEqual([(await mayfly(REVOKE)).code, broker.asked.length], [4, 2]);
+});
+
 test('what a server sends cannot speak to the terminal', async () => {
   const evil = '\u001b]0;owned\u0007\u001b[2J\u009b31m\u202eevil\r\nroot';
   broker.answers({ management: { status: 200, body: { data: [{ id: evil, [evil]: evil }] } } });

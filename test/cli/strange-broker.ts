@@ -10,6 +10,7 @@ import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
+/** A status of 0 breaks the connection. */
 export type Strange = { status: number; body: unknown; headers?: Record<string, string> };
 export type Asked = { method: string; url: string; headers: IncomingMessage['headers']; body: string };
 
@@ -77,6 +78,7 @@ async function readBody(request: IncomingMessage): Promise<string> {
 }
 
 function write(response: ServerResponse, { status, body, headers = {} }: Strange): void {
+  if (status === 0) return void response.destroy();
   response.writeHead(status, { 'Content-Type': 'application/json', 'Request-Id': 'req_1', ...headers });
   response.end(typeof body === 'string' ? body : JSON.stringify(body));
 }

@@ -117,14 +117,6 @@ test('each word of the glossary has one meaning, in order, and each capability h
   }
 });
 
-test('the exit codes are those of the code', () => {
-  const [line = ''] = /^Exit codes: .*$/m.exec(readme) ?? [];
-  const told = [...line.matchAll(/(?:^Exit codes: |· )(\d+)/g)].map(([, code]) => Number(code));
-  assert.deepEqual(told, [0, 1, 2, 6]);
-  assert.match(textOf('src/cli/scopes-commands.ts'), /EXIT_WIDENS = 6;/);
-  assert.match(textOf('src/cli/mayfly.ts'), /process\.exitCode = .* \? 1 : 2;/);
-});
-
 test('there is a place for the measured figures', () => {
   assert.match(readme, /<!-- bench:mint -->[\s\S]*<!-- \/bench:mint -->/);
 });
