@@ -17,12 +17,16 @@ import type { ManagedTokenRoutes } from './tokens/managed-token-routes.ts';
 import { PATHS } from './tokens/server-metadata.ts';
 import { createTokenEndpoint, type TokenEndpointOptions } from './tokens/token-endpoint.ts';
 import type { TokenRoutes } from './tokens/token-routes.ts';
+import type { FeedRoutes } from './verifiers/feed-routes.ts';
+import type { LeaseRoutes } from './verifiers/lease-routes.ts';
 
 export type Capabilities = {
   tokenEndpoint: TokenEndpointOptions;
   tokens: TokenRoutes;
   discovery: DiscoveryRoutes;
   health: HealthRoutes;
+  feed: FeedRoutes;
+  leases: LeaseRoutes;
   /** Lets operators in, by the action that a route's `may` names. */
   operatorGuard: OperatorGuard;
   ownSession: OwnSessionRoutes;
@@ -33,7 +37,7 @@ export type Capabilities = {
 };
 
 export function routesOf(capabilities: Capabilities): Route[] {
-  const { tokenEndpoint, tokens, discovery, health, operatorGuard, ownSession } = capabilities;
+  const { tokenEndpoint, tokens, discovery, health, feed, leases, operatorGuard, ownSession } = capabilities;
   const token = createTokenEndpoint(tokenEndpoint);
   return [
     // method, path, error format, who may call it, body, what answers
@@ -71,6 +75,7 @@ export function routesOf(capabilities: Capabilities): Route[] {
       answer: discovery.protectedResource,
     },
     { method: 'GET', path: PATHS.jwks, format: 'oauth', may: 'anyone', answer: discovery.jwks },
+    { method: 'GET', path: PATHS.ledgerJwks, format: 'oauth', may: 'anyone', answer: discovery.ledgerJwks },
     {
       method: 'POST',
       path: '/v1/tokens/:jti/consume',
@@ -86,6 +91,21 @@ export function routesOf(capabilities: Capabilities): Route[] {
       may: 'agent or operator',
       body: 'json',
       answer: ownSession.revokeOwn,
+    },
+    {
+      method: 'POST',
+      path: '/v1/verifiers/current/lease',
+      format: 'problem',
+      may: 'resource server',
+      body: 'json',
+      answer: leases.renew,
+    },
+    {
+      method: 'GET',
+      path: '/v1/revocations',
+      format: 'problem',
+      may: 'resource server, or mayfly:read:revocations',
+      answer: feed.read,
     },
     // operators, each with a token for the action that `may` names
     ...managedRoutes(operatorGuard, managementOf(capabilities)),

@@ -30,6 +30,7 @@ import { createHttpApplication } from './http/application.ts';
 import { createListener } from './http/listener.ts';
 import { createMetrics } from './http/metrics.ts';
 import { createRequestBounds, RATE_LIMITS, type RateLimits } from './http/rate-bound.ts';
+import { openLedger } from './ledger.ts';
 import { metricsRoutes, registerGauges } from './metrics-routes.ts';
 import { recordRefusal } from './refusal-record.ts';
 import { applyCatalogue } from './revocations/apply-catalogue.ts';
@@ -74,6 +75,16 @@ export async function startBroker(options: BrokerOptions): Promise<Broker> {
 
   const active = await followCatalogue({ catalogue, store: createCatalogueStore(database.kysely), log });
   const metrics = createMetrics();
+  const ledger = await openLedger({
+    url: prepared.applicationUrl,
+    database,
+    issuer: configuration.issuer,
+    ring,
+    onAlarm: metrics.ledgerAlarm,
+    log,
+    clock,
+  });
+  starting.defer(ledger.close);
   const recorder = createRefusalRecorder({
     store: createAuditStore(database.kysely),
     clock,
@@ -103,6 +114,7 @@ export async function startBroker(options: BrokerOptions): Promise<Broker> {
     catalogue: active,
     clients,
     database,
+    ledger,
     ring,
     bounds,
     recorder,
@@ -110,8 +122,8 @@ export async function startBroker(options: BrokerOptions): Promise<Broker> {
     metrics,
     clock,
   };
-  const listeners = await listen(capabilities, log, starting);
-  registerGauges({ metrics, health, ring });
+  const { streams, ...listeners } = await listen(capabilities, log, starting);
+  registerGauges({ metrics, health, ring, ledger, streams });
 
   const started = starting.move();
   return {
@@ -129,9 +141,9 @@ async function listen(
   capabilities: CapabilityOptions,
   log: Log,
   starting: AsyncDisposableStack,
-): Promise<{ url: string; metricsUrl: string }> {
+): Promise<{ url: string; metricsUrl: string; streams: () => number }> {
   const { configuration, clients, recorder, bounds, metrics, clock } = capabilities;
-  const { idle, ...built } = buildCapabilities(capabilities);
+  const { idle, drain: endStreams, streams, ...built } = buildCapabilities(capabilities);
   const { host, port, tls, issuer, trustedProxies, drainSeconds } = configuration;
   const drain = { withinMilliseconds: drainSeconds * 1000 };
 
@@ -169,10 +181,11 @@ async function listen(
   });
   const { url } = await listener.listen();
   starting.defer(async () => {
+    endStreams();
     await listener.drain(drain);
     await idle();
   });
-  return { url, metricsUrl };
+  return { url, metricsUrl, streams };
 }
 
 /** The embedded database is brought up to date and given this catalogue; an external one is only looked at. */

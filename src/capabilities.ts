@@ -14,7 +14,9 @@ import { normaliseTarget } from './dpop/target-url.ts';
 import type { Health } from './health.ts';
 import type { Metrics } from './http/metrics.ts';
 import type { RequestBounds } from './http/rate-bound.ts';
+import type { Ledger } from './ledger.ts';
 import { createOperatorGuard, type OperatorGuard } from './operators/operator-guard.ts';
+import { createFeed } from './revocations/feed.ts';
 import { createManagedChangeStore } from './revocations/managed-change-store.ts';
 import { type AfterRevocation, createManagedChanges } from './revocations/managed-changes.ts';
 import { createReachStore } from './revocations/reach-store.ts';
@@ -36,6 +38,12 @@ import { createTokenRevoker } from './tokens/revoke-token.ts';
 import { PATHS } from './tokens/server-metadata.ts';
 import { createTokenRoutes, type TokenRoutes } from './tokens/token-routes.ts';
 import { createTokenStore } from './tokens/token-store.ts';
+import { noDrills } from './verifiers/drills.ts';
+import { createFeedRoutes } from './verifiers/feed-routes.ts';
+import { createLeaseRoutes, type LeaseRoutes } from './verifiers/lease-routes.ts';
+import { createLeaseRenewals } from './verifiers/renew-leases.ts';
+import { createLeaseSigner } from './verifiers/sign-lease.ts';
+import { createVerifierStore } from './verifiers/verifier-store.ts';
 
 /** Keys of sessions that are remembered in imported form, and the headers that carry them. */
 const MAX_SESSION_KEYS = 50_000;
@@ -45,6 +53,7 @@ export type CapabilityOptions = {
   catalogue: ActiveCatalogue;
   clients: ClientDirectory;
   database: Database;
+  ledger: Ledger;
   ring: KeyRing;
   bounds: RequestBounds;
   recorder: RefusalRecorder;
@@ -53,9 +62,12 @@ export type CapabilityOptions = {
   clock: Clock;
 };
 
-/** `idle` resolves when nothing is being minted. */
-export function buildCapabilities(options: CapabilityOptions): Capabilities & { idle(): Promise<void> } {
-  const { configuration, catalogue, clients, database, ring, bounds, metrics, health, clock } = options;
+/** `idle` resolves when nothing is being minted; `drain` ends what would go on for ever. */
+export function buildCapabilities(
+  options: CapabilityOptions,
+): Capabilities & { idle(): Promise<void>; drain(): void; streams(): number } {
+  const { configuration, catalogue, clients, database, ledger, ring, bounds, metrics, health, clock } =
+    options;
   const { issuer } = configuration;
   const nonces = createNonces({ secrets: ring.nonceSecrets, clock });
   const authenticator = createClientAuthenticator({ issuer, clients: () => clients, bounds, clock });
@@ -73,15 +85,27 @@ export function buildCapabilities(options: CapabilityOptions): Capabilities & { 
     store: createMintStore(database.operatorMintPool),
     lanes: 1,
   });
+  const operatorGuard = buildOperatorGuard(options, nonces);
+  const feed = createFeed({ ...ledger, clock });
   return {
     async idle() {
       await Promise.all([minter.idle(), operatorMinter.idle()]);
     },
+    drain: feed.drain,
+    streams: feed.streams,
     health,
-    operatorGuard: buildOperatorGuard(options, nonces),
     ...buildManagement(options, { authenticator, nonces }),
+    operatorGuard,
+    feed: createFeedRoutes({
+      feed,
+      authenticator,
+      operatorGuard,
+      spend: createTokenStore(database.kysely, clock).spend,
+      clock,
+    }),
+    leases: buildLeaseRoutes(options),
     tokens: buildTokenRoutes(options, authenticator),
-    discovery: createDiscoveryRoutes({ issuer, jwks: ring.jwks }),
+    discovery: createDiscoveryRoutes({ issuer, jwks: ring.jwks, ledgerJwks: ring.ledgerJwks }),
     tokenEndpoint: {
       issuer,
       target: normaliseTarget(`${issuer}${PATHS.token}`) ?? '',
@@ -120,13 +144,16 @@ function buildOperatorGuard(
 type Management = Pick<Capabilities, 'ownSession' | 'sessions' | 'managedTokens' | 'agents' | 'signingKeys'>;
 
 function buildManagement(
-  { configuration, catalogue, database, ring, clock }: CapabilityOptions,
+  { configuration, catalogue, database, ledger, ring, clock }: CapabilityOptions,
   { authenticator, nonces }: { authenticator: ClientAuthenticator; nonces: Nonces },
 ): Management {
   const { issuer, noncePolicy } = configuration;
   const { kysely } = database;
   const changeStore = createManagedChangeStore(kysely, clock);
-  const afterRevocation: AfterRevocation = async () => ({ status: 200, members: {} });
+  const afterRevocation: AfterRevocation = async () => {
+    ledger.announcer.announce();
+    return { status: 200, members: {} };
+  };
   const changes = createManagedChanges({ reach: createReachStore(kysely), afterRevocation });
   const managed = { changes, changeStore };
   return {
@@ -150,8 +177,27 @@ function buildManagement(
   };
 }
 
+function buildLeaseRoutes(options: CapabilityOptions): LeaseRoutes {
+  const { configuration, catalogue, clients, bounds, database, ledger, ring, clock } = options;
+  const { issuer } = configuration;
+  const drills = noDrills;
+  return createLeaseRoutes({
+    issuer,
+    clients: () => clients,
+    bounds,
+    renewals: createLeaseRenewals({
+      store: createVerifierStore(database.ledgerPool),
+      readPages: ledger.store.readPages,
+      trust: ledger.trust,
+    }),
+    sign: createLeaseSigner({ issuer, signer: ring.ledgerSigner, catalogue, drills, clock }),
+    drills,
+    clock,
+  });
+}
+
 function buildTokenRoutes(
-  { configuration, database, ring, recorder, clock }: CapabilityOptions,
+  { configuration, database, ledger, ring, recorder, clock }: CapabilityOptions,
   authenticator: ClientAuthenticator,
 ): TokenRoutes {
   const { issuer } = configuration;
@@ -160,7 +206,7 @@ function buildTokenRoutes(
   return createTokenRoutes({
     authenticator,
     introspector: createTokenIntrospector({ store, readToken, clock }),
-    revoker: createTokenRevoker({ store, readToken, clock }),
+    revoker: createTokenRevoker({ store, readToken, announce: ledger.announcer.announce, clock }),
     consumer: createTokenConsumer({ store, clock }),
     onForeignRevocation: (call, clientId) =>
       recorder.record({

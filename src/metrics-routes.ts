@@ -1,6 +1,7 @@
 import type { Health } from './health.ts';
 import type { Metrics } from './http/metrics.ts';
 import type { Route } from './http/route.ts';
+import type { Ledger } from './ledger.ts';
 import type { KeyRing } from './signing-keys/key-ring.ts';
 
 /** The only route of the metrics port. */
@@ -23,10 +24,15 @@ export function registerGauges({
   metrics,
   health,
   ring,
+  ledger,
+  streams,
 }: {
   metrics: Metrics;
   health: Health;
   ring: KeyRing;
+  ledger: Ledger;
+  /** How many read the feed here. */
+  streams: () => number;
 }): void {
   metrics.gauge('mayfly_ready', '1 when /readyz says ready', async () =>
     (await health.readiness()).ready ? 1 : 0,
@@ -42,4 +48,15 @@ export function registerGauges({
   metrics.gauge('mayfly_signing_keys_age_seconds', 'Seconds since the ring of signing keys was read', () =>
     ring.copyAgeSeconds(),
   );
+  metrics.gauge(
+    'mayfly_ledger_age_seconds',
+    'Seconds since this broker last read the head of the ledger',
+    () => ledger.follower.ageSeconds(),
+  );
+  metrics.gauge(
+    'mayfly_ledger_epoch',
+    'Epoch of the ledger, as this broker knows it; 0 while it is not believed',
+    () => ledger.follower.head()?.epoch ?? 0,
+  );
+  metrics.gauge('mayfly_feed_streams', 'Streams of the feed that are open at this broker', streams);
 }

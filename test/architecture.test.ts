@@ -14,6 +14,7 @@ const DRAWING: readonly (readonly string[])[] = [
   ['sdk'],
   ['main'],
   ['verifier', 'tokens'],
+  ['verifiers'],
   ['sessions'],
   ['agents'],
   ['revocations'],

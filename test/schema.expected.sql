@@ -5,6 +5,15 @@
 grant usage on schema public to mayfly_app;
 grant usage on schema public to public;
 
+create table acknowledgements (
+  instance text not null,
+  epoch bigint not null,
+  applied_at timestamp with time zone not null,
+  constraint acknowledgements_pkey PRIMARY KEY (instance, epoch)
+);
+CREATE INDEX acknowledgements_epoch ON public.acknowledgements USING btree (epoch);
+grant insert, select on acknowledgements to mayfly_app;
+
 create table agents (
   id text not null,
   name text not null,
@@ -38,6 +47,13 @@ CREATE TRIGGER audit_entries_append_only BEFORE DELETE OR UPDATE ON public.audit
 CREATE TRIGGER audit_entries_not_truncated BEFORE TRUNCATE ON public.audit_entries FOR EACH STATEMENT EXECUTE FUNCTION refuse_rewriting();
 grant insert, select on audit_entries to mayfly_app;
 
+create table awaited_epochs (
+  epoch bigint not null,
+  awaited_at timestamp with time zone not null default now(),
+  constraint awaited_epochs_pkey PRIMARY KEY (epoch)
+);
+grant insert, select on awaited_epochs to mayfly_app;
+
 create table catalogue_versions (
   version integer not null generated always as identity,
   digest text not null,
@@ -60,6 +76,16 @@ create table idempotency_keys (
 );
 CREATE INDEX idempotency_keys_created_at ON public.idempotency_keys USING btree (created_at);
 grant select on idempotency_keys to mayfly_app;
+
+create table ledger_claims (
+  resource text not null,
+  epoch bigint not null,
+  generation integer not null,
+  claimed_at timestamp with time zone not null,
+  constraint ledger_claims_epoch_check CHECK (((epoch >= 0) AND (epoch <= '4503599627370496'::bigint))),
+  constraint ledger_claims_pkey PRIMARY KEY (resource)
+);
+grant insert, select, update (epoch, generation, claimed_at) on ledger_claims to mayfly_app;
 
 create table migration_digests (
   name text not null,
@@ -95,6 +121,10 @@ create table revocation_head (
   epoch bigint not null,
   generation integer not null,
   digest bytea not null,
+  floor bigint not null default 0,
+  system_identifier text not null,
+  timeline integer not null,
+  moved_at timestamp with time zone,
   constraint revocation_head_one_check CHECK (one),
   constraint revocation_head_pkey PRIMARY KEY (one)
 );
@@ -127,7 +157,10 @@ END),
   constraint revocations_id_key UNIQUE (id)
 );
 CREATE INDEX revocations_key ON public.revocations USING btree (key, epoch);
+CREATE INDEX revocations_lasting ON public.revocations USING btree (epoch) WHERE ((standing AND (released_epoch IS NULL)) OR (kind = 'signing-key'::text));
+CREATE INDEX revocations_releases ON public.revocations USING btree (releases) WHERE (releases IS NOT NULL);
 CREATE INDEX revocations_standing ON public.revocations USING btree (key) WHERE (standing AND (released_epoch IS NULL));
+CREATE TRIGGER revocations_awaited AFTER INSERT ON public.revocations FOR EACH ROW WHEN ((new.standing OR (new.releases IS NOT NULL))) EXECUTE FUNCTION await_acknowledgements();
 grant select on revocations to mayfly_app;
 
 create table sessions (
@@ -197,6 +230,22 @@ create table tokens (
   constraint tokens_pkey PRIMARY KEY (hour, jti)
 ) partition by range (hour);
 grant insert, select, update (consumed_at) on tokens to mayfly_app;
+
+create table verifiers (
+  instance text not null,
+  resource text not null,
+  started_at timestamp with time zone not null,
+  generation integer not null,
+  applied_epoch bigint not null,
+  renewed_at timestamp with time zone not null,
+  lease_seconds integer not null,
+  lease_ends_at timestamp with time zone not null,
+  closed_at timestamp with time zone,
+  constraint verifiers_lease_seconds_check CHECK ((lease_seconds > 0)),
+  constraint verifiers_pkey PRIMARY KEY (instance)
+) with (fillfactor=50, autovacuum_vacuum_scale_factor=0.1, autovacuum_vacuum_threshold=1000);
+CREATE INDEX verifiers_resource ON public.verifiers USING btree (resource);
+grant insert, select, update (generation, applied_epoch, renewed_at, lease_seconds, lease_ends_at, closed_at) on verifiers to mayfly_app;
 
 CREATE OR REPLACE FUNCTION public.add_signing_key(key_kid text, key_purpose text, key_algorithm text, key_generation integer, key_public bytea, key_sealed_secret bytea, key_sealed_by text, key_lead_seconds integer, key_not_before timestamp with time zone, audit_id text, audit_actor text)
  RETURNS boolean
@@ -296,6 +345,28 @@ begin
                                'revocations', jsonb_array_length(revoked)));
   return new_version;
 end $function$;
+
+CREATE OR REPLACE FUNCTION public.await_acknowledgements()
+ RETURNS trigger
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+begin
+  insert into awaited_epochs (epoch) values (new.epoch) on conflict do nothing;
+  return null;
+end $function$;
+
+CREATE OR REPLACE FUNCTION public.database_identity(OUT system_identifier text, OUT timeline integer)
+ RETURNS record
+ LANGUAGE sql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+  select c.system_identifier::text, ('x' || left(pg_walfile_name(pg_current_wal_lsn()), 8))::bit(32)::integer
+    from pg_control_system() c
+$function$;
+grant execute on function database_identity() to mayfly_app;
 
 CREATE OR REPLACE FUNCTION public.declared_client(client text)
  RETURNS agents
@@ -470,6 +541,30 @@ begin
 end $function$;
 grant execute on function make_partitions(integer) to mayfly_app;
 
+CREATE OR REPLACE FUNCTION public.move_revocation_head(above bigint, entry_id text, entry_reason text, entry_actor text, audit_id text)
+ RETURNS TABLE(epoch bigint, generation integer)
+ LANGUAGE plpgsql
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+declare
+  margin constant bigint := 1000000;
+  credible constant bigint := 1000000000000;              -- nobody lost more than that; larger claims are lies
+  highest bigint;
+begin
+  select greatest(h.epoch, above, (select max(v.applied_epoch) from verifiers v),
+                  (select max(c.epoch) from ledger_claims c where c.epoch < h.epoch + credible))
+    into highest from revocation_head h for update;
+  if highest + margin > 4503599627370496 then raise exception 'epochs would get too large to be told apart'; end if;
+  update revocation_head h
+     set epoch = highest + margin - 1, generation = h.generation + 1, moved_at = clock_timestamp(),
+         system_identifier = i.system_identifier, timeline = i.timeline
+    from database_identity() i;
+  delete from ledger_claims;
+  return query
+    select a.epoch, a.generation
+      from append_revocation(entry_id, 'all', '', false, null, entry_reason, entry_actor, audit_id, null) a;
+end $function$;
+
 CREATE OR REPLACE FUNCTION public.partitions_ahead()
  RETURNS integer
  LANGUAGE sql
@@ -504,6 +599,29 @@ begin
 end $function$;
 grant execute on function prune_idempotency_keys(integer,integer) to mayfly_app;
 
+CREATE OR REPLACE FUNCTION public.prune_revocations(kept integer, at_most integer)
+ RETURNS integer
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+declare
+  pruned integer;
+begin
+  if kept < 13 or at_most not between 1 and 10000 then
+    raise exception 'at least 13 hours are kept, and at most 10000 entries go at once';
+  end if;
+  delete from revocations where epoch in (
+    select r.epoch from revocations r
+     where r.epoch <= (select h.floor from revocation_head h)
+       and r.created_at < now() - make_interval(hours => kept)
+       and not r.standing and r.releases is null and r.kind <> 'signing-key'
+     order by r.epoch limit at_most for update skip locked);
+  get diagnostics pruned = row_count;
+  return pruned;
+end $function$;
+grant execute on function prune_revocations(integer,integer) to mayfly_app;
+
 CREATE OR REPLACE FUNCTION public.prune_sessions(kept integer, at_most integer)
  RETURNS integer
  LANGUAGE plpgsql
@@ -523,6 +641,31 @@ begin
   return pruned;
 end $function$;
 grant execute on function prune_sessions(integer,integer) to mayfly_app;
+
+CREATE OR REPLACE FUNCTION public.prune_verifiers(kept integer, at_most integer)
+ RETURNS integer
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+declare
+  gone text[];
+begin
+  if kept < 1 or at_most not between 1 and 10000 then
+    raise exception 'at least one day is kept, and at most 10000 instances go at once';
+  end if;
+  with pruned as (
+    delete from verifiers where instance in (
+      select v.instance from verifiers v
+       where least(v.lease_ends_at, v.closed_at) < now() - make_interval(days => kept)
+       limit at_most for update skip locked)
+    returning instance)
+  select array_agg(p.instance) into gone from pruned p;
+  delete from acknowledgements a where a.instance = any (gone);
+  delete from awaited_epochs w where w.awaited_at < now() - make_interval(days => kept);
+  return coalesce(cardinality(gone), 0);
+end $function$;
+grant execute on function prune_verifiers(integer,integer) to mayfly_app;
 
 CREATE OR REPLACE FUNCTION public.quarantine_agent(named text, entry_id text, entry_reason text, entry_actor text, audit_id text, audit_request_id text, asked_key text, asked_digest text, OUT outcome text, OUT answer jsonb)
  RETURNS record
@@ -556,6 +699,25 @@ begin
   perform keep_answer(entry_actor, asked_key, asked_digest, answer);
 end $function$;
 grant execute on function quarantine_agent(text,text,text,text,text,text,text,text) to mayfly_app;
+
+CREATE OR REPLACE FUNCTION public.raise_revocation_floor(youngest integer)
+ RETURNS bigint
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+declare
+  old_enough bigint;
+begin
+  if youngest < 1000 then raise exception 'tokens live 900 seconds, and clocks differ'; end if;
+  select max(r.epoch) into old_enough
+    from revocations r
+   where r.epoch > (select h.floor from revocation_head h)
+     and r.created_at < now() - make_interval(secs => youngest);
+  update revocation_head h set floor = old_enough where h.floor < old_enough;
+  return (select h.floor from revocation_head h);
+end $function$;
+grant execute on function raise_revocation_floor(integer) to mayfly_app;
 
 CREATE OR REPLACE FUNCTION public.refuse_rewriting()
  RETURNS trigger

@@ -20,6 +20,7 @@ import { createTestAgent, type SessionKey } from './test-agent.ts';
 import { beforeDrop, createTestDatabase } from './test-database.ts';
 import { createTestOperator } from './test-operator.ts';
 import { copyScopesWithKeys } from './test-scopes.ts';
+import { createTestVerifier } from './test-verifier.ts';
 
 /** Not where brokers listen in tests: nothing may be taken from the request. */
 export const TEST_ISSUER = 'https://broker.example.com';
@@ -126,6 +127,13 @@ export async function createTestWorld() {
       const key = scopes.keys.get(AUDIENCE_FILES[audience] ?? '');
       if (key === undefined) throw new Error(`no resource ${audience}`);
       return createTestAgent({ url: broker.url, issuer: TEST_ISSUER, clientId: audience, key });
+    },
+
+    /** An instance that holds a copy of the ledger for the resource server of this audience. */
+    verifier(broker: { url: string }, audience: string) {
+      const key = scopes.keys.get(AUDIENCE_FILES[audience] ?? '');
+      if (key === undefined) throw new Error(`no resource ${audience}`);
+      return createTestVerifier({ url: broker.url, issuer: TEST_ISSUER, audience, key });
     },
 
     async query<Row extends object>(text: string, values: unknown[] = []): Promise<Row[]> {

@@ -33,7 +33,8 @@ export type ClientAuthenticator = {
 /** A client uses few: one for each of its keys and libraries. */
 const MAX_HEADERS = 10_000;
 
-const ASSERTION_TYPE = 'urn:ietf:params:oauth:client-assertion-type:jwt-bearer';
+/** RFC 7523 §2.2. */
+export const CLIENT_ASSERTION_TYPE = 'urn:ietf:params:oauth:client-assertion-type:jwt-bearer';
 const METHOD_HINT =
   'Authenticate with private_key_jwt: client_assertion and client_assertion_type (RFC 7523 §2.2).';
 
@@ -83,6 +84,6 @@ function assertionOf({ assertion, assertionType, authorization, secretGiven }: C
   if (authorization !== undefined) refuse('client_authentication_method', { hint: METHOD_HINT });
   if (given === 0 || secretGiven) refuse('client_authentication_missing');
   if (assertion === undefined) refuse('parameter_missing', { hint: METHOD_HINT });
-  if (assertionType !== ASSERTION_TYPE) refuse('parameter_invalid', { hint: METHOD_HINT });
+  if (assertionType !== CLIENT_ASSERTION_TYPE) refuse('parameter_invalid', { hint: METHOD_HINT });
   return assertion;
 }

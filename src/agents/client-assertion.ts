@@ -61,6 +61,18 @@ export function checkAssertion(
   { clients, issuer, now }: { clients: ClientDirectory; issuer: string; now: number },
 ): Assertion {
   if (!ACCEPTED_TYPES.includes(jwt.header.typ)) refuse('assertion_type');
+  const { client, key } = senderOf(jwt, clients);
+  if (jwt.claims.aud !== issuer) refuse('assertion_audience');
+  const { jti } = jwt.claims;
+  if (!isIdentifier(jti)) refuse('assertion_identifier');
+  return { client, jti, expiresAt: checkLifetime(jwt.claims, now), kid: key.kid };
+}
+
+/**
+ * The declared client that signed this JWT with a declared key of its own.
+ * @throws {Refusal} `invalid_client`
+ */
+export function senderOf(jwt: UnverifiedJwt, clients: ClientDirectory): { client: Client; key: ClientKey } {
   const claimed = claimedClient(jwt);
   const client = claimed === null ? undefined : clients.get(claimed);
   const key = client === undefined ? null : chooseKey(client.keys, jwt);
@@ -71,10 +83,7 @@ export function checkAssertion(
     );
   }
   if (!verifySignature(jwt, key.key)) refuse('assertion_signature');
-  if (jwt.claims.aud !== issuer) refuse('assertion_audience');
-  const { jti } = jwt.claims;
-  if (!isIdentifier(jti)) refuse('assertion_identifier');
-  return { client, jti, expiresAt: checkLifetime(jwt.claims, now), kid: key.kid };
+  return { client, key };
 }
 
 /** With `kid` the one key of that name; without, the only key that fits the algorithm. Never the first of several. */

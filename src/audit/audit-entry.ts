@@ -11,6 +11,7 @@ export type AuditAction =
   | 'token.revoked'
   | 'token.consumed'
   | 'operator.admitted'
+  | 'ledger.read'
   | 'request.refused';
 
 export type AuditEntry = {

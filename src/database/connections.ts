@@ -1,8 +1,8 @@
 /**
  * The connections of one broker: a few that only mint, so that nothing else can queue in front; a few for operators,
  * so that whoever floods the others does not stand between a person and the kill switch (L2); one that only kills,
- * with one beside it; and the rest. What an operator needs to get as far as the kill switch does not wait for a
- * synchronous standby; the entry in the ledger does.
+ * with one beside it; a few for the ledger and for leases; and the rest. What an operator needs to get as far as the
+ * kill switch does not wait for a synchronous standby, nor do leases; the entry in the ledger does.
  */
 import type { Kysely } from 'kysely';
 import type { Log } from '../errors/log.ts';
@@ -20,6 +20,8 @@ export type Database = {
   /** Beside it: for what comes after its commit, and must not wait behind the next one. */
   killSwitchPool: Pool;
   reserved: Reserved;
+  /** For the ledger's pages and for leases: verifiers stop when nobody answers them. */
+  ledgerPool: Pool;
   pool: Pool;
   kysely: Kysely<unknown>;
   close(): Promise<void>;
@@ -28,6 +30,7 @@ export type Database = {
 const MINT_CONNECTIONS = 2;
 const OPERATOR_MINT_CONNECTIONS = 1;
 const OPERATOR_CONNECTIONS = 2;
+const LEDGER_CONNECTIONS = 3;
 const CONNECTIONS = 8;
 
 /** A mint that takes longer holds up everything behind it: better to refuse. */
@@ -44,16 +47,24 @@ export function connectDatabase({ url, log }: { url: string; log: Log }): Databa
     planOnce: true,
   };
   const mintPool = createPool({ ...minting, size: MINT_CONNECTIONS, applicationName: 'mayfly mint' });
+  const ledgerPool = createPool({
+    ...minting,
+    size: LEDGER_CONNECTIONS,
+    applicationName: 'mayfly ledger',
+    planOnce: false,
+    commitLocally: true,
+  });
   const pool = createPool({ url, size: CONNECTIONS, applicationName: 'mayfly', log });
   const kysely = openKysely<unknown>(pool);
   const { close: closeReserved, ...reserved } = connectReserved({ url, log, minting });
   return {
     ...reserved,
     mintPool,
+    ledgerPool,
     pool,
     kysely,
     async close() {
-      await Promise.all([closeReserved(), mintPool.end(), kysely.destroy()]);
+      await Promise.all([closeReserved(), mintPool.end(), ledgerPool.end(), kysely.destroy()]);
     },
   };
 }

@@ -92,6 +92,11 @@ export const REFUSAL_CODES = {
     error: 'invalid_request',
     title: 'The idempotency key was used for another request',
   },
+  verifier_refused: {
+    status: 409,
+    error: 'invalid_request',
+    title: 'This verifier instance gets no lease any more',
+  },
 } as const satisfies Record<
   string,
   { status: number; statusWithToken?: number; error: string; title: string }
@@ -182,10 +187,15 @@ export const REFUSAL_REASONS = {
   signing_key_not_found: 'not_found',
   nothing_quarantined: 'nothing_to_release',
   idempotency_key_of_another_request: 'idempotency_key_reused',
+  // verifiers
+  verifier_closed: 'verifier_refused',
+  verifier_of_another_resource: 'verifier_refused',
   // limits and outages
   source_rate: 'rate_limited',
   client_rate: 'rate_limited',
   queue_full: 'temporarily_unavailable',
+  streams_too_many: 'temporarily_unavailable',
+  database_replaced: 'temporarily_unavailable',
   database_unavailable: 'temporarily_unavailable',
   signing_key_unavailable: 'temporarily_unavailable',
   catalogue_differs: 'catalogue_differs',

@@ -1,5 +1,5 @@
 /**
- * Writes an answer in one go. `writeHead` with a flat list of names and values is what Node does fastest, and
+ * Writes an answer in one go; of a stream only its head. `writeHead` with a flat list of names and values is what Node does fastest, and
  * nothing of Express adds to it: no ETag, no content negotiation, no X-Powered-By.
  */
 import type { ServerResponse } from 'node:http';
@@ -18,19 +18,20 @@ export function createAnswerWriter({ https }: { https: boolean }): AnswerWriter 
   const constant = securityHeaders({ https });
   const constantNoStore = [...constant, ...NO_STORE];
 
-  return (response, requestId, { status = 200, headers = NO_HEADERS, body, text }) => {
+  return (response, requestId, { status = 200, headers = NO_HEADERS, body, text, stream }) => {
     const content = text ?? (body === undefined ? '' : JSON.stringify(body));
     const list: string[] = (sets(headers, 'cache-control') ? constant : constantNoStore).slice();
     list.push('Request-Id', requestId);
     if (content !== '' && !sets(headers, 'content-type')) list.push('Content-Type', 'application/json');
-    if (status !== 204) list.push('Content-Length', String(Buffer.byteLength(content)));
+    if (stream !== undefined) response.shouldKeepAlive = false;
+    else if (status !== 204) list.push('Content-Length', String(Buffer.byteLength(content)));
     for (const name in headers) {
       const value = headers[name];
       if (typeof value === 'string') list.push(name, value);
       else for (const each of value ?? []) list.push(name, each);
     }
     response.writeHead(status, list);
-    response.end(content);
+    if (stream === undefined) response.end(content);
   };
 }
 

@@ -12,6 +12,7 @@ import { type HttpLimits, httpLimits } from './limits.ts';
 import { defectAnswer, refusalAnswer } from './refusal-answer.ts';
 import type { Answer, Call, ErrorFormat, Route } from './route.ts';
 import { createSourceReader, type Source } from './source.ts';
+import { sendStream } from './stream.ts';
 
 export type EdgeOptions = {
   log: Log;
@@ -118,7 +119,7 @@ export function createEdge(options: EdgeOptions): Edge {
   async function fail(exchange: Exchange, thrown: unknown): Promise<void> {
     const { request, response, route, requestId } = exchange;
     if (response.headersSent) {
-      logDefect(exchange, thrown);
+      if (refusalOf(thrown) === null) logDefect(exchange, thrown);
       response.destroy(); // half an answer cannot be taken back
       return;
     }
@@ -167,7 +168,9 @@ export function createEdge(options: EdgeOptions): Edge {
         check(exchange);
         const call = await readCall(exchange, route, arrival.params);
         exchange.call = call;
-        send(exchange, await route.answer(call));
+        const answer = await route.answer(call);
+        send(exchange, answer);
+        if (answer.stream !== undefined) await sendStream(arrival, answer.stream);
       } catch (error) {
         await fail(exchange, error);
       }

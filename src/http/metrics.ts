@@ -11,6 +11,8 @@ export type Metrics = {
   refused(reason: string): void;
   minted(batchSize: number, seconds: number): void;
   auditLost(entries: number): void;
+  /** @param alarm one of a closed set */
+  ledgerAlarm(alarm: string): void;
   /** A number that is asked for when Prometheus comes by. */
   gauge(name: string, help: string, read: () => number | Promise<number>): void;
 };
@@ -43,6 +45,12 @@ export function createMetrics(): Metrics {
     help: 'Refusals that could not be recorded',
     registers,
   });
+  const alarms = new Counter({
+    name: 'mayfly_ledger_alarms_total',
+    help: 'Signs that the ledger of this database is not the one that others know',
+    labelNames: ['alarm'],
+    registers,
+  });
   return {
     registry,
     answered: (route, status) => answers.inc({ route, status }),
@@ -52,6 +60,7 @@ export function createMetrics(): Metrics {
       statements.observe(seconds);
     },
     auditLost: (entries) => lost.inc(entries),
+    ledgerAlarm: (alarm) => alarms.inc({ alarm }),
     gauge(name, help, read) {
       new Gauge({
         name,

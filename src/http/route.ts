@@ -53,4 +53,13 @@ export type Answer = {
   body?: unknown;
   /** Sent as it stands, instead of `body`. */
   text?: string;
+  /** Sent piece by piece, instead of either, for as long as it lasts; then the connection is closed. */
+  stream?: AnswerStream;
+};
+
+export type AnswerStream = {
+  /** Asked for a piece when the reader took the one before. Told by the signal when there is no reader any more. */
+  pieces: (signal: AbortSignal) => AsyncIterable<string>;
+  /** Called exactly once, whether or not any piece was asked for. */
+  close: () => void;
 };

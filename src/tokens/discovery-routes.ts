@@ -10,15 +10,18 @@ export type DiscoveryRoutes = {
   metadata: (call: Call) => Answer;
   protectedResource: (call: Call) => Answer;
   jwks: (call: Call) => Answer;
+  ledgerJwks: (call: Call) => Answer;
   authorize: (call: Call) => Answer;
 };
 
 export function createDiscoveryRoutes({
   issuer,
   jwks,
+  ledgerJwks,
 }: {
   issuer: string;
   jwks: () => object;
+  ledgerJwks: () => object;
 }): DiscoveryRoutes {
   const metadata = serverMetadata(issuer);
   const management = managementMetadata(issuer);
@@ -26,6 +29,7 @@ export function createDiscoveryRoutes({
     metadata: () => ({ body: metadata }),
     protectedResource: () => ({ body: management }),
     jwks: () => ({ body: jwks() }),
+    ledgerJwks: () => ({ body: ledgerJwks() }),
     authorize: () =>
       refuse('response_type_unsupported', {
         hint: 'Agents authenticate at the token endpoint with private_key_jwt; people cannot sign in here yet.',

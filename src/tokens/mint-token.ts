@@ -4,6 +4,7 @@
  */
 
 import type { AgentClient, OperatorClient } from '../agents/client.ts';
+import { createLanes } from '../bounds/lanes.ts';
 import type { ActiveCatalogue } from '../catalogue/active-catalogue.ts';
 import { hourOf, type SpentKey } from '../dpop/replay-key.ts';
 import { Refusal, refuse } from '../errors/refusal.ts';
@@ -12,7 +13,6 @@ import type { Clock } from '../time/clock.ts';
 import { newIdentifier } from '../time/identifier.ts';
 import type { TokenSigner } from './access-token.ts';
 import type { Grant } from './decide-grant.ts';
-import { createLanes } from './lanes.ts';
 import { createMintBatch, type MintedToken, type MintOrder } from './mint-batch.ts';
 import type { MintStore } from './mint-store.ts';
 

@@ -27,9 +27,11 @@ export type TokenRevoker = {
 export function createTokenRevoker(options: {
   store: TokenStore;
   readToken: TokenReader;
+  /** Told when the ledger has an entry more. */
+  announce: () => void;
   clock: Clock;
 }): TokenRevoker {
-  const { store, readToken, clock } = options;
+  const { store, readToken, announce, clock } = options;
   return {
     async revokeOwnToken({ token, by, requestId }) {
       const claims = readToken(token);
@@ -49,6 +51,7 @@ export function createTokenRevoker(options: {
         living === null ? undefined : revocationOf(living.jti, { actor: by.client.id, requestId });
       const fresh = await store.spend({ assertion: by.assertion, entry }, revocation);
       if (!fresh) refuse('assertion_replayed');
+      if (revocation !== undefined) announce();
       return { foreign: claims !== null && own === null };
     },
   };

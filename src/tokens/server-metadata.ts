@@ -9,6 +9,7 @@ import { CALL_TYPE } from './call.ts';
 export const PATHS = {
   metadata: '/.well-known/oauth-authorization-server',
   jwks: '/.well-known/jwks.json',
+  ledgerJwks: '/.well-known/mayfly-ledger-jwks.json',
   protectedResource: '/.well-known/oauth-protected-resource',
   authorize: '/oauth/authorize',
   token: '/oauth/token',
@@ -40,6 +41,8 @@ export function serverMetadata(issuer: string) {
     response_types_supported: ['none'],
     token_endpoint: `${issuer}${PATHS.token}`,
     jwks_uri: `${issuer}${PATHS.jwks}`,
+    // Of what brokers say about the ledger (L11): who verifies tokens needs both sets, and must not mix them.
+    ledger_jwks_uri: `${issuer}${PATHS.ledgerJwks}`,
     grant_types_supported: ['client_credentials'],
     token_endpoint_auth_methods_supported: methods,
     token_endpoint_auth_signing_alg_values_supported: JWS_ALGORITHMS,

@@ -6,11 +6,11 @@
 import { createPublicKey, generateKeyPairSync, type KeyObject, verify, type webcrypto } from 'node:crypto';
 import express from 'express';
 import pg from 'pg';
+import { createLanes } from '../../src/bounds/lanes.ts';
 import { encodeHeader, signCompactJws } from '../../src/jws/compact-jws.ts';
 import { thumbprintOf } from '../../src/jws/jwk.ts';
 import { systemClock } from '../../src/time/clock.ts';
 import { newIdentifier } from '../../src/time/identifier.ts';
-import { createLanes } from '../../src/tokens/lanes.ts';
 import { type ServerArguments, TOKEN_SECONDS } from './bench-client.ts';
 
 const { port, databaseUrl, clients } = JSON.parse(process.argv[2] ?? '') as ServerArguments;

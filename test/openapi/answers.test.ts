@@ -24,11 +24,14 @@ const INTROSPECT = 'POST /oauth/introspect';
 const REVOKE = 'POST /oauth/revoke';
 const CONSUME = 'POST /v1/tokens/{jti}/consume';
 const OWN_END = 'POST /v1/sessions/current/revoke';
+const LEDGER = 'GET /v1/revocations';
+const LEASE = 'POST /v1/verifiers/current/lease';
 const READS = [
   ['GET /oauth/authorize', '400 unsupported_response_type'],
   ['GET /.well-known/oauth-authorization-server', '200'],
   ['GET /.well-known/oauth-protected-resource', '200'],
   ['GET /.well-known/jwks.json', '200'],
+  ['GET /.well-known/mayfly-ledger-jwks.json', '200'],
   ['GET /livez', '200'],
   ['GET /readyz', '200'],
   ['GET /metrics', '200'],
@@ -246,6 +249,55 @@ async function released(quarantinePath: string): Promise<void> {
 function ownEndUrl(): string {
   return `${TEST_ISSUER}${OWN_END.slice('POST '.length)}`;
 }
+test('the ledger is read as described, by resource servers and by operators', async () => {
+  const page = hold(LEDGER, '200', await stage.readLedger());
+  assert.deepEqual(violations(schema('LedgerPageClaims'), decoded(String(page.page)).claims, 'page'), []);
+  hold(
+    LEDGER,
+    '200',
+    await exchange(stage.url('/v1/revocations'), { method: 'HEAD', headers: stage.streaming() }),
+  );
+  const olivia = world.operator(broker, 'olivia');
+  assert.equal((await olivia.get('/v1/revocations', 'mayfly:read:revocations')).status, 200);
+  const scope = await olivia.token('mayfly:read:sessions');
+  const asOlivia = (
+    token: string,
+    proof = olivia.proof({ method: 'GET', path: '/v1/revocations', token }),
+  ) => ({
+    Authorization: `DPoP ${token}`,
+    DPoP: proof,
+  });
+  const ask = (headers: Record<string, string | string[]>, query = '') =>
+    exchange(stage.url(`/v1/revocations${query}`), { headers });
+  hold(LEDGER, '403 insufficient_scope', await ask(asOlivia(scope)));
+  hold(LEDGER, '401 invalid_token', await ask(asOlivia('a.b.c', 'a.b.c')));
+  hold(LEDGER, '401 invalid_dpop_proof', await ask(asOlivia(scope, 'a.b.c')));
+  hold(LEDGER, '401 credentials_missing', await ask({}));
+  hold(LEDGER, '401 invalid_client', await ask({ Authorization: 'Bearer a.b.c' }));
+  hold(LEDGER, '400 invalid_request', await ask({}, '?since=x'));
+  hold(LEDGER, '400 invalid_dpop_proof', await ask({ DPoP: ['a', 'b'] }));
+  const agent = { Authorization: `Bearer ${stage.agent().assertion()}` };
+  hold(LEDGER, '400 unauthorized_client', await ask(agent));
+});
+
+test('leases are granted and refused as described', async () => {
+  const verifier = stage.verifier();
+  const question = verifier.question();
+  assert.deepEqual(violations(schema('QuestionClaims'), decoded(question).claims, 'question'), []);
+  const { answer } = hold(LEASE, '200', await stage.renewLease(question));
+  assert.deepEqual(violations(schema('LeaseClaims'), decoded(String(answer)).claims, 'answer'), []);
+  hold(LEASE, '200', await stage.renewLease(verifier.question({ leaving: true })));
+  hold(LEASE, '409 verifier_refused', await stage.renewLease(verifier.question()));
+  hold(LEASE, '400 invalid_request', await stage.renewLease(verifier.question({ nonce: 'short' })));
+  hold(LEASE, '401 invalid_client', await stage.renewLease('a.b.c'));
+  const asAgent = stage.agent().assertion({ header: { typ: 'mayfly-question+jwt' } });
+  hold(LEASE, '400 unauthorized_client', await stage.renewLease(asAgent));
+  const url = stage.url('/v1/verifiers/current/lease');
+  hold(LEASE, '400 invalid_request', await postJson(url, { question, more: 1 }));
+  hold(LEASE, '400 invalid_dpop_proof', await postJson(url, { question }, { DPoP: ['a', 'b'] }));
+  hold(LEASE, '413 content_too_large', await postJson(url, { question: TOO_LONG }));
+  hold(LEASE, '415 unsupported_media_type', await postForm(url, { question }));
+});
 
 for (const [operation, expected] of READS) {
   test(`${operation} answers as described, and HEAD with the same headers`, async () => {
@@ -272,6 +324,8 @@ const DECISIONS: readonly (readonly [operation: string, ask: (on: Broker) => Pro
   [REVOKE, (on) => postForm(`${on.url}/oauth/revoke`, stage.agent(on).authenticated({ token: 'a' }))],
   [CONSUME, (on) => stage.consume(NO_TOKEN, { on })],
   [OWN_END, (on) => stage.endOwn({ on, session: lasting })],
+  [LEDGER, (on) => stage.readLedger(on)],
+  [LEASE, (on) => stage.renewLease(stage.verifier().question(), on)],
 ];
 
 /** Opened before what it is there for goes wrong. */
@@ -316,10 +370,12 @@ test('a defect is an opaque 500 as described', async () => {
   hold(MINT, '200', await stage.mint({}, { session: lasting }));
   const prepared = await preparedRequests();
   await run('alter table audit_entries rename to lost');
+  await run('alter table verifiers rename to gone');
   try {
     for (const [operation, ask] of DECISIONS) hold(operation, '500 internal_error', await ask(broker));
     for (const [operation, ask] of prepared) hold(operation, '500 internal_error', await ask());
   } finally {
+    await run('alter table gone rename to verifiers');
     await run('alter table lost rename to audit_entries');
   }
 });

@@ -50,7 +50,14 @@ export const CONTRACT_PATH = new URL('../../openapi.yaml', import.meta.url);
 export const contract: Contract = parse(readFileSync(CONTRACT_PATH, 'utf8'));
 
 /** What HTTP itself adds. */
-const FRAMING = new Set(['date', 'connection', 'keep-alive', 'content-length', 'content-type']);
+const FRAMING = new Set([
+  'date',
+  'connection',
+  'keep-alive',
+  'content-length',
+  'content-type',
+  'transfer-encoding',
+]);
 
 export function operations(): Operation[] {
   return Object.entries(contract.paths).flatMap(([path, { get, post }]) => [

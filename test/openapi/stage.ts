@@ -5,7 +5,7 @@ import { canonicalDigest } from '../../src/json/canonical-json.ts';
 import { type FormFields, newSessionKey } from '../test-agent.ts';
 import { TEST_ISSUER, type TestWorld } from '../test-broker.ts';
 import { type Answer, decoded } from './contract.ts';
-import { postForm, postJson } from './exchange.ts';
+import { exchange, postForm, postJson } from './exchange.ts';
 
 export const CUSTOMERS = 'https://customers.example.com';
 export const STORAGE = 'https://storage.example.com';
@@ -76,6 +76,22 @@ export function createStage(world: TestWorld, broker: Broker) {
       const proof = dpop === undefined ? client.proof(session, { claims: { htu: url } }) : dpop;
       const body = { ...client.authenticated({}), ...fields };
       return postJson(`${on.url}/v1/sessions/current/revoke`, body, proof === null ? {} : { DPoP: proof });
+    },
+
+    verifier: (on = broker) => world.verifier(on, CUSTOMERS),
+
+    renewLease: (question: string, on = broker) =>
+      postJson(`${on.url}/v1/verifiers/current/lease`, { question }),
+
+    /** What a reader of the stream sends; of no use twice. */
+    streaming: (on = broker) => ({
+      Accept: 'text/event-stream',
+      Authorization: `Bearer ${world.resourceServer(on, CUSTOMERS).assertion()}`,
+    }),
+
+    readLedger(on = broker): Promise<Answer> {
+      const { Authorization } = this.streaming(on);
+      return exchange(`${on.url}/v1/revocations?since=0`, { headers: { Authorization } });
     },
 
     consume(jti: string, { fields = {}, on = broker, headers = {} } = {}): Promise<Answer> {

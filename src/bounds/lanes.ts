@@ -28,12 +28,14 @@ export type LanesOptions<Item, Outcome> = {
   lanes: number;
   maxBatch: number;
   maxWaiting: number;
+  /** Waited for before each batch is formed, where it pays to wait for more. */
+  gather?: () => Promise<void>;
   /** Settles each item, in the order given. A rejection rejects every item of the batch. */
   run: (items: readonly Item[]) => Promise<readonly PromiseSettledResult<Outcome>[]>;
 };
 
 export function createLanes<Item, Outcome>(options: LanesOptions<Item, Outcome>): Lanes<Item, Outcome> {
-  const { lanes, maxBatch, maxWaiting, run } = options;
+  const { lanes, maxBatch, maxWaiting, gather, run } = options;
   const worthALane = Math.min(WORTH_A_LANE, maxBatch);
   let queue: Waiting<Item, Outcome>[] = [];
   let busy = 0;
@@ -56,6 +58,7 @@ export function createLanes<Item, Outcome>(options: LanesOptions<Item, Outcome>)
     // One turn of the event loop: requests that arrived together share the batch.
     await new Promise<void>((resolve) => setImmediate(resolve));
     while (queue.length > 0) {
+      if (gather !== undefined) await gather();
       const batch = queue.length <= maxBatch ? queue : queue.slice(0, maxBatch);
       queue = batch === queue ? [] : queue.slice(maxBatch);
       await settle(batch);

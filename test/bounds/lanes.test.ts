@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { createLanes } from '../../src/tokens/lanes.ts';
+import { createLanes } from '../../src/bounds/lanes.ts';
 import { until } from '../broker-process.ts';
 
 /** Batches that wait until the test lets them go. */

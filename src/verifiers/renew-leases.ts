@@ -1,0 +1,95 @@
+/**
+ * Leases. A verifier says what it has applied; the answer says what it lacks, and with that how long it may go on
+ * deciding by itself. The order is the whole point (L14), and it is that of the three lines of `runBatch`:
+ *
+ *   1. its row is committed: whoever revokes from here on finds it among those that have to acknowledge
+ *   2. only then head and entries are read, in a statement of their own, on the primary
+ *   3. the answer is signed, for this question alone
+ *
+ * A revocation that commits after 1 counts this verifier and waits for it. One that committed before it lists whom
+ * to wait for after its commit; if it missed this row, it committed before 2 began, and is in the answer.
+ *
+ * Many questions share a batch; each was asked before its reading began, so each could have had that reading alone.
+ */
+
+import { createLanes, type LanesOptions } from '../bounds/lanes.ts';
+import type { Resource } from '../catalogue/catalogue.ts';
+import { Refusal } from '../errors/refusal.ts';
+import type { LedgerPage } from '../revocations/ledger-entry.ts';
+import type { PageQuestion } from '../revocations/ledger-store.ts';
+import type { LedgerTrust } from '../revocations/ledger-trust.ts';
+import { foldAttendances } from './fold-attendances.ts';
+import type { ReceivedQuestion } from './question.ts';
+import type { VerifierStore } from './verifier-store.ts';
+
+export type GrantedLease = { question: ReceivedQuestion['question']; resource: Resource; page: LedgerPage };
+
+export type LeaseRenewals = {
+  /**
+   * Grants a lease: the verifier's row is committed, and the page was read afterwards.
+   * @throws {Refusal} `verifier_refused` when the instance has closed or is of another resource, 503
+   */
+  renew(asked: ReceivedQuestion): Promise<GrantedLease>;
+  idle(): Promise<void>;
+};
+
+const MAX_BATCH = 512;
+const MAX_WAITING = 8_192;
+
+export function createLeaseRenewals(options: {
+  store: VerifierStore;
+  /** One page for each question, all read in one snapshot that begins after the call. */
+  readPages: (questions: readonly PageQuestion[]) => Promise<LedgerPage[]>;
+  trust: Pick<LedgerTrust, 'require' | 'hear'>;
+  /** Waited for before each batch, so that more questions come together. */
+  gather?: LanesOptions<unknown, unknown>['gather'];
+}): LeaseRenewals {
+  const { store, readPages, trust, gather } = options;
+
+  /** One reading for all: what verifiers lack is mostly the same, nothing. */
+  async function readFor(asked: readonly ReceivedQuestion[]): Promise<Map<string, LedgerPage>> {
+    const wanted = new Map(asked.map((each) => [nameOf(each), pageQuestionOf(each)]));
+    const pages = await readPages([...wanted.values()]);
+    return new Map([...wanted.keys()].flatMap((name, index) => (pages[index] ? [[name, pages[index]]] : [])));
+  }
+
+  async function runBatch(asked: readonly ReceivedQuestion[]): Promise<PromiseSettledResult<GrantedLease>[]> {
+    trust.require();
+    const { attendances, attendanceOf } = foldAttendances(asked);
+    const registered = await store.register(attendances);
+    const pages = await readFor(asked);
+    trust.require();
+    return asked.map((each) => {
+      const index = attendanceOf(each);
+      const state = index === null ? undefined : registered[index];
+      const page = pages.get(nameOf(each));
+      if (state === undefined || !state.own) return rejected('verifier_of_another_resource');
+      if (!state.open) return rejected('verifier_closed');
+      if (state.doubt !== null) trust.hear(state.doubt, { resource: each.resource.audience });
+      if (page === undefined) throw new Error('a question about the ledger was left without a page');
+      return { status: 'fulfilled', value: { ...each, page } };
+    });
+  }
+
+  const lanes = createLanes<ReceivedQuestion, GrantedLease>({
+    lanes: 1,
+    maxBatch: MAX_BATCH,
+    maxWaiting: MAX_WAITING,
+    ...(gather === undefined ? {} : { gather }),
+    run: runBatch,
+  });
+  return { renew: lanes.submit, idle: lanes.idle };
+}
+
+function pageQuestionOf({ question }: ReceivedQuestion): PageQuestion {
+  return { since: question.applied_epoch, generation: question.generation, goOn: false };
+}
+
+function nameOf({ question }: ReceivedQuestion): string {
+  return `${question.applied_epoch} ${question.generation}`;
+}
+
+function rejected(reason: 'verifier_of_another_resource' | 'verifier_closed'): PromiseRejectedResult {
+  const hint = 'Go on with a new instance: createVerifier() makes one.';
+  return { status: 'rejected', reason: new Refusal(reason, { hint }) };
+}
