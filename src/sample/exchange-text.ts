@@ -72,9 +72,23 @@ function assertionText(assertion: string): string {
 
 function bodyLines(body: string): Line[] {
   const json = jsonOf(body);
-  if (typeof json.access_token !== 'string')
-    return body === '' ? [] : [['body', shorten(explained(json) ?? body)]];
-  return [['access_token', cut(json.access_token)], ...claimLines(json.access_token)];
+  if (typeof json.access_token === 'string')
+    return [['access_token', cut(json.access_token)], ...claimLines(json.access_token)];
+  if (typeof json.effect === 'string') return entryLines(json);
+  return body === '' ? [] : [['body', shorten(explained(json) ?? body)]];
+}
+
+/** What an operator changed: the entry of the ledger, and who has applied it so far. */
+function entryLines({ effect, epoch, target, verifiers, receipt }: Record<string, unknown>): Line[] {
+  const { kind, id = '' } = target as { kind: string; id?: string };
+  const points = Array.isArray(verifiers) ? verifiers : [];
+  const lines: Line[] = [[String(effect), `${kind} ${id}`.trim()]];
+  if (epoch !== null) lines.push(['epoch', String(epoch)]);
+  for (const { resource, applied_at: at, stops_at: by } of points) {
+    lines.push([at === undefined ? 'outstanding' : 'applied', `${resource}, ${at ?? `stops by ${by}`}`]);
+  }
+  if (typeof receipt === 'string') lines.push(['receipt', cut(receipt)]);
+  return lines;
 }
 
 /** Of a refusal only what a person reads. */

@@ -12,13 +12,13 @@ export type Step = {
   act: () => Promise<Exchange[]>;
   /** Of the last answer: its status, and the error that it names. */
   expect: { status: number; error?: string };
-  /** Why it came out so. */
-  because: string;
+  /** Why it came out so; said afterwards. */
+  because: string | (() => string);
 };
 
 export type Story = {
   say(text: string): void;
-  /** @returns the last exchange @throws {Surprise} when it went otherwise */
+  /** @returns the last exchange @throws {Surprise} when it went otherwise @throws when the tour is cut short */
   tell(step: Step): Promise<Exchange>;
 };
 
@@ -29,7 +29,7 @@ export class Surprise extends Error {
 
 type Style = 'bold' | 'green' | 'red' | 'cyan';
 
-export function createStory(output: StoryOutput): Story {
+export function createStory(output: StoryOutput, signal: AbortSignal): Story {
   let number = 0;
   const say = (text: string) => void output.write(`${text}\n`);
   const paint = (style: Style, text: string) => (output === process.stdout ? styleText(style, text) : text);
@@ -50,6 +50,7 @@ export function createStory(output: StoryOutput): Story {
   return {
     say,
     async tell({ title, about, act, expect, because }) {
+      signal.throwIfAborted();
       number += 1;
       say(`\n${paint('bold', `${number}. ${title}`)}\n   ${about}\n`);
       const exchanges = await act();
@@ -59,7 +60,7 @@ export function createStory(output: StoryOutput): Story {
         say(`\n   ${paint('red', '✘ This was to be')} ${expect.status} ${expect.error ?? ''}`);
         throw new Surprise(`step ${number}, "${title}", went otherwise`);
       }
-      say(`\n   ${paint('green', '✔')} ${because}`);
+      say(`\n   ${paint('green', '✔')} ${typeof because === 'string' ? because : because()}`);
       return last;
     },
   };

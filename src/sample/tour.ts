@@ -10,9 +10,12 @@ import { jsonOf } from './exchange-text.ts';
 import { startResourceServer } from './resource-server.ts';
 import { createStory, type StoryOutput, Surprise } from './story.ts';
 import { openTourBroker } from './tour-broker.ts';
+import { createTourOperator } from './tour-operator.ts';
+import { tellRevocation } from './tour-revocation.ts';
 import { tellTour } from './tour-steps.ts';
 
 const AGENT = 'report-writer';
+const OPERATOR = 'olivia';
 const ANSWER_MILLISECONDS = 3_000;
 
 export type TourOptions = {
@@ -27,7 +30,7 @@ export type TourOptions = {
  * @throws {SampleError} or `ListenError` when something stands in the way, with what to do
  */
 export async function runTour({ configuration, output, clock, signal }: TourOptions): Promise<boolean> {
-  const story = createStory(output);
+  const story = createStory(output, signal);
   await using started = new AsyncDisposableStack();
   story.say(`The broker is ${configuration.issuer}.`);
   const broker = await openTourBroker(configuration);
@@ -42,9 +45,19 @@ export async function runTour({ configuration, output, clock, signal }: TourOpti
     issuer: configuration.issuer,
     tokenEndpoint: broker.tokenEndpoint,
   });
+  const { issuer, dataDirectory } = configuration;
+  const found = { broker: { issuer, tokenEndpoint: broker.tokenEndpoint }, dataDirectory };
+  const operator = await createTourOperator(OPERATOR, found);
   const places = { customersUrl: `${url}/customers`, exportsUrl: `${url}/exports` };
+  const { customersUrl } = places;
+
+  async function tellAll(): Promise<void> {
+    await tellTour(story, { agent, places });
+    await tellRevocation(story, { agent, operator, customersUrl });
+  }
+
   try {
-    await Promise.race([tellTour(story, { agent, places }), rejectionOf(signal)]);
+    await Promise.race([tellAll(), rejectionOf(signal)]);
     story.say('\nEverything went as it has to.');
     return true;
   } catch (error) {

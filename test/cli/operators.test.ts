@@ -3,9 +3,6 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { createInterface } from 'node:readline';
 import { after, before, describe, test } from 'node:test';
-import { readDevelopmentKey } from '../../src/sample/development-key.ts';
-import { type BoundSession, type Exchange, openSession } from '../../src/sdk/bound-session.ts';
-import { type Client, createClient } from '../../src/sdk/client.ts';
 import {
   createPlace,
   type Place,
@@ -13,39 +10,23 @@ import {
   startDevelopmentBroker,
 } from '../sample/development-broker.ts';
 import { type CommandLine, commandLine, type Outcome, startCommand } from './command-line.ts';
+import { type DevelopmentAgent, developmentAgent } from './development-agent.ts';
 
 let place: Place;
 let broker: Running;
 let mayfly: CommandLine;
-let agent: Client;
+let agent: DevelopmentAgent;
 
 before(async () => {
   place = await createPlace();
   broker = await startDevelopmentBroker(place);
   mayfly = commandLine(place.settings);
-  const { issuer } = place.configuration;
-  const key = readDevelopmentKey('report-writer', place.configuration);
-  agent = await createClient({ name: 'report-writer', key, issuer, tokenEndpoint: `${issuer}/oauth/token` });
+  agent = await developmentAgent(place);
 });
 after(async () => {
   await broker?.stop();
   await place.remove();
 });
-
-type Run = { session: BoundSession; id: string; jti: string };
-
-async function runAgent(): Promise<Run> {
-  const session = await openSession();
-  const body = await askAgain(session);
-  const [, claims = ''] = String(body.access_token).split('.');
-  const { jti } = JSON.parse(Buffer.from(claims, 'base64url').toString());
-  return { session, id: String(body.session_id), jti };
-}
-
-async function askAgain(session: BoundSession): Promise<Record<string, unknown>> {
-  const exchanges: Exchange[] = await agent.askForToken(session, { scope: 'db:read:customers' });
-  return JSON.parse(exchanges.at(-1)?.response.body ?? '{}');
-}
 
 /** The answer of a command that went well. */
 async function json(line: string): Promise<Record<string, never>> {
@@ -63,7 +44,7 @@ function golden({ stdout }: Outcome): string {
 
 describe('Sessions', () => {
   test('are listed, in three formats', async () => {
-    const { id } = await runAgent();
+    const { id } = await agent.run();
     const line = 'session list --agent report-writer';
     const time = 'TIME'.padEnd(24, '-');
     const session = `ses_${'#'.repeat(26)}`;
@@ -83,7 +64,7 @@ describe('Sessions', () => {
   });
 
   test('show what lives in them, and end: nothing is minted in them any more', async () => {
-    const { id, session } = await runAgent();
+    const { id, session } = await agent.run();
     assert.equal((await json(`session show ${id}`)).live_tokens, 1);
     const tried = await json(`session revoke ${id} --reason test --dry-run`);
     assert.deepEqual([tried.dry_run, tried.sessions, tried.live_tokens], [true, 1, 1]);
@@ -95,12 +76,12 @@ describe('Sessions', () => {
       ['revoked', { kind: 'session', id }, 'suspicious', 'olivia'],
     );
     assert.equal((await json(`session show ${id}`)).state, 'revoked');
-    assert.equal((await askAgain(session)).code, 'session_ended');
+    assert.equal((await agent.ask(session)).code, 'session_ended');
     assert.equal((await mayfly(`session list --state ended -o jsonl`)).stdout.includes(id), true);
   });
 
   test('are watched until they end, a line for each change', async () => {
-    const { id } = await runAgent();
+    const { id } = await agent.run();
     const watch = startCommand(`session watch ${id} --every-seconds 0.1`, place.settings);
     const lines: string[] = [];
     const reader = createInterface({ input: watch.stdout }).on('line', (line) => lines.push(line));
@@ -118,7 +99,7 @@ describe('Sessions', () => {
   });
 
   test('are watched together, until none is open', async () => {
-    const runs = [await runAgent(), await runAgent()];
+    const runs = [await agent.run(), await agent.run()];
     const watch = startCommand(
       'session watch --agent report-writer --every-seconds 0.1 -o table',
       place.settings,
@@ -144,41 +125,41 @@ describe('Sessions', () => {
 
 describe('Tokens', () => {
   test('are shown and revoked one by one; the session goes on', async () => {
-    const { jti, session } = await runAgent();
+    const { jti, session } = await agent.run();
     const shown = await json(`token show ${jti}`);
     assert.deepEqual([shown.agent, shown.actions], ['report-writer', ['db:read:customers']]);
     assert.equal((await json(`token revoke ${jti} --reason test --yes`)).effect, 'revoked');
     assert.equal((await json(`token revoke ${jti} --reason test --yes`)).effect, 'none');
     assert.notEqual((await json(`token show ${jti}`)).state, shown.state);
-    assert.equal(typeof (await askAgain(session)).access_token, 'string');
+    assert.equal(typeof (await agent.ask(session)).access_token, 'string');
   });
 });
 
 describe('Agents', () => {
   test('are stopped by one operator and released by another', async () => {
-    const { session } = await runAgent();
+    const { session } = await agent.run();
     const stopped = await json('agent quarantine report-writer --reason test --yes');
     assert.equal(stopped.standing, true);
-    assert.equal((await askAgain(session)).code, 'agent_stopped');
+    assert.equal((await agent.ask(session)).code, 'agent_stopped');
     const listed = (await mayfly('agent list --stopped true')).stdout.trim().split('\n');
     assert.equal(listed.length, 2);
     assert.match(listed[1] ?? '', new RegExp(`^report-writer .* ${stopped.id}$`));
 
     const released = await json('agent release report-writer --reason test --yes --as omar');
     assert.deepEqual([released.releases, released.actor], [stopped.epoch, 'omar']);
-    assert.equal((await askAgain(session)).code, 'session_ended');
-    await runAgent();
+    assert.equal((await agent.ask(session)).code, 'session_ended');
+    await agent.run();
     const again = await mayfly('agent release report-writer --reason test --yes');
     assert.deepEqual([again.code, again.stdout], [1, '']);
     assert.match(again.stderr, /^nothing_to_release: /);
   });
 
   test('lose everything that they have so far, and may begin anew', async () => {
-    const { session } = await runAgent();
+    const { session } = await agent.run();
     assert.equal((await json('agent revoke report-writer --reason test --yes')).effect, 'revoked');
-    assert.equal((await askAgain(session)).code, 'session_ended');
+    assert.equal((await agent.ask(session)).code, 'session_ended');
     assert.equal((await json('agent show report-writer')).name, 'report-writer');
-    await runAgent();
+    await agent.run();
   });
 
   test('are no operators: their keys open nothing here', async () => {

@@ -23,7 +23,7 @@ import {
   startDevelopmentBroker,
 } from './development-broker.ts';
 
-const STEPS = 8;
+const STEPS = 10;
 
 let place: Place;
 let broker: Running;
@@ -49,6 +49,7 @@ describe('Before there is a broker', () => {
     assert.equal(await tour.ended(), 0, tour.output());
     assert.match(tour.output(), /one was started for this tour/);
     assert.equal(tour.output().match(/✔/g)?.length, STEPS);
+    assert.match(tour.output(), /✔ Refused: \d{1,4} milliseconds after olivia began to ask for it/);
     assert.match(tour.output(), /Everything went as it has to/);
     await assert.rejects(fetch(place.configuration.issuer), 'the broker is gone');
   });
