@@ -19,6 +19,7 @@ import { createTokenEndpoint, type TokenEndpointOptions } from './tokens/token-e
 import type { TokenRoutes } from './tokens/token-routes.ts';
 import type { FeedRoutes } from './verifiers/feed-routes.ts';
 import type { LeaseRoutes } from './verifiers/lease-routes.ts';
+import type { VerifierRoutes } from './verifiers/verifier-routes.ts';
 
 export type Capabilities = {
   tokenEndpoint: TokenEndpointOptions;
@@ -34,6 +35,7 @@ export type Capabilities = {
   managedTokens: ManagedTokenRoutes;
   agents: AgentRoutes;
   signingKeys: SigningKeyRoutes;
+  verifiers: VerifierRoutes;
 };
 
 export function routesOf(capabilities: Capabilities): Route[] {
@@ -114,7 +116,8 @@ export function routesOf(capabilities: Capabilities): Route[] {
   ];
 }
 
-function managementOf({ sessions, managedTokens, agents, signingKeys }: Capabilities): ManagedRoute[] {
+function managementOf(capabilities: Capabilities): ManagedRoute[] {
+  const { sessions, managedTokens, agents, signingKeys, verifiers } = capabilities;
   const read = (path: string, may: ManagementAction, answer: ManagedRoute['answer']): ManagedRoute => ({
     method: 'GET',
     path,
@@ -141,5 +144,6 @@ function managementOf({ sessions, managedTokens, agents, signingKeys }: Capabili
     change('/v1/agents/:id/release', 'mayfly:release:agents', agents.release),
     read('/v1/signing-keys', 'mayfly:read:signing-keys', signingKeys.list),
     change('/v1/signing-keys/:kid/revoke', 'mayfly:revoke:signing-keys', signingKeys.revoke),
+    read('/v1/verifiers', 'mayfly:read:verifiers', verifiers.list),
   ];
 }

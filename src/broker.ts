@@ -37,6 +37,7 @@ import { applyCatalogue } from './revocations/apply-catalogue.ts';
 import { createKeyRing } from './signing-keys/key-ring.ts';
 import { loadOrCreateKek } from './signing-keys/load-kek.ts';
 import type { Clock } from './time/clock.ts';
+import { createVerifierListStore } from './verifiers/verifier-list-store.ts';
 
 export type Broker = {
   issuer: string;
@@ -123,7 +124,8 @@ export async function startBroker(options: BrokerOptions): Promise<Broker> {
     clock,
   };
   const { streams, ...listeners } = await listen(capabilities, log, starting);
-  registerGauges({ metrics, health, ring, ledger, streams });
+  const { summarize: verifiers } = createVerifierListStore(database.kysely);
+  registerGauges({ metrics, health, ring, ledger, verifiers, streams, clock });
 
   const started = starting.move();
   return {

@@ -43,6 +43,8 @@ import { createFeedRoutes } from './verifiers/feed-routes.ts';
 import { createLeaseRoutes, type LeaseRoutes } from './verifiers/lease-routes.ts';
 import { createLeaseRenewals } from './verifiers/renew-leases.ts';
 import { createLeaseSigner } from './verifiers/sign-lease.ts';
+import { createVerifierListStore } from './verifiers/verifier-list-store.ts';
+import { createVerifierRoutes } from './verifiers/verifier-routes.ts';
 import { createVerifierStore } from './verifiers/verifier-store.ts';
 
 /** Keys of sessions that are remembered in imported form, and the headers that carry them. */
@@ -104,6 +106,7 @@ export function buildCapabilities(
       clock,
     }),
     leases: buildLeaseRoutes(options),
+    verifiers: createVerifierRoutes({ store: createVerifierListStore(database.kysely) }),
     tokens: buildTokenRoutes(options, authenticator),
     discovery: createDiscoveryRoutes({ issuer, jwks: ring.jwks, ledgerJwks: ring.ledgerJwks }),
     tokenEndpoint: {

@@ -3,6 +3,8 @@ import type { Metrics } from './http/metrics.ts';
 import type { Route } from './http/route.ts';
 import type { Ledger } from './ledger.ts';
 import type { KeyRing } from './signing-keys/key-ring.ts';
+import type { Clock } from './time/clock.ts';
+import type { VerifierSummary } from './verifiers/verifier-list-store.ts';
 
 /** The only route of the metrics port. */
 export function metricsRoutes({ registry }: Metrics): Route[] {
@@ -25,14 +27,18 @@ export function registerGauges({
   health,
   ring,
   ledger,
+  verifiers,
   streams,
+  clock,
 }: {
   metrics: Metrics;
   health: Health;
   ring: KeyRing;
   ledger: Ledger;
+  verifiers: () => Promise<VerifierSummary>;
   /** How many read the feed here. */
   streams: () => number;
+  clock: Clock;
 }): void {
   metrics.gauge('mayfly_ready', '1 when /readyz says ready', async () =>
     (await health.readiness()).ready ? 1 : 0,
@@ -59,4 +65,31 @@ export function registerGauges({
     () => ledger.follower.head()?.epoch ?? 0,
   );
   metrics.gauge('mayfly_feed_streams', 'Streams of the feed that are open at this broker', streams);
+  const summary = rememberBriefly(verifiers, clock);
+  metrics.gauge('mayfly_verifiers_live', 'Verifiers that hold a lease', async () => (await summary()).live);
+  metrics.gauge(
+    'mayfly_verifiers_lag_epochs',
+    'Entries that the live verifier furthest behind has not said to have applied',
+    async () => (await summary()).lagEpochs,
+  );
+  metrics.gauge(
+    'mayfly_verifiers_lag_seconds',
+    'Seconds since the oldest entry was written that some live verifier has not said to have applied',
+    async () => (await summary()).lagSeconds,
+  );
+}
+
+const NOT_KNOWN: VerifierSummary = { live: Number.NaN, lagEpochs: Number.NaN, lagSeconds: Number.NaN };
+const REMEMBERED_MILLISECONDS = 1_000;
+
+/** One question for all the gauges of one visit; while the database is away they are not known. */
+function rememberBriefly(ask: () => Promise<VerifierSummary>, clock: Clock): () => Promise<VerifierSummary> {
+  let remembered: { at: number; summary: Promise<VerifierSummary> } | null = null;
+  return () => {
+    const now = clock.monotonicMilliseconds();
+    if (remembered === null || now - remembered.at > REMEMBERED_MILLISECONDS) {
+      remembered = { at: now, summary: ask().catch(() => NOT_KNOWN) };
+    }
+    return remembered.summary;
+  };
 }
