@@ -43,6 +43,11 @@ const GROUPS: readonly Group[] = [
     },
   },
   {
+    name: 'verifier',
+    about: 'enforcement points, and how far each has followed the ledger',
+    load: operatorGroup('verifier'),
+  },
+  {
     name: 'signing-key',
     about: 'signing keys, over the management API',
     load: operatorGroup('signing-key'),

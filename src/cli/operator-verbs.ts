@@ -164,4 +164,23 @@ export const OPERATOR_VERBS: readonly OperatorVerb[] = [
     path: '/v1/signing-keys/{kid}/revoke',
     asks: 'Revoke the key {kid} and everything that it signed?',
   },
+  {
+    kind: 'list',
+    noun: 'verifier',
+    verb: 'list',
+    about: 'enforcement points: what each has applied, how far it is behind, until when it may decide',
+    may: 'mayfly:read:verifiers',
+    path: '/v1/verifiers',
+    columns: [
+      'instance',
+      'resource',
+      'state',
+      'applied_epoch',
+      'lag_epochs',
+      'lag_seconds',
+      'lease_seconds',
+      'lease_ends_at',
+    ],
+    filters: { resource: 'those of this resource, by its audience', state: 'live, ended or closed' },
+  },
 ];

@@ -176,6 +176,12 @@ test('a key that the broker made for somebody else opens nothing', async () => {
   assert.match(stderr, /^invalid_client: /);
 });
 
+test('verifiers are listed, by their columns when there is none', async () => {
+  const { code, stdout } = await mayfly('verifier list --state live');
+  assert.equal(code, 0);
+  assert.match(stdout, /^instance +resource +state +applied_epoch +lag_epochs +lag_seconds +lease_seconds/);
+});
+
 test('signing keys are listed', async () => {
   const { stdout } = await mayfly('signing-key list --purpose ledger -o jsonl');
   assert.equal(JSON.parse(stdout.split('\n')[0] ?? '').purpose, 'ledger');
