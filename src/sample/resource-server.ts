@@ -54,8 +54,14 @@ export async function startResourceServer(options: {
     log,
     clock,
   });
-  await listener.listen();
   const verifiers = [customers.verifier, storage.verifier];
+  const close = () => Promise.all(verifiers.map((verifier) => verifier.close()));
+  try {
+    await listener.listen();
+  } catch (error) {
+    await close();
+    throw error;
+  }
   const search = searchBroker(verifiers, log);
   return {
     url,
@@ -63,7 +69,7 @@ export async function startResourceServer(options: {
     async stop() {
       await search.stop();
       await listener.drain({ withinMilliseconds: DRAIN_MILLISECONDS });
-      await Promise.all(verifiers.map((verifier) => verifier.close()));
+      await close();
     },
   };
 }
@@ -113,6 +119,7 @@ function searchBroker(
     log.warn({ because }, 'no broker yet: requests are refused with 503 until there is one');
   }
 
+  // Only to tell when it is found: a verifier looks for its broker by itself.
   const search = repeat({ everyMilliseconds: SEARCH_MILLISECONDS, task: look, onFailure });
   look().catch(onFailure);
   found.then(() => search.stop());

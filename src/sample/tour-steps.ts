@@ -47,7 +47,7 @@ async function callCustomers(story: Story, { session, token, url }: Calling): Pr
   return story.tell({
     title: 'Use it',
     about:
-      'The resource server checks the token and the proof, and asks the broker whether the token is alive.',
+      'The resource server checks the token and the proof, and knows from its copy of the ledger what is revoked.',
     act: () => callWithToken(session, { method: 'GET', url, token }),
     expect: { status: 200 },
     because: 'The proof is for this method, this URL and this token, made with the key that the token names.',

@@ -17,17 +17,16 @@ const LIFETIME_SECONDS = 60;
 
 /**
  * @param clientId the resource's audience
- * @returns makes one assertion
- * @throws {TypeError} when it is no private P-256 or Ed25519 key with a `kid`; never shows the key
+ * @returns makes one assertion; a broker takes each once, so they cannot be sent to two
  */
 export function createAssertionSigner(options: {
-  key: ResourceKey;
+  key: ImportedKey;
   clientId: string;
   issuer: string;
   clock: Clock;
 }): () => string {
   const { key, clientId, issuer, clock } = options;
-  const privateKey = importKey(key);
+  const { privateKey } = key;
   const alg = privateKey.asymmetricKeyType === 'ed25519' ? 'EdDSA' : 'ES256';
   const header = encodeHeader({ alg, typ: 'client-authentication+jwt', kid: key.kid });
   return () => {
@@ -44,7 +43,10 @@ export function createAssertionSigner(options: {
   };
 }
 
-function importKey(key: ResourceKey): KeyObject {
+export type ImportedKey = { kid: string; privateKey: KeyObject };
+
+/** @throws {TypeError} when it is no private P-256 or Ed25519 key with a `kid`; never shows the key */
+export function importKey(key: ResourceKey): ImportedKey {
   if (typeof key?.kid !== 'string') throw new TypeError('key: it needs the kid under which it is declared');
   const privateKey = 'privateKey' in key ? key.privateKey : importJwk(key);
   const isSupported =
@@ -53,7 +55,7 @@ function importKey(key: ResourceKey): KeyObject {
   if (privateKey.type !== 'private' || !isSupported) {
     throw new TypeError('key: it has to be a private P-256 or Ed25519 key');
   }
-  return privateKey;
+  return { kid: key.kid, privateKey };
 }
 
 function importJwk({ kid: _kid, ...jwk }: { kty: string; kid: string }): KeyObject {

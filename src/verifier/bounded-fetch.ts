@@ -11,6 +11,9 @@ export type Question = {
   body?: { contentType: string; text: string };
   /** Media types that count as an answer. */
   accepts?: readonly string[];
+  authorization?: string;
+  /** Default 65,536. */
+  maxAnswerBytes?: number;
 };
 
 export type BrokerAnswer = {
@@ -46,7 +49,8 @@ export function createAsk(options: {
   const { timeoutMilliseconds, maxQuestions } = options;
   let underWay = 0;
 
-  async function exchange({ url, body, accepts = JSON_TYPES }: Question): Promise<BrokerAnswer> {
+  async function exchange(question: Question): Promise<BrokerAnswer> {
+    const { url, body, accepts = JSON_TYPES, authorization } = question;
     const response = await options.fetch(url, {
       redirect: 'error',
       credentials: 'omit',
@@ -54,6 +58,7 @@ export function createAsk(options: {
       headers: {
         Accept: accepts.join(', '),
         ...(body === undefined ? {} : { 'Content-Type': body.contentType }),
+        ...(authorization === undefined ? {} : { Authorization: authorization }),
       },
       ...(body === undefined ? {} : { method: 'POST', body: body.text }),
     });
@@ -68,7 +73,7 @@ export function createAsk(options: {
     return {
       status: response.status,
       maxAgeSeconds: maxAgeOf(response),
-      json: await readJson(response, accepts),
+      json: await readJson(response, { accepts, maxBytes: question.maxAnswerBytes ?? MAX_ANSWER_BYTES }),
     };
   }
 
@@ -91,7 +96,10 @@ export function createAsk(options: {
 
 const OUTAGE_HINT = 'The broker cannot be asked right now; try again with a new proof.';
 
-async function readJson(response: Response, accepts: readonly string[]): Promise<Record<string, unknown>> {
+async function readJson(
+  response: Response,
+  { accepts, maxBytes }: { accepts: readonly string[]; maxBytes: number },
+): Promise<Record<string, unknown>> {
   const [mediaType = ''] = (response.headers.get('content-type') ?? '').toLowerCase().split(';');
   if (!accepts.includes(mediaType.trim())) {
     await response.body?.cancel();
@@ -99,7 +107,7 @@ async function readJson(response: Response, accepts: readonly string[]): Promise
     return {};
   }
   try {
-    return parseStrictJsonObject(utf8.decode(await readBytes(response)), ANSWER_BOUNDS);
+    return parseStrictJsonObject(utf8.decode(await readBytes(response, maxBytes)), ANSWER_BOUNDS);
   } catch (error) {
     if (error instanceof JsonError) refuse('broker_answer_unusable', { hint: OUTAGE_HINT, cause: error });
     throw error;
@@ -108,12 +116,12 @@ async function readJson(response: Response, accepts: readonly string[]): Promise
 
 const utf8 = new TextDecoder('utf-8', { ignoreBOM: true });
 
-async function readBytes(response: Response): Promise<Buffer> {
+async function readBytes(response: Response, maxBytes: number): Promise<Buffer> {
   const parts: Uint8Array[] = [];
   let bytes = 0;
   for await (const part of (response.body ?? []) as AsyncIterable<Uint8Array>) {
     bytes += part.byteLength;
-    if (bytes > MAX_ANSWER_BYTES) refuse('broker_answer_unusable', { hint: OUTAGE_HINT });
+    if (bytes > maxBytes) refuse('broker_answer_unusable', { hint: OUTAGE_HINT });
     parts.push(part);
   }
   return Buffer.concat(parts);

@@ -3,7 +3,7 @@ import type { Ask } from './bounded-fetch.ts';
 import { refuse } from './refusal.ts';
 import type { Loaded } from './remembered.ts';
 
-export type IssuerMetadata = { jwksUrl: string; introspectionUrl: string };
+export type IssuerMetadata = { jwksUrl: string; ledgerJwksUrl: string };
 
 const MAX_AGE_SECONDS = 3_600;
 
@@ -16,7 +16,7 @@ export async function loadIssuerMetadata(issuer: string, ask: Ask): Promise<Load
   }
   const value = {
     jwksUrl: endpoint(json.jwks_uri, issuer),
-    introspectionUrl: endpoint(json.introspection_endpoint, issuer),
+    ledgerJwksUrl: endpoint(json.ledger_jwks_uri, issuer),
   };
   return { value, maxAgeSeconds: MAX_AGE_SECONDS };
 }

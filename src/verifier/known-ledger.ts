@@ -26,16 +26,13 @@ export type Taken = 'applied' | 'nothing new' | 'incomplete' | 'forked' | 'unusa
 
 export type Alarm = 'ledger_forked' | 'ledger_rolled_back';
 
-/** `continued`: it is the next part of a new copy, of which the part up to `since` is here. */
-export type Missing = { since: number; generation: number; continued: boolean };
-
 export type KnownLedger = {
   /** What was applied; generation 0 while there is no copy. */
   position(): Position & { digest: string | null };
   /** The furthest that a signed message spoke of. */
   seen(): Position;
-  /** The next page that is needed; null when none is. */
-  missing(): Missing | null;
+  /** Where the next page that is needed begins, 0 for a whole new copy; null when none is needed. */
+  missing(): number | null;
   alarm(): Alarm | null;
   raise(alarm: Alarm): void;
   take(page: LedgerPage): Taken;
@@ -62,6 +59,8 @@ export function createKnownLedger(): KnownLedger {
   let alarm: Alarm | null = null;
   /** Pages of a new copy that is not whole yet. */
   let loading: LedgerPage[] = [];
+  /** Brokers remember too little to go on from this copy. */
+  let leftBehind = false;
   /** Never falls (L5), whatever copies come. */
   let floor = 0;
   /** By epoch, of the copy's generation. */
@@ -71,6 +70,7 @@ export function createKnownLedger(): KnownLedger {
     copy = null;
     alarm = null;
     loading = [];
+    leftBehind = false;
     digests.clear();
   }
 
@@ -106,8 +106,10 @@ export function createKnownLedger(): KnownLedger {
   function load(page: LedgerPage): Taken {
     const last = loading.at(-1);
     if (page.since === 0) loading = [];
-    else if (last?.through !== page.since) return 'incomplete';
-    else if (page.snapshot && page.floor !== last.floor) {
+    else if (last?.through !== page.since) {
+      leftBehind ||= copy !== null && page.since >= copy.epoch;
+      return 'incomplete';
+    } else if (page.snapshot && page.floor !== last.floor) {
       loading = []; // a release between the old floor and the new one is in neither page: begin anew
       return 'incomplete';
     }
@@ -125,6 +127,7 @@ export function createKnownLedger(): KnownLedger {
     if (fresh === null) return 'unusable';
     if (copy !== null && fresh.epoch < copy.epoch) return 'nothing new';
     copy = fresh;
+    leftBehind = false;
     for (const page of pages) remember(page);
     return 'applied';
   }
@@ -142,10 +145,9 @@ export function createKnownLedger(): KnownLedger {
 
     missing() {
       const last = loading.at(-1);
-      if (last !== undefined) return { since: last.through, generation: last.generation, continued: true };
-      const { generation } = seen;
-      if (copy === null) return generation === 0 ? null : { since: 0, generation, continued: false };
-      return copy.epoch < seen.epoch ? { since: copy.epoch, generation, continued: false } : null;
+      if (last !== undefined) return last.through;
+      if (copy === null || leftBehind) return seen.generation === 0 ? null : 0;
+      return copy.epoch < seen.epoch ? copy.epoch : null;
     },
 
     take(page) {
@@ -158,8 +160,8 @@ export function createKnownLedger(): KnownLedger {
         return 'forked';
       }
       if (!isOrderly(page)) return 'unusable';
-      const belongsToNewCopy = page.snapshot || loading.at(-1)?.through === page.since;
-      return belongsToNewCopy ? load(page) : append(page);
+      if (page.snapshot || loading.at(-1)?.through === page.since) return load(page);
+      return isGapless(page) ? append(page) : 'unusable';
     },
 
     contains({ generation, epoch, digest }) {
@@ -181,11 +183,14 @@ function copyOfPages(pages: readonly LedgerPage[]): LedgerCopy | null {
   return isWhole ? copy : null;
 }
 
-/** An ordinary page has every epoch of its stretch (L1: no gaps), a page of a snapshot those that still matter. */
-function isOrderly({ since, through, head, entries, snapshot }: LedgerPage): boolean {
+function isOrderly({ since, through, head, entries }: LedgerPage): boolean {
   if (through < since || through > head.epoch) return false;
-  if (!snapshot && entries.length !== through - since) return false;
   return entries.every(
     ({ epoch }, index) => epoch > (entries[index - 1]?.epoch ?? since) && epoch <= through,
   );
+}
+
+/** Within a generation no epoch is left out (L1). A new copy may reach back over the gap between two generations. */
+function isGapless({ since, through, entries }: LedgerPage): boolean {
+  return entries.length === through - since;
 }

@@ -10,14 +10,7 @@
 import type { LedgerPage } from '../revocations/ledger-entry.ts';
 import type { Lease, Sensitivity } from '../revocations/ledger-message.ts';
 import type { Revocable } from '../revocations/rule.ts';
-import {
-  type Alarm,
-  createKnownLedger,
-  type Head,
-  type Missing,
-  type Position,
-  type Taken,
-} from './known-ledger.ts';
+import { type Alarm, createKnownLedger, type Head, type Position, type Taken } from './known-ledger.ts';
 import { elapsedMilliseconds, type Moment } from './moment.ts';
 
 export type LeaseAnswer = Pick<Lease, 'instance' | 'nonce' | 'iat' | 'page' | 'leases'>;
@@ -56,7 +49,10 @@ export type LeaseState = {
   /** True once the ledger says that this signing key was revoked. */
   isRevokedKey(kid: string): boolean;
   position(): Position & { digest: string | null };
-  missing(): Missing | null;
+  missing(): number | null;
+  alarm(): Alarm | null;
+  /** Milliseconds for which a token of this sensitivity could still be let in, if nothing else is heard. */
+  remaining(sensitivity: Sensitivity, at: Moment): number;
   /** From now on nothing is decided. */
   close(): void;
 };
@@ -110,6 +106,12 @@ export function createLeaseState({ instance }: { instance: string }): LeaseState
     readiness,
     position: ledger.position,
     missing: ledger.missing,
+    alarm: ledger.alarm,
+
+    remaining(sensitivity, at) {
+      if (lease === null || readiness(sensitivity, at) !== 'granted') return 0;
+      return lease.milliseconds[sensitivity] - elapsedMilliseconds(lease.at, at);
+    },
 
     ask({ nonce, sensitivities, at }) {
       for (const oldest of asked.keys()) {

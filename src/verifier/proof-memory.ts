@@ -11,7 +11,7 @@
 import { createSecretKey, randomBytes } from 'node:crypto';
 import { createRecent } from '../bounds/recent.ts';
 import { createNonces, NONCE_STEP_SECONDS } from '../dpop/nonce.ts';
-import { checkProof, type Proof, tokenHash } from '../dpop/proof.ts';
+import { checkProof, type Proof } from '../dpop/proof.ts';
 import {
   checkFreshness,
   type NoncePolicy,
@@ -28,7 +28,8 @@ import { createSpentProofs, type Spending } from './spent-proofs.ts';
 export type ExpectedProof = {
   method: string;
   target: string;
-  token: string;
+  /** base64url SHA-256 of the token as it was sent: what `ath` has to be. */
+  tokenHash: string;
   /** The thumbprint in the token. */
   jkt: string;
   noncePolicy: NoncePolicy;
@@ -78,12 +79,12 @@ export function createProofMemory({
   const youngAfter = numericDate(clock) + PROOF_MAX_AHEAD_SECONDS;
 
   return {
-    check(text, { method, target, token, jkt, noncePolicy }, now) {
+    check(text, { method, target, tokenHash, jkt, noncePolicy }, now) {
       const proof = asVerifierRefusal(() => checkProof(text, { method, target }, now, caches));
       if (proof.jkt !== jkt) {
         refuse('token_bound_to_another_key', { hint: 'The token is bound to another key than the proof.' });
       }
-      if (proof.tokenHash !== tokenHash(token)) {
+      if (proof.tokenHash !== tokenHash) {
         refuse('proof_token_hash', { hint: 'ath is the base64url SHA-256 of the token as it is sent.' });
       }
       const policy = proof.issuedAt > youngAfter ? noncePolicy : 'required';

@@ -55,6 +55,7 @@ const REASONS = {
   token_bound_to_another_key: 'invalid_token',
   token_inactive: 'invalid_token',
   token_spent: 'invalid_token',
+  token_revoked: 'invalid_token',
   // the proof, beyond what the proof's own reasons say
   proof_missing: 'invalid_dpop_proof',
   proof_repeated: 'invalid_dpop_proof',
@@ -76,6 +77,12 @@ const REASONS = {
   broker_refuses: 'temporarily_unavailable',
   broker_answer_unusable: 'temporarily_unavailable',
   questions_exhausted: 'temporarily_unavailable',
+  // what is known of the ledger is not, or no longer, good enough
+  lease_missing: 'temporarily_unavailable',
+  lease_expired: 'temporarily_unavailable',
+  clock_differs: 'temporarily_unavailable',
+  ledger_forked: 'temporarily_unavailable',
+  ledger_rolled_back: 'temporarily_unavailable',
   verifier_closed: 'temporarily_unavailable',
 } as const satisfies Record<string, RefusalCode>;
 

@@ -1,13 +1,16 @@
 /** Says once that the broker cannot be asked and once that it can again; a flood of refusals is no flood of lines. */
-import type { VerifierRefusal } from './refusal.ts';
+import type { Alarm } from './known-ledger.ts';
+import { VerifierRefusal } from './refusal.ts';
 import type { VerifierLog } from './verifier-options.ts';
 
 export type TroubleLog = {
-  refused(refusal: VerifierRefusal): void;
+  /** What a question to the broker ended with. */
+  failed(error: unknown): void;
   over(): void;
+  /** What brokers said contradicts what they said before; null when it does not. */
+  alarm(alarm: Alarm | null): void;
 };
 
-const TOLD_BY_THE_BROKER = ['token_inactive', 'token_spent'];
 const OF_THE_BROKER = [
   'broker_unreachable',
   'broker_refuses',
@@ -17,18 +20,29 @@ const OF_THE_BROKER = [
 
 export function createTroubleLog(log: VerifierLog, issuer: string): TroubleLog {
   let current: string | null = null;
-  const over = () => {
-    if (current === null) return;
-    current = null;
-    log.info({ issuer }, 'the broker answers again');
-  };
+  let currentAlarm: Alarm | null = null;
   return {
-    over,
-    refused({ reason, cause }) {
-      if (TOLD_BY_THE_BROKER.includes(reason)) over();
-      if (!OF_THE_BROKER.includes(reason) || reason === current) return;
+    over() {
+      if (current === null) return;
+      current = null;
+      log.info({ issuer }, 'the broker answers again');
+    },
+    failed(error) {
+      const reason = error instanceof VerifierRefusal ? error.reason : 'defect';
+      if (reason === current || !(reason === 'defect' || OF_THE_BROKER.includes(reason))) return;
       current = reason;
-      log.warn({ issuer, reason, cause: codeOf(cause) }, 'the broker cannot be asked; requests are refused');
+      const cause = codeOf(error instanceof VerifierRefusal ? error.cause : error);
+      log.warn({ issuer, reason, cause }, 'the broker cannot be asked; requests are refused once leases end');
+    },
+    alarm(alarm) {
+      if (alarm === currentAlarm) return;
+      currentAlarm = alarm;
+      if (alarm === null) log.info({ issuer }, 'the ledger has a new generation; requests are decided again');
+      else
+        log.warn(
+          { issuer, reason: alarm },
+          'the ledger contradicts what it said before; requests are refused',
+        );
     },
   };
 }

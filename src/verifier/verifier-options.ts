@@ -4,11 +4,14 @@ import { normaliseTarget } from '../dpop/target-url.ts';
 import { type Clock, systemClock } from '../time/clock.ts';
 import type { ResourceKey } from './assertion.ts';
 import { createProofMemory, type ProofMemory } from './proof-memory.ts';
+import { RENEW_EVERY_MILLISECONDS } from './renewal.ts';
 import { resourceMetadataUrl } from './resource-metadata.ts';
 
 export type VerifierOptions = {
   /** The broker's issuer, to the letter; https unless it is on this machine. */
   issuer: string;
+  /** Where brokers of this issuer are found, if not at the issuer alone: one is asked until it fails. */
+  brokers?: readonly string[];
   /** The audience that `scopes/resources/` declares for this server, to the letter. */
   resource: string;
   /** How this server authenticates to the broker. */
@@ -20,14 +23,14 @@ export type VerifierOptions = {
   publicUrl?: string;
   /** Default: the well-known place of `resource` (RFC 9728 §3.1). */
   resourceMetadataUrl?: string;
-  /** How it is known that a token is alive. `introspect`: the broker is asked about each request. */
-  liveness?: 'introspect';
   /** `required`: every proof carries a nonce of this server. Default `optional`. */
   noncePolicy?: NoncePolicy;
   /** What several verifiers of one process share when they stand at one origin. Default: one of its own. */
   proofs?: ProofMemory;
   /** For one question to the broker. Default 2,000. */
   timeoutMilliseconds?: number;
+  /** Between two renewals of the lease. Default 1,000, which is what brokers are made for. */
+  renewMilliseconds?: number;
   fetch?: typeof fetch;
   clock?: Clock;
   log?: VerifierLog;
@@ -42,9 +45,9 @@ export type VerifierLog = {
 export type CheckedOptions = Required<VerifierOptions>;
 
 const DEFAULTS = {
-  liveness: 'introspect',
   noncePolicy: 'optional',
   timeoutMilliseconds: 2_000,
+  renewMilliseconds: RENEW_EVERY_MILLISECONDS,
   log: { info: () => undefined, warn: () => undefined },
 } as const;
 
@@ -61,6 +64,7 @@ export function checkOptions(given: VerifierOptions): CheckedOptions {
   return {
     ...DEFAULTS,
     resourceMetadataUrl: resourceMetadataUrl(given.resource),
+    brokers: [given.issuer],
     fetch: globalThis.fetch,
     clock,
     proofs: given.proofs ?? createProofMemory({ clock }),
@@ -71,7 +75,7 @@ export function checkOptions(given: VerifierOptions): CheckedOptions {
 
 function* problemsOf(given: VerifierOptions): Iterable<string> {
   const { issuer, resource, publicUrl, resourceMetadataUrl: metadataUrl } = given;
-  const { liveness, noncePolicy, timeoutMilliseconds: timeout = 1 } = given;
+  const { noncePolicy, brokers = [issuer], timeoutMilliseconds = 1, renewMilliseconds = 1 } = given;
   if (!isPlainUrl(issuer) || !isSecure(issuer)) {
     yield 'issuer has to be the https URL of the broker (http only on this machine), without query and fragment';
   }
@@ -80,14 +84,20 @@ function* problemsOf(given: VerifierOptions): Iterable<string> {
     yield 'publicUrl has to be the URL under which clients find the root of this server, without query and fragment';
   }
   if (metadataUrl !== undefined && !isPlainUrl(metadataUrl)) yield 'resourceMetadataUrl has to be a URL';
-  if (liveness !== undefined && liveness !== 'introspect') yield 'liveness has to be introspect';
+  if (!Array.isArray(brokers) || brokers.length === 0 || brokers.length > MAX_BROKERS) {
+    yield `brokers has to be a list of 1 to ${MAX_BROKERS} URLs`;
+  } else if (!(given.brokers ?? []).every((url) => isPlainUrl(url) && isSecure(url))) {
+    yield 'brokers have to be https URLs (http only on this machine), without query and fragment';
+  }
   if (noncePolicy !== undefined && !['required', 'optional'].includes(noncePolicy)) {
     yield 'noncePolicy has to be required or optional';
   }
-  if (!(Number.isSafeInteger(timeout) && timeout > 0)) {
-    yield 'timeoutMilliseconds has to be a whole number above zero';
+  for (const [name, value] of Object.entries({ timeoutMilliseconds, renewMilliseconds })) {
+    if (!(Number.isSafeInteger(value) && value > 0)) yield `${name} has to be a whole number above zero`;
   }
 }
+
+const MAX_BROKERS = 16;
 
 function isPlainUrl(url: unknown): url is string {
   return normaliseTarget(url) !== null && !/[?#]/.test(url as string);

@@ -1,33 +1,33 @@
 /**
  * A verifier is what a resource server puts in front of its own work: it lets a request pass or says exactly why
  * not. A request passes when a token of *this* issuer, for *this* resource, that covers the action, comes with a
- * proof by the key that it is bound to, made for this very request and not used before, and the broker says right
- * then that the token is alive. A token for a single call has to be for this call, and is used up by it.
+ * proof by the key that it is bound to, made for this very request and not used before, and nothing that was revoked
+ * kills the token. A token for a single call has to be for this call, and is used up by it.
  *
- * Three habits keep it honest. Everything up to the first question to the broker is cheap, and a stranger gets no
- * further. A proof is marked as used in one synchronous step, before that question. And no answer, no time: what
- * cannot be decided is 503, and what has expired while the broker thought is refused.
+ * For what is revoked it asks nobody: it holds a copy of the ledger, and a lease that says how long it may believe
+ * that copy. Four habits keep it honest. A stranger gets no further than what is cheap. A proof is marked as used in
+ * one synchronous step. The ledger, the time and the lease are looked at together, after the last wait (L16). And
+ * what cannot be decided is 503, never a yes.
  *
  * `verify` returns an object in both cases, so look at `granted`, not at whether there is an answer; `requireAction`
  * cannot be misread that way.
  */
+import { tokenHash } from '../dpop/proof.ts';
 import { normaliseTarget } from '../dpop/target-url.ts';
 import { numericDate } from '../time/clock.ts';
 import { type ActionGuard, createActionGuard } from './action-guard.ts';
-import { createAssertionSigner } from './assertion.ts';
-import { type Ask, createAsk } from './bounded-fetch.ts';
-import { type Broker, createBroker } from './broker.ts';
 import { callOf, checkCall } from './call.ts';
+import { connect } from './connect.ts';
 import { readCredentials } from './credentials.ts';
-import { loadIssuerMetadata } from './issuer-metadata.ts';
-import { createKeySet, type KeySet } from './key-set.ts';
+import { refuseDecision } from './decisions.ts';
+import { momentOf } from './moment.ts';
 import { refuse, VerifierRefusal } from './refusal.ts';
 import { type Refused, refusedWith } from './refused.ts';
-import { createRemembered } from './remembered.ts';
 import type { ResourceRequest } from './resource-request.ts';
-import { checkToken, hasExpired, readToken, type TokenClaims } from './token.ts';
-import { createTroubleLog } from './trouble-log.ts';
-import { type CheckedOptions, checkOptions, type VerifierOptions } from './verifier-options.ts';
+import { statusOf, type VerifierStatus } from './status.ts';
+import type { TokenClaims } from './token.ts';
+import type { VerifiedToken } from './verified-tokens.ts';
+import { checkOptions, type VerifierOptions } from './verifier-options.ts';
 
 export type Demand = {
   /** The action that this request is, as the catalogue names it. */
@@ -48,38 +48,47 @@ export type Granted = {
 export type Verification = Granted | ({ granted: false } & Refused);
 
 export type Verifier = ActionGuard & {
-  /** Resolves once the broker was found and its keys are here. @throws {Error} that says what is wrong */
+  /** Resolves once it can decide: keys, ledger and lease are here. @throws {Error} that says what is wrong */
   ready(): Promise<void>;
   /** Never rejects for what a client did; look at `granted`. */
   verify(request: ResourceRequest, demand: Demand): Promise<Verification>;
-  /** From now on everything is refused (503). Resolves after the last decision. */
+  /** What it has applied, and for how long it could go on if nothing more were heard: for health checks. */
+  status(): VerifierStatus;
+  /**
+   * From now on everything is refused (503). Resolves after the last decision, and when a broker was told or none
+   * could be. A verifier that is not closed keeps its connection to the feed open.
+   */
   close(): Promise<void>;
 };
-
-const MAX_QUESTIONS = 512;
-const KEY_PAUSE_MILLISECONDS = 10_000;
 
 /** @throws {TypeError} that lists every mistake in the options */
 export function createVerifier(given: VerifierOptions): Verifier {
   const options = checkOptions(given);
-  const { issuer, resource, publicUrl, noncePolicy, proofs, clock, log } = options;
-  const { keys, broker } = connectBroker(options);
-  const trouble = createTroubleLog(log, issuer);
+  const { issuer, publicUrl, noncePolicy, proofs, clock } = options;
+  const { keys, tokens, consume, link, urls } = connect(options);
+  const { state, actions, renewal, feed } = link;
   const underWay = new Set<Promise<unknown>>();
   let closed = false;
   const now = () => numericDate(clock);
+
+  /** Synchronous: nothing may come between this and what follows from it. @throws {VerifierRefusal} */
+  function refuseUnlessAlive({ subject, claims }: VerifiedToken, action: string): void {
+    const sensitivity = actions.sensitivityOf(action);
+    refuseDecision(state.decide({ subject, exp: claims.exp, sensitivity }, momentOf(clock)));
+  }
 
   async function decide(request: ResourceRequest, { action, requestToken }: Demand): Promise<Granted> {
     if (closed) refuse('verifier_closed');
     const { method } = request;
     const url = `${publicUrl}${request.target}`;
     const target = targetOf(request.target, url);
-    const { token, proof: proofText } = readCredentials(request);
-    const unverified = readToken(token);
-    const key = (await keys.keyOf(unverified.kid)) ?? refuse('token_key_unknown');
-    const claims = checkToken(unverified, { key, issuer, resource, now: now() });
-    const proof = proofs.check(proofText, { method, target, token, jkt: claims.cnf.jkt, noncePolicy }, now());
-    if (!claims.scope.split(' ').includes(action)) {
+    const { token: text, proof: proofText } = readCredentials(request);
+    const hash = tokenHash(text);
+    const token = await tokens.check(text, hash, now);
+    const { claims } = token;
+    const expected = { method, target, tokenHash: hash, jkt: claims.cnf.jkt, noncePolicy };
+    const proof = proofs.check(proofText, expected, now());
+    if (!token.actions.has(action)) {
       refuse('action_not_covered', { hint: 'Ask the broker for a token that names this action.' });
     }
     const call = callOf(claims);
@@ -88,9 +97,12 @@ export function createVerifier(given: VerifierOptions): Verifier {
     }
     const callArguments = call === null ? undefined : await request.readArguments();
     if (call !== null) checkCall(call, { action, method, url, arguments: callArguments });
+    refuseUnlessAlive(token, action); // or proof and token would be used up for nothing
     proofs.spend(proof, now());
-    await (call === null ? broker.refuseUnlessAlive(token, claims) : broker.consume(claims));
-    if (hasExpired(claims, now())) refuse('token_time');
+    if (call !== null) {
+      await consume(claims);
+      refuseUnlessAlive(token, action);
+    }
     return {
       granted: true,
       claims,
@@ -107,12 +119,9 @@ export function createVerifier(given: VerifierOptions): Verifier {
 
   async function answer(request: ResourceRequest, demand: Demand): Promise<Verification> {
     try {
-      const granted = await decide(request, demand);
-      trouble.over();
-      return granted;
+      return await decide(request, demand);
     } catch (error) {
       if (!(error instanceof VerifierRefusal)) throw error;
-      trouble.refused(error);
       const { resourceMetadataUrl } = options;
       const context = { resourceMetadataUrl, action: demand.action, nonce: proofs.nonce };
       return { granted: false, ...refusedWith(error, context) };
@@ -129,42 +138,35 @@ export function createVerifier(given: VerifierOptions): Verifier {
     }
   }
 
+  /** Asks until nothing is missing: with the first answer it learns how sensitive its actions are. */
+  async function becomeReady(): Promise<void> {
+    for (let questions = 0; questions < 2; questions += 1) {
+      const known = actions.version();
+      if (state.readiness('HIGH', momentOf(clock)) !== 'granted') await renewal.now();
+      if (actions.version() === known) break;
+      await renewal.now();
+    }
+    await keys.load();
+    refuseDecision(state.readiness('HIGH', momentOf(clock)));
+  }
+
+  renewal.start();
   return {
     ...createActionGuard(verify),
     verify,
+    status: () => statusOf({ ...options, link, urls, closed }),
     async ready() {
-      await keys.load().catch((error: unknown) => {
+      await becomeReady().catch((error: unknown) => {
         throw new Error(`the broker ${issuer} cannot be asked: ${reasonOf(error)}`, { cause: error });
       });
     },
     async close() {
+      if (closed) return;
       closed = true;
       await Promise.allSettled(underWay);
+      state.close();
+      await Promise.all([feed.stop(), renewal.leave()]);
     },
-  };
-}
-
-function connectBroker(options: CheckedOptions): { keys: KeySet; broker: Broker } {
-  const { issuer, resource, key, clock, timeoutMilliseconds } = options;
-  const ask: Ask = createAsk({ fetch: options.fetch, timeoutMilliseconds, maxQuestions: MAX_QUESTIONS });
-  const metadata = createRemembered({
-    load: () => loadIssuerMetadata(issuer, ask),
-    pauseMilliseconds: KEY_PAUSE_MILLISECONDS,
-    clock,
-  });
-  return {
-    keys: createKeySet({
-      jwksUrl: async () => (await metadata.get()).jwksUrl,
-      ask,
-      pauseMilliseconds: KEY_PAUSE_MILLISECONDS,
-      clock,
-    }),
-    broker: createBroker({
-      issuer,
-      introspectionUrl: async () => (await metadata.get()).introspectionUrl,
-      signAssertion: createAssertionSigner({ key, clientId: resource, issuer, clock }),
-      ask,
-    }),
   };
 }
 

@@ -4,14 +4,15 @@ import type { AddressInfo } from 'node:net';
 import { createServer } from 'node:net';
 import { describe, test } from 'node:test';
 import { createVerifier, type VerifierOptions } from '../../src/verifier/index.ts';
-import { INTROSPECT, JWKS, METADATA, newSigningKey, sendJson } from './fake-issuer.ts';
-import { ACTION, claimsOf, createFixture, type Fixture, outcomeOf } from './fixture.ts';
+import { CONSUME, JWKS, LEASE, METADATA, newSigningKey, sendJson } from './fake-issuer.ts';
+import { ACTION, createFixture, type Fixture, type FixtureOptions, outcomeOf } from './fixture.ts';
 
 async function using<Result>(
   work: (world: Fixture) => Promise<Result>,
   options: Partial<VerifierOptions> = {},
+  prepare: FixtureOptions['prepare'] = () => undefined,
 ): Promise<Result> {
-  const world = await createFixture(options);
+  const world = await createFixture(options, { prepare });
   try {
     return await work(world);
   } finally {
@@ -23,43 +24,85 @@ const UNUSABLE = 'temporarily_unavailable broker_answer_unusable';
 const UNREACHABLE = 'temporarily_unavailable broker_unreachable';
 const REFUSES = 'temporarily_unavailable broker_refuses';
 
-describe('When the broker cannot be asked, nothing passes', () => {
-  test('Nobody listens: 503 with Retry-After and a reason, and no challenge', () =>
-    using(async ({ issuer, verify }) => {
-      await issuer.stop();
-      const verification = await verify();
-      assert.equal(outcomeOf(verification), UNREACHABLE);
-      assert.ok(!verification.granted);
-      assert.equal(verification.status, 503);
-      assert.equal(verification.headers['Retry-After'], '1');
-      assert.equal(verification.headers['WWW-Authenticate'], undefined);
-      assert.match(JSON.parse(verification.body).hint, /broker cannot be asked/);
-    }));
+/** A request that takes a question to the broker: its token is for one call. */
+const useOnce = ({ verify, request, requestToken }: Fixture) =>
+  verify(request(requestToken({ method: 'GET' })));
 
-  test('It went away after its keys were read: still 503', () =>
-    using(async ({ issuer, verify }) => {
-      assert.equal(outcomeOf(await verify()), 'ok');
-      await issuer.stop();
-      assert.equal(outcomeOf(await verify()), UNREACHABLE);
-    }));
+/** Why no lease is to be had. */
+const troubleOf = ({ verifier, clock }: Fixture) => {
+  clock.advanceSeconds(3); // another lease is needed
+  return verifier.ready().then(
+    () => 'ok',
+    ({ message }: Error) => message.replace(/^.*cannot be asked: /, 'temporarily_unavailable '),
+  );
+};
+
+describe('When the broker cannot be asked', () => {
+  test('Nobody ever listened: 503 with Retry-After and a reason, and no challenge', () =>
+    using(
+      async ({ verify }) => {
+        const verification = await verify();
+        assert.equal(outcomeOf(verification), UNREACHABLE);
+        assert.ok(!verification.granted);
+        assert.equal(verification.status, 503);
+        assert.equal(verification.headers['Retry-After'], '1');
+        assert.equal(verification.headers['WWW-Authenticate'], undefined);
+        assert.match(JSON.parse(verification.body).hint, /broker cannot be asked/);
+      },
+      { issuer: 'http://127.0.0.1:1' },
+    ));
+
+  for (const [sensitivity, seconds] of [
+    ['HIGH', 3],
+    ['MED', 30],
+    ['LOW', 300],
+  ] as const) {
+    test(`It went away: ${sensitivity} passes for ${seconds} s more, and what spends a token stops at once`, () =>
+      using(
+        async (world) => {
+          const { issuer, verify, clock } = world;
+          assert.equal(outcomeOf(await verify()), 'ok');
+          await issuer.stop();
+          assert.equal(outcomeOf(await useOnce(world)), UNREACHABLE);
+          clock.advanceSeconds(seconds - 0.1);
+          assert.equal(outcomeOf(await verify()), 'ok');
+          clock.advanceSeconds(0.1);
+          const verification = await verify();
+          assert.equal(outcomeOf(verification), 'temporarily_unavailable lease_expired');
+          assert.equal(verification.headers['Retry-After'], '1');
+        },
+        {},
+        (issuer) => {
+          issuer.lease.catalogue = { version: 1, actions: { [ACTION]: sensitivity } };
+          issuer.answerWith(JWKS, (response) =>
+            sendJson(response, issuer.jwks, { headers: { 'Cache-Control': 'max-age=3600' } }),
+          );
+        },
+      ));
+  }
 
   test('It accepts and never answers: 503 after the time limit', () =>
     using(
-      async ({ issuer, verify }) => {
-        issuer.answerWith(INTROSPECT, () => undefined);
-        assert.equal(outcomeOf(await verify()), UNREACHABLE);
+      async (world) => {
+        world.issuer.answerWith(CONSUME, () => undefined);
+        assert.equal(outcomeOf(await useOnce(world)), UNREACHABLE);
+        world.issuer.answerWith(LEASE, () => undefined);
+        assert.equal(await troubleOf(world), UNREACHABLE);
       },
       { timeoutMilliseconds: 50 },
     ));
 
   test('It closes in the middle of its answer: 503', () =>
-    using(async ({ issuer, verify }) => {
-      issuer.answerWith(INTROSPECT, (response) => {
-        response.writeHead(200, { 'Content-Type': 'application/json', 'Content-Length': 1_000 });
-        response.write('{"active":true');
-        setImmediate(() => response.destroy());
-      });
-      assert.equal(outcomeOf(await verify()), UNREACHABLE);
+    using(async (world) => {
+      for (const path of [CONSUME, LEASE]) {
+        world.issuer.answerWith(path, (response) => {
+          response.writeHead(200, { 'Content-Type': 'application/json', 'Content-Length': 1_000 });
+          response.write('{"answer":"');
+          setImmediate(() => response.destroy());
+        });
+      }
+      assert.equal(await troubleOf(world), UNREACHABLE);
+      assert.equal(outcomeOf(await useOnce(world)), UNREACHABLE);
     }));
 
   const answers: [what: string, answer: Parameters<Fixture['issuer']['answerWith']>[1], outcome: string][] = [
@@ -90,72 +133,58 @@ describe('When the broker cannot be asked, nothing passes', () => {
     ['no media type', (response) => void response.writeHead(200).end('{"active":true}'), UNUSABLE],
     ['an empty object', (response) => sendJson(response, {}), UNUSABLE],
     ['a list', (response) => sendJson(response, [{ active: true }]), UNUSABLE],
-    ['active as text', (response) => sendJson(response, { active: 'true' }), UNUSABLE],
-    ['active about no token', (response) => sendJson(response, { active: true }), UNUSABLE],
+    ['a yes about nothing', (response) => sendJson(response, { jti: 'x', answer: 'y' }), UNUSABLE],
     [
-      'active twice',
+      'one member twice',
       (response) =>
         void response
           .writeHead(200, { 'Content-Type': 'application/json' })
-          .end('{"active":false,"active":true}'),
+          .end('{"jti":"x","jti":"y","answer":"z","answer":"z"}'),
       UNUSABLE,
     ],
     [
-      'more than 64 KiB',
-      (response) => sendJson(response, { active: false, filler: 'x'.repeat(70_000) }),
+      'more than it may have',
+      (response) => sendJson(response, { jti: 'x', answer: 'x'.repeat(2_300_000) }),
       UNUSABLE,
     ],
   ];
   for (const [what, answer, expected] of answers) {
     test(`It answers ${what}: ${expected}`, () =>
-      using(async ({ issuer, verify }) => {
-        issuer.answerWith(INTROSPECT, answer);
-        assert.equal(outcomeOf(await verify()), expected);
-        issuer.answerWith(INTROSPECT, null);
-        assert.equal(outcomeOf(await verify()), 'ok');
+      using(async (world) => {
+        const { issuer } = world;
+        issuer.answerWith(CONSUME, answer);
+        assert.equal(outcomeOf(await useOnce(world)), expected);
+        issuer.answerWith(LEASE, answer);
+        assert.equal(await troubleOf(world), expected);
+        issuer.answerWith(CONSUME, null);
+        issuer.answerWith(LEASE, null);
+        assert.equal(outcomeOf(await useOnce(world)), 'ok');
       }));
   }
 
-  test('An answer about another token counts for nothing', () =>
-    using(async ({ issuer, token, verify, request, session }) => {
-      const accessToken = token();
-      for (const changed of [
-        { jti: 'tok_other' },
-        { cnf: { jkt: 'other' } },
-        { exp: 1 },
-        { iss: 'x' },
-        { active: 'true' },
-        { cnf: undefined },
-      ]) {
-        issuer.answerWith(INTROSPECT, (response) =>
-          sendJson(response, { active: true, ...claimsOf(accessToken), ...changed }),
-        );
-        assert.equal(outcomeOf(await verify(request(accessToken))), UNUSABLE, JSON.stringify(changed));
-      }
-      assert.ok(session);
-    }));
-
   test('Its Retry-After is passed on, within bounds', () =>
-    using(async ({ issuer, verify }) => {
+    using(async (world) => {
       for (const [told, passedOn] of [
         ['7', '7'],
         ['86400', '60'],
         ['soon', '1'],
         ['-1', '1'],
       ] as const) {
-        issuer.answerWith(INTROSPECT, (response) =>
+        world.issuer.answerWith(CONSUME, (response) =>
           sendJson(response, {}, { status: 503, headers: { 'Retry-After': told } }),
         );
-        const verification = await verify();
+        const verification = await useOnce(world);
         assert.equal(verification.headers['Retry-After'], passedOn);
       }
     }));
 
   test('No more questions wait than the bound, so that a slow broker fills no memory', () =>
-    using(async ({ issuer, verify }) => {
-      assert.equal(outcomeOf(await verify()), 'ok');
-      issuer.answerWith(INTROSPECT, () => undefined);
-      const waiting = Array.from({ length: 520 }, async () => outcomeOf(await verify()));
+    using(async (world) => {
+      const { issuer, verifier, request, requestToken } = world;
+      issuer.answerWith(CONSUME, () => undefined);
+      const waiting = Array.from({ length: 520 }, async () =>
+        outcomeOf(await verifier.verify(request(requestToken({ method: 'GET' })), { action: ACTION })),
+      );
       const outcomes = await Promise.race([
         Promise.all(waiting.slice(512)),
         Promise.all(waiting).then(() => assert.fail('all waited')),
@@ -171,20 +200,19 @@ describe('The metadata of the issuer', () => {
     ['of another issuer', { issuer: 'https://evil.example.com' }, UNUSABLE],
     ['with no issuer', { issuer: undefined }, UNUSABLE],
     ['with keys on another origin', { jwks_uri: 'https://evil.example.com/jwks' }, UNUSABLE],
-    [
-      'with introspection on another origin',
-      { introspection_endpoint: 'https://evil.example.com/' },
-      UNUSABLE,
-    ],
+    ['with keys of the ledger on another origin', { ledger_jwks_uri: 'https://evil.example.com/' }, UNUSABLE],
     ['with no keys', { jwks_uri: undefined }, UNUSABLE],
     ['with members nobody knows', { more: [1] }, 'ok'],
   ];
   for (const [what, change, expected] of cases) {
     test(`${what}: ${expected}`, () =>
-      using(async ({ issuer, verify }) => {
-        Object.assign(issuer.metadata, change);
-        assert.equal(outcomeOf(await verify()), expected);
-      }));
+      using(
+        async ({ verify }) => {
+          assert.equal(outcomeOf(await verify()), expected);
+        },
+        {},
+        (issuer) => Object.assign(issuer.metadata, change),
+      ));
   }
 
   test('An issuer with a slash at the end is another issuer', () =>
@@ -195,10 +223,11 @@ describe('The metadata of the issuer', () => {
     }));
 
   test('The well-known part stands between the host and the path of an issuer', () =>
-    using(async ({ issuer, options }) => {
+    using(async ({ issuer, options, request }) => {
       const verifier = createVerifier({ ...options, issuer: `${issuer.url}/tenant` });
       await assert.rejects(verifier.ready());
-      assert.equal(issuer.asked[0]?.path, `${METADATA}/tenant`);
+      await verifier.verify(request(), { action: ACTION });
+      assert.ok(issuer.asked.some(({ path }) => path === `${METADATA}/tenant`));
       await verifier.close();
     }));
 });
@@ -252,18 +281,22 @@ describe('The keys of the issuer', () => {
     }));
 
   test('The age of the set is the issuer’s max-age, within bounds', () =>
-    using(async ({ issuer, clock, verify }) => {
-      issuer.answerWith(JWKS, (response) =>
-        sendJson(response, issuer.jwks, { headers: { 'Cache-Control': 'public, max-age=60' } }),
-      );
-      await verify();
-      clock.advanceSeconds(59);
-      await verify();
-      assert.equal(issuer.questionsTo(JWKS), 1);
-      clock.advanceSeconds(2);
-      await verify();
-      assert.equal(issuer.questionsTo(JWKS), 2);
-    }));
+    using(
+      async ({ issuer, clock, verify }) => {
+        await verify();
+        clock.advanceSeconds(59);
+        await verify();
+        assert.equal(issuer.questionsTo(JWKS), 1);
+        clock.advanceSeconds(2);
+        await verify();
+        assert.equal(issuer.questionsTo(JWKS), 2);
+      },
+      {},
+      (issuer) =>
+        issuer.answerWith(JWKS, (response) =>
+          sendJson(response, issuer.jwks, { headers: { 'Cache-Control': 'public, max-age=60' } }),
+        ),
+    ));
 
   const [extra] = [newSigningKey('key-9')];
   const sets: [what: string, keys: (jwk: object) => object[], outcome: string][] = [
@@ -301,14 +334,20 @@ describe('The keys of the issuer', () => {
   ];
   for (const [what, keys, expected] of sets) {
     test(`A set with ${what}: ${expected}`, () =>
-      using(async ({ issuer, verify }) => {
-        issuer.jwks.keys = keys(issuer.signer.jwk);
-        assert.equal(outcomeOf(await verify()), expected);
-      }));
+      using(
+        async ({ verify }) => {
+          assert.equal(outcomeOf(await verify()), expected);
+        },
+        {},
+        (issuer) => {
+          issuer.jwks.keys = keys(issuer.signer.jwk);
+        },
+      ));
   }
 
   test('A set of a megabyte, a set that is none, and a set of another media type are refused', () =>
     using(async ({ issuer, verify, clock }) => {
+      clock.advanceSeconds(301); // the first set has aged
       const big = { keys: [issuer.signer.jwk], filler: 'x'.repeat(1_000_000) };
       for (const answer of [big, { keys: 'x' }, {}, []]) {
         issuer.answerWith(JWKS, (response) => sendJson(response, answer));
@@ -326,9 +365,10 @@ describe('The keys of the issuer', () => {
 
   test('After a failure nobody asks again for a second', () =>
     using(async ({ issuer, verify, clock }) => {
+      clock.advanceSeconds(301);
       issuer.answerWith(JWKS, (response) => sendJson(response, {}, { status: 500 }));
       for (let count = 0; count < 10; count += 1) assert.equal(outcomeOf(await verify()), REFUSES);
-      assert.equal(issuer.questionsTo(JWKS), 1);
+      assert.equal(issuer.questionsTo(JWKS), 2);
       issuer.answerWith(JWKS, null);
       clock.advanceSeconds(2);
       assert.equal(outcomeOf(await verify()), 'ok');
@@ -355,17 +395,19 @@ test('The log says once that the broker is gone and once that it is back, and na
     lines.push(`${level} ${message} ${JSON.stringify(details)}`);
   };
   await using(
-    async ({ issuer, verify }) => {
-      issuer.answerWith(INTROSPECT, (response) => sendJson(response, {}, { status: 401 }));
-      await verify();
-      await verify();
-      issuer.answerWith(INTROSPECT, null);
-      await verify();
-      await verify();
-      assert.equal(lines.length, 2);
+    async (world) => {
+      world.issuer.answerWith(LEASE, (response) => sendJson(response, {}, { status: 401 }));
+      const says = async (count: number) => {
+        while (lines.length < count) await new Promise((resolve) => setTimeout(resolve, 5));
+      };
+      await says(1);
+      await troubleOf(world);
+      world.issuer.answerWith(LEASE, null);
+      await says(2);
       assert.match(lines[0] ?? '', /^warn the broker cannot be asked.*"broker_refuses","cause":"HTTP 401"/);
       assert.match(lines[1] ?? '', /^info the broker answers again/);
     },
-    { log: { info: write('info'), warn: write('warn') } },
+    { log: { info: write('info'), warn: write('warn') }, renewMilliseconds: 10 },
   );
+  assert.equal(lines.length, 2);
 });

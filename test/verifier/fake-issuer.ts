@@ -7,10 +7,21 @@ import { once } from 'node:events';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { readCompactJws } from '../../src/jws/compact-jws.ts';
+import {
+  LEASE_TYPE,
+  LEDGER_PAGE_TYPE,
+  type Lease,
+  type Question,
+  signMessage,
+} from '../../src/revocations/ledger-message.ts';
+import type { RevocationTarget } from '../../src/revocations/revocation.ts';
+import { createPaperLedger } from './paper-ledger.ts';
 
 export const METADATA = '/.well-known/oauth-authorization-server';
 export const JWKS = '/.well-known/jwks.json';
-export const INTROSPECT = '/oauth/introspect';
+export const LEDGER_JWKS = '/.well-known/mayfly-ledger-jwks.json';
+export const LEASE = '/v1/verifiers/current/lease';
+export const FEED = '/v1/revocations';
 export const CONSUME = '/v1/tokens/*/consume';
 
 export type Asked = { path: string; body: string; headers: IncomingMessage['headers'] };
@@ -23,22 +34,54 @@ export function newSigningKey(kid: string) {
   return { kid, privateKey, jwk: { ...publicKey.export({ format: 'jwk' }), kid, use: 'sig', alg: 'EdDSA' } };
 }
 
-export async function startFakeIssuer() {
+export type FakeIssuerOptions = {
+  /** Seconds since 1970, as brokers see it. */
+  now: () => number;
+  /** What the catalogue says of the resource's actions. */
+  actions: Record<string, 'LOW' | 'MED' | 'HIGH'>;
+  /** With another broker of the same issuer. */
+  shared?: SharedByBrokers;
+};
+
+export type SharedByBrokers = ReturnType<typeof newSharedByBrokers>;
+
+/** What brokers of one issuer have in common. */
+function newSharedByBrokers() {
+  const ledger = createPaperLedger();
+  for (let epoch = 1; epoch <= 7; epoch += 1)
+    ledger.append({ target: { kind: 'session', id: `old-${epoch}` } });
+  return {
+    ledger,
+    spent: new Set<string>(),
+    signer: newSigningKey('key-1'),
+    ledgerSigner: newSigningKey('ledger-1'),
+    metadata: {} as Record<string, unknown>,
+  };
+}
+
+export async function startFakeIssuer({ now, actions, shared = newSharedByBrokers() }: FakeIssuerOptions) {
   const asked: Asked[] = [];
   const overrides = new Map<string, Override>();
-  const spent = new Set<string>();
-  const revoked = new Set<string>();
-  const signer = newSigningKey('key-1');
+  const { ledger, spent, signer, ledgerSigner, metadata } = shared;
   const jwks: { keys: object[] } = { keys: [signer.jwk] };
+  const ledgerJwks: { keys: object[] } = { keys: [ledgerSigner.jwk] };
+  const questions: Question[] = [];
+  /** What every answer carries; a test may bend it. */
+  const lease: Pick<Lease, 'leases' | 'catalogue' | 'drills'> = {
+    leases: { LOW: 300, MED: 30, HIGH: 3 },
+    catalogue: { version: 1, actions },
+  };
+  const streams = new Map<ServerResponse, number>();
   const server = createServer((request, response) => void answer(request, response));
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');
   const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
-  const metadata: Record<string, unknown> = {
+  const told = {
     issuer: url,
     jwks_uri: `${url}${JWKS}`,
-    introspection_endpoint: `${url}${INTROSPECT}`,
+    ledger_jwks_uri: `${url}${LEDGER_JWKS}`,
   };
+  for (const [name, value] of Object.entries(told)) metadata[name] ??= value;
 
   async function answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const { url: path = '', headers } = request;
@@ -47,23 +90,68 @@ export async function startFakeIssuer() {
     const question = { path, headers, body: Buffer.concat(parts).toString('utf8') };
     asked.push(question);
     const [, jti] = /^\/v1\/tokens\/([^/]+)\/consume$/.exec(path) ?? [];
-    const override = overrides.get(jti === undefined ? path : CONSUME);
+    const [place = ''] = path.split('?');
+    const override = overrides.get(jti === undefined ? place : CONSUME);
     if (override !== undefined) await override(response, question);
     else if (path === METADATA) sendJson(response, metadata);
     else if (path === JWKS) sendJson(response, jwks);
-    else if (path === INTROSPECT) introspect(response, question.body);
+    else if (path === LEDGER_JWKS) sendJson(response, ledgerJwks);
+    else if (path === LEASE) sendJson(response, { answer: answerTo(JSON.parse(question.body).question) });
+    else if (place === FEED) sendPages(response, question);
     else if (jti !== undefined) consume(response, decodeURIComponent(jti), question.body);
     else sendJson(response, {}, { status: 404 });
   }
 
-  function introspect(response: ServerResponse, body: string): void {
-    const { claims } = readCompactJws(new URLSearchParams(body).get('token') ?? '', 16_384);
-    const active = !revoked.has(String(claims.jti));
-    sendJson(response, active ? { active, token_type: 'DPoP', ...claims } : { active });
+  /** @returns a lease that was signed now */
+  function answerTo(text: string, changes: Partial<Lease> = {}): string {
+    const asked = readCompactJws(text, 16_384).claims as Question;
+    questions.push(asked);
+    const { instance, nonce, generation, applied_epoch: epoch, catalogue } = asked;
+    const page = ledger.pageFor({ generation, epoch });
+    const { catalogue: known, ...rest } = lease;
+    const news = catalogue === known?.version ? {} : { catalogue: known };
+    return sign(LEASE_TYPE, {
+      iss: metadata.issuer,
+      iat: now(),
+      instance,
+      nonce,
+      page,
+      ...rest,
+      ...news,
+      ...changes,
+    });
+  }
+
+  const sign = (typ: string, message: object) => signMessage(typ, message, ledgerSigner);
+
+  const pageText = (since: number) =>
+    sign(LEDGER_PAGE_TYPE, { iss: metadata.issuer, iat: now(), page: ledger.pageSince(since) });
+
+  function sendPages(response: ServerResponse, { path, headers }: Asked): void {
+    const since = Number(new URLSearchParams(path.split('?')[1]).get('since'));
+    if (!headers.accept?.includes('text/event-stream')) {
+      sendJson(response, { page: pageText(since) });
+      return;
+    }
+    response.writeHead(200, { 'Content-Type': 'text/event-stream' }).write(': \n\n');
+    streams.set(response, since);
+    response.on('close', () => streams.delete(response));
+    feed();
+  }
+
+  /** Everybody who listens hears what is new. */
+  function feed(): void {
+    const { epoch } = ledger.head();
+    for (const [response, since] of streams) {
+      if (since === epoch) continue;
+      streams.set(response, epoch);
+      response.write(`id: ${epoch}\nevent: ledger\ndata: ${pageText(since)}\n\n`);
+    }
   }
 
   function consume(response: ServerResponse, jti: string, body: string): void {
-    const dead = revoked.has(jti) ? 'token_dead' : spent.has(jti) ? 'token_spent' : null;
+    const isRevoked = ledger.asRevocations(ledger.head().epoch).some(({ key }) => key === `token:${jti}`);
+    const dead = isRevoked ? 'token_dead' : spent.has(jti) ? 'token_spent' : null;
     spent.add(jti);
     if (dead === null) sendJson(response, { jti, consumed_at: 1, nonce: JSON.parse(body).nonce });
     else sendJson(response, { code: dead }, { type: 'application/problem+json', status: 409 });
@@ -76,7 +164,23 @@ export async function startFakeIssuer() {
     jwks,
     asked,
     spent,
-    revoked,
+    shared,
+    ledger,
+    ledgerSigner,
+    ledgerJwks,
+    lease,
+    questions,
+    answerTo,
+    pageText,
+    sign,
+    streams,
+    feed,
+    /** @returns its epoch; who listens hears of it */
+    revoke(target: RevocationTarget, { standing = false } = {}): number {
+      const epoch = ledger.append({ target, standing });
+      feed();
+      return epoch;
+    },
     /** What this path answers from now on; null for what it answered before. */
     answerWith(path: string, override: Override | null) {
       if (override === null) overrides.delete(path);

@@ -13,7 +13,7 @@ import {
 } from '../../src/verifier/index.ts';
 import { type Bend, newSessionKey, type SessionKey, signJwt } from '../test-agent.ts';
 import { newDeclaredKey } from '../test-scopes.ts';
-import { startFakeIssuer } from './fake-issuer.ts';
+import { type FakeIssuer, startFakeIssuer } from './fake-issuer.ts';
 
 export const AUDIENCE = 'https://customers.example.com';
 export const ACTION = 'db:read:customers';
@@ -42,13 +42,23 @@ export function createTestClock(): TestClock {
 
 export type Fixture = Awaited<ReturnType<typeof createFixture>>;
 
+/** `prepare`: what is bent before the verifier asks for the first time. */
+export type FixtureOptions = {
+  maxProofs?: number;
+  prepare?: (issuer: FakeIssuer, clock: TestClock) => void;
+  actions?: Parameters<typeof startFakeIssuer>[0]['actions'];
+};
+
+/** The verifier has its lease; `verify` renews it first, since its seconds pass by this clock and not by timers. */
 export async function createFixture(
   given: Partial<VerifierOptions> = {},
-  { maxProofs }: { maxProofs?: number } = {},
+  { maxProofs, prepare, actions = { [ACTION]: 'LOW' } }: FixtureOptions = {},
 ) {
-  const issuer = await startFakeIssuer();
   const clock = createTestClock();
   const session = newSessionKey();
+  const now = () => Math.floor(clock.milliseconds() / 1000);
+  const issuer = await startFakeIssuer({ now, actions });
+  prepare?.(issuer, clock);
   const options: VerifierOptions = {
     issuer: issuer.url,
     resource: AUDIENCE,
@@ -59,8 +69,16 @@ export async function createFixture(
   };
   const verifier = createVerifier(options);
   clock.advanceSeconds(SETTLED_SECONDS);
-
-  const now = () => Math.floor(clock.milliseconds() / 1000);
+  /** A lease of now, and everything that the issuer has revoked, if it answers. */
+  async function renew(): Promise<void> {
+    issuer.feed();
+    const isBehind = () => issuer.streams.size > 0 && verifier.status().epoch < issuer.ledger.head().epoch;
+    for (let tries = 0; tries === 0 || (isBehind() && tries < 2_000); tries += 1) {
+      await verifier.ready().catch(() => undefined);
+      if (isBehind()) await new Promise((resolve) => setTimeout(resolve, 1));
+    }
+  }
+  await renew();
 
   function token({ header, claims, key }: Bend = {}): string {
     const signer = key === undefined ? issuer.signer.privateKey : 'privateKey' in key ? key.privateKey : key;
@@ -78,7 +96,7 @@ export async function createFixture(
         cnf: { jkt: session.jkt },
         sid: 'ses_1',
         zone: 'analytics',
-        epoch: 7,
+        epoch: issuer.ledger.head().epoch,
         ...claims,
       },
       signer,
@@ -145,8 +163,11 @@ export async function createFixture(
     requestToken,
     proof,
     request,
-    verify: (asked: ResourceRequest = request(), demand: Demand = { action: ACTION }) =>
-      verifier.verify(asked, demand),
+    renew,
+    async verify(asked: ResourceRequest = request(), demand: Demand = { action: ACTION }) {
+      await renew();
+      return verifier.verify(asked, demand);
+    },
     async stop() {
       await verifier.close();
       await issuer.stop();

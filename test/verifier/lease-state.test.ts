@@ -86,7 +86,7 @@ function createWorld(maxPageEntries = 1_000) {
     for (let pages = 0; pages < 100; pages += 1) {
       const missing = state.missing();
       if (missing === null) return;
-      deliver(send(ledger.pageSince(missing.since, { ...missing, knows: missing.generation })));
+      deliver(send(ledger.pageSince(missing)));
     }
   }
 
@@ -508,7 +508,7 @@ describe('The ledger of a verifier', () => {
     world.round();
     grow(world, 3);
     assert.equal(world.deliver(world.send(world.ledger.pageSince(5))), 'incomplete');
-    assert.deepEqual(world.state().missing(), { since: 3, generation: 1, continued: false });
+    assert.equal(world.state().missing(), 3);
     world.catchUp();
     assert.equal(world.state().position().epoch, 6);
     assert.equal(world.state().missing(), null);
@@ -527,6 +527,29 @@ describe('The ledger of a verifier', () => {
     assert.equal(world.decide(token, 'LOW'), 'lease_missing');
     world.round();
     assert.equal(world.decide(token, 'LOW'), 'token_revoked');
+  });
+
+  test('An older answer that comes later takes nothing away', () => {
+    const world = createWorld();
+    const early = world.read(world.ask());
+    world.advance(2_000);
+    world.round();
+    world.deliver(early);
+    world.advance(2_000);
+    assert.equal(world.state().readiness('HIGH', world.now()), 'granted');
+  });
+
+  test('Who was away for so long that brokers have forgotten what it lacks loads a whole new copy', () => {
+    const world = createWorld(2);
+    grow(world, 3);
+    world.round();
+    grow(world, 5);
+    world.ledger.raiseFloor(6);
+    assert.equal(world.deliver(world.send(world.ledger.pageSince(3))), 'incomplete');
+    assert.equal(world.state().missing(), 0);
+    world.catchUp();
+    assert.equal(world.state().position().epoch, 8);
+    assert.equal(world.state().missing(), null);
   });
 
   test('What a broker says that still reads a database of an older generation changes nothing', () => {

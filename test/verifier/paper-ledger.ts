@@ -45,28 +45,23 @@ export function createPaperLedger({ maxPageEntries = 1_000 }: { maxPageEntries?:
     return epoch;
   }
 
-  /** What `GET /v1/revocations` says: the rest of a snapshot, a new one, or what came after `since`. */
-  function pageSince(
-    since: number,
-    { knows = generation, continued = false }: { knows?: number; continued?: boolean } = {},
-  ): LedgerPage {
-    const isKnown = knows === generation;
-    const snapshot = (continued && isKnown) || !isKnown || since === 0 || since < floor;
-    const start = snapshot && !(continued && isKnown) ? 0 : since;
+  /** What `GET /v1/revocations` says: all that came after `since`, or as much of it as is remembered. */
+  function pageSince(since: number): LedgerPage {
+    const snapshot = since === 0 || since < floor;
     const wanted = entries.filter(
       (entry) =>
-        entry.epoch > start &&
+        entry.epoch > since &&
         (!snapshot || entry.epoch > floor || entry.kind === 'signing-key' || isInForce(entry)),
     );
     const sent = wanted.slice(0, maxPageEntries);
     const { epoch, digest } = head();
-    const through = wanted.length > sent.length ? (sent.at(-1)?.epoch ?? start) : epoch;
+    const through = wanted.length > sent.length ? (sent.at(-1)?.epoch ?? since) : epoch;
     return {
       generation,
       snapshot,
       floor,
-      since: start,
-      since_digest: entries.find((entry) => entry.epoch === start)?.digest ?? null,
+      since,
+      since_digest: entries.find((entry) => entry.epoch === since)?.digest ?? null,
       through,
       head: { epoch, digest },
       entries: sent.map((entry) => ({
@@ -84,7 +79,8 @@ export function createPaperLedger({ maxPageEntries = 1_000 }: { maxPageEntries?:
     /** What the answer to a question carries. */
     pageFor({ generation: knows, epoch }: { generation: number; epoch: number }): LedgerPage {
       const { epoch: newest, digest } = head();
-      if (knows !== generation || epoch <= newest) return pageSince(epoch, { knows });
+      if (knows !== generation || epoch < floor) return pageSince(0);
+      if (epoch <= newest) return pageSince(epoch);
       const at = { epoch: newest, digest };
       return {
         generation,

@@ -316,6 +316,7 @@ describe('The age of a proof', () => {
     const text = own.proof(bearer, { claims: { iat: own.now() + 15 } });
     assert.equal(codeOf(await own.verify(own.request(bearer, text))), 'ok');
     const restarted = createVerifier(own.options);
+    await restarted.ready();
     for (const seconds of [0, 1, 14, 15, 40]) {
       own.clock.advanceSeconds(seconds);
       const verification = await restarted.verify(own.request(bearer, text), { action: 'db:read:customers' });
@@ -328,6 +329,7 @@ describe('The age of a proof', () => {
   test('Right after a start an honest client passes with the nonce that it is given', async () => {
     const own = await createFixture();
     const restarted = createVerifier(own.options);
+    await restarted.ready();
     const bearer = own.token();
     const send = (asked: ResourceRequest) => restarted.verify(asked, { action: 'db:read:customers' });
     const first = await send(own.request(bearer));

@@ -20,9 +20,10 @@ async function serve(listener: RequestListener) {
 }
 
 /** The verifier of a server at this URL, old enough to take proofs without a nonce. */
-function verifierAt(url: string): Verifier {
+async function verifierAt(url: string): Promise<Verifier> {
   const verifier = createVerifier({ ...world.options, publicUrl: url });
   world.clock.advanceSeconds(SETTLED_SECONDS);
+  await verifier.ready();
   return verifier;
 }
 
@@ -43,7 +44,7 @@ describe('Behind Express', () => {
     const app = express();
     const started = await serve(app);
     url = started.url;
-    const verifier = verifierAt(url);
+    const verifier = await verifierAt(url);
     const router = express.Router();
     router.get('/customers', verifier.requireAction(ACTION), (request, response) => {
       response.json({ client: verifier.grantOf(request).claims.client_id });
@@ -250,6 +251,7 @@ test('No token, no proof and no key is in any refusal, whatever goes wrong', asy
   collect(await own.verify(own.request(canary)));
   collect(await own.verify(own.request(accessToken, own.proof(accessToken), { target: `/${canary}"<` })));
   await own.issuer.stop();
+  own.clock.advanceSeconds(301);
   await send({});
   for (const answer of answers) for (const secret of secrets) assert.ok(!answer.includes(secret), answer);
   assert.ok(answers.some((answer) => answer.includes('the broker cannot be asked')));

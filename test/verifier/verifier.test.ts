@@ -3,8 +3,8 @@ import { randomBytes } from 'node:crypto';
 import { after, describe, test } from 'node:test';
 import { createVerifier } from '../../src/verifier/index.ts';
 import { newSessionKey } from '../test-agent.ts';
-import { INTROSPECT, newSigningKey, sendJson } from './fake-issuer.ts';
-import { ACTION, AUDIENCE, claimsOf, createFixture, outcomeOf } from './fixture.ts';
+import { CONSUME, newSigningKey, sendJson } from './fake-issuer.ts';
+import { ACTION, AUDIENCE, claimsOf, createFixture, type Fixture, outcomeOf } from './fixture.ts';
 
 const world = await createFixture();
 after(() => world.stop());
@@ -93,16 +93,10 @@ describe('The token (RFC 9068 §4)', () => {
   for (const [name, make, expected] of cases) {
     test(`${name}: ${expected}`, async () => {
       const accessToken = make();
-      const questions = world.issuer.questionsTo(INTROSPECT);
       const verification = await verify(request(accessToken));
       assert.equal(verification.granted ? 'ok' : verification.reason, expected);
       if (verification.granted) return;
       assert.equal(verification.code, 'invalid_token');
-      assert.equal(
-        world.issuer.questionsTo(INTROSPECT),
-        questions,
-        'the broker is not asked about a bad token',
-      );
     });
   }
 });
@@ -126,63 +120,132 @@ describe('The action', () => {
 });
 
 describe('The life of the token', () => {
-  test('A token that the broker calls inactive is refused in the words of one that expired', async () => {
+  test('A revoked token is refused in the words of one that expired', async () => {
     const revoked = token();
-    world.issuer.revoked.add(String(claimsOf(revoked).jti));
+    world.issuer.revoke({ kind: 'token', id: String(claimsOf(revoked).jti) });
     const verification = await verify(request(revoked));
     const expired = await verify(request(token({ claims: { exp: world.now() } })));
-    assert.equal(outcomeOf(verification), 'invalid_token token_inactive');
+    assert.equal(outcomeOf(verification), 'invalid_token token_revoked');
     assert.ok(!verification.granted && !expired.granted);
     assert.equal(verification.status, expired.status);
     assert.equal(verification.body, expired.body);
     assert.deepEqual(verification.headers, expired.headers);
   });
 
-  test('The question carries a fresh assertion by the resource server for this issuer', async () => {
-    world.issuer.asked.length = 0;
-    await verify();
-    await verify();
-    const assertions = world.issuer.asked.map(
-      ({ body }) => new URLSearchParams(body).get('client_assertion') ?? '',
-    );
-    const claims = assertions.map(claimsOf);
-    assert.equal(assertions.length, 2);
-    assert.equal(claims[0]?.iss, AUDIENCE);
-    assert.equal(claims[0]?.sub, AUDIENCE);
-    assert.equal(claims[0]?.aud, world.issuer.url);
-    assert.notEqual(claims[0]?.jti, claims[1]?.jti);
+  test('Whatever names it in the ledger kills it, and nothing else does', async () => {
+    const old = claimsOf(token());
+    const kills: [
+      kind: 'token' | 'session' | 'agent' | 'subject' | 'zone' | 'resource' | 'action',
+      id: unknown,
+    ][] = [
+      ['token', old.jti],
+      ['session', old.sid],
+      ['agent', old.client_id],
+      ['subject', old.sub],
+      ['zone', old.zone],
+      ['resource', old.aud],
+      ['action', 'db:read:customers'],
+    ];
+    for (const [kind, id] of kills) {
+      const before = token({ claims: { jti: String(old.jti) } });
+      world.issuer.revoke({ kind, id: `not-${id}` });
+      assert.equal(outcomeOf(await verify(request(before))), 'ok', `another ${kind}`);
+      world.issuer.revoke({ kind, id: String(id) });
+      assert.equal(outcomeOf(await verify(request(before))), 'invalid_token token_revoked', kind);
+      assert.equal(outcomeOf(await verify()), 'ok', 'what is minted later lives');
+    }
+    const before = token();
+    world.issuer.revoke({ kind: 'all' });
+    assert.equal(outcomeOf(await verify(request(before))), 'invalid_token token_revoked');
   });
 
-  test('A token that expires while the broker thinks is refused', async () => {
+  test('While a kill switch stands nothing passes, whatever epoch it carries; after its release new tokens do', async () => {
+    const epoch = world.issuer.revoke({ kind: 'zone', id: 'analytics' }, { standing: true });
+    const during = token({ claims: { epoch: epoch + 1_000 } });
+    assert.equal(outcomeOf(await verify(request(during))), 'invalid_token token_revoked');
+    world.issuer.ledger.append({ target: { kind: 'zone', id: 'analytics' }, releases: epoch });
+    assert.equal(outcomeOf(await verify()), 'ok');
+    const before = token({ claims: { epoch: epoch - 1 } });
+    assert.equal(
+      outcomeOf(await verify(request(before))),
+      'invalid_token token_revoked',
+      'old ones stay dead',
+    );
+  });
+
+  test('A revoked signing key kills what it signed, whatever epoch a thief wrote', async () => {
     const own = await createFixture();
-    const accessToken = own.token({ claims: { exp: own.now() + 2 } });
-    const asked = own.request(accessToken);
-    own.issuer.answerWith(INTROSPECT, (response) => {
-      own.clock.advanceSeconds(3);
-      sendJson(response, { active: true, ...claimsOf(accessToken) });
+    own.issuer.revoke({ kind: 'signing-key', id: 'key-1' });
+    const forged = own.token({ claims: { epoch: 1_000_000 } });
+    assert.equal(outcomeOf(await own.verify(own.request(forged))), 'invalid_token token_revoked');
+    await own.stop();
+  });
+
+  test('No request asks the broker anything, unless it spends a token', async () => {
+    await verify();
+    world.issuer.asked.length = 0;
+    for (let count = 0; count < 50; count += 1) {
+      assert.equal(outcomeOf(await world.verifier.verify(request(), { action: ACTION })), 'ok');
+    }
+    const asked = world.issuer.asked.filter(({ path }) => path !== '/v1/verifiers/current/lease');
+    assert.deepEqual(asked, []);
+  });
+
+  test('What expires, or is revoked, or loses its lease while the broker thinks is refused (L16)', async () => {
+    const meanwhile: [outcome: string, happens: (own: Fixture, jti: string) => void][] = [
+      ['invalid_token token_time', (own) => own.clock.advanceSeconds(3)],
+      ['temporarily_unavailable lease_expired', (own) => own.clock.advanceSeconds(301)],
+    ];
+    for (const [expected, happens] of meanwhile) {
+      const own = await createFixture();
+      const exp = own.now() + (expected.includes('time') ? 2 : 900);
+      const accessToken = own.requestToken({ method: 'GET' }, { claims: { exp } });
+      own.issuer.answerWith(CONSUME, (response, { body, path }) => {
+        happens(own, '');
+        sendJson(response, { jti: path.split('/').at(-2), consumed_at: 1, nonce: JSON.parse(body).nonce });
+      });
+      assert.equal(outcomeOf(await own.verify(own.request(accessToken))), expected);
+      await own.stop();
+    }
+    const own = await createFixture();
+    const accessToken = own.requestToken({ method: 'GET' });
+    own.issuer.answerWith(CONSUME, async (response, { body, path }) => {
+      const epoch = own.issuer.revoke({ kind: 'zone', id: 'analytics' });
+      while (own.verifier.status().epoch < epoch) await new Promise(setImmediate);
+      sendJson(response, { jti: path.split('/').at(-2), consumed_at: 1, nonce: JSON.parse(body).nonce });
     });
-    assert.equal(outcomeOf(await own.verify(asked)), 'invalid_token token_time');
+    assert.equal(outcomeOf(await own.verify(own.request(accessToken))), 'invalid_token token_revoked');
     await own.stop();
   });
 });
 
-test('After close everything is refused with 503, and close waits for what is under way', async () => {
+test('After close everything is refused with 503, and close waits for what is under way and says good-bye', async () => {
   const own = await createFixture();
   const order: string[] = [];
   let release = (): void => {};
-  own.issuer.answerWith(INTROSPECT, async (response) => {
+  own.issuer.answerWith(CONSUME, async (response) => {
     await new Promise<void>((resolve) => {
       release = resolve;
     });
-    response.writeHead(200, { 'Content-Type': 'application/json' }).end('{"active":false}');
+    sendJson(response, { code: 'token_spent' }, { type: 'application/problem+json', status: 409 });
   });
-  const underWay = own.verify().then(() => order.push('decided'));
-  while (own.issuer.questionsTo(INTROSPECT) < 1) await new Promise(setImmediate);
+  const single = own.request(own.requestToken({ method: 'GET' }));
+  const underWay = own.verify(single).then(() => order.push('decided'));
+  while (own.issuer.asked.every(({ path }) => !path.endsWith('/consume'))) await new Promise(setImmediate);
   const closing = own.verifier.close().then(() => order.push('closed'));
-  assert.equal(outcomeOf(await own.verify()), 'temporarily_unavailable verifier_closed');
+  assert.equal(
+    outcomeOf(await own.verifier.verify(own.request(), { action: ACTION })),
+    'temporarily_unavailable verifier_closed',
+  );
+  assert.ok(
+    own.issuer.questions.every(({ leaving }) => leaving !== true),
+    'not before its last decision (L12)',
+  );
   release();
   await Promise.all([underWay, closing]);
   assert.deepEqual(order, ['decided', 'closed']);
+  assert.equal(own.issuer.questions.at(-1)?.leaving, true);
+  assert.equal(own.verifier.status().closed, true);
   await own.stop();
 });
 

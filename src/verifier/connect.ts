@@ -1,0 +1,88 @@
+/** Builds, by hand, what a verifier has to do with brokers. */
+import { tokenHash } from '../dpop/proof.ts';
+import { numericDate } from '../time/clock.ts';
+import { createAssertionSigner, importKey } from './assertion.ts';
+import { type Ask, createAsk } from './bounded-fetch.ts';
+import { type BrokerUrls, createAskBrokers, createBrokerUrls } from './broker-urls.ts';
+import { type Consume, createConsume } from './consume.ts';
+import type { Judge } from './drills.ts';
+import { loadIssuerMetadata } from './issuer-metadata.ts';
+import { createKeySet, type KeySet } from './key-set.ts';
+import { createLedgerLink, type LedgerLink } from './ledger-link.ts';
+import { momentOf } from './moment.ts';
+import { VerifierRefusal } from './refusal.ts';
+import { createRemembered } from './remembered.ts';
+import { createTroubleLog } from './trouble-log.ts';
+import { createVerifiedTokens, type VerifiedTokens } from './verified-tokens.ts';
+import type { CheckedOptions } from './verifier-options.ts';
+
+export type Connection = {
+  keys: KeySet;
+  tokens: VerifiedTokens;
+  consume: Consume;
+  link: LedgerLink;
+  urls: BrokerUrls;
+};
+
+const MAX_QUESTIONS = 512;
+/** Questions about the ledger do not wait behind those about tokens. */
+const MAX_LEDGER_QUESTIONS = 16;
+const KEY_PAUSE_MILLISECONDS = 10_000;
+
+export function connect(options: CheckedOptions): Connection {
+  const { issuer, resource, clock, timeoutMilliseconds, fetch } = options;
+  const key = importKey(options.key);
+  const urls = createBrokerUrls(issuer, options.brokers);
+  const ask = createAsk({ fetch, timeoutMilliseconds, maxQuestions: MAX_QUESTIONS });
+  const askBrokers = createAskBrokers(ask, urls);
+  const ledgerAsk = createAsk({ fetch, timeoutMilliseconds, maxQuestions: MAX_LEDGER_QUESTIONS });
+  const { keys, ledgerKeys } = publishedKeys(options, (question) => askBrokers(() => question));
+  const signAssertion = createAssertionSigner({ key, clientId: resource, issuer, clock });
+  const tokens = createVerifiedTokens({ issuer, resource, keys });
+
+  async function checkCanary(text: string): Promise<Judge | null> {
+    try {
+      const { subject, claims, actions } = await tokens.check(text, tokenHash(text), () =>
+        numericDate(clock),
+      );
+      const [action = ''] = actions;
+      return () => {
+        const sensitivity = link.actions.sensitivityOf(action);
+        return link.state.decide({ subject, exp: claims.exp, sensitivity }, momentOf(clock));
+      };
+    } catch (error) {
+      if (error instanceof VerifierRefusal) return null;
+      throw error;
+    }
+  }
+
+  const link: LedgerLink = createLedgerLink({
+    issuer,
+    resource,
+    key,
+    signAssertion,
+    ledgerKeys,
+    ask: ledgerAsk,
+    askBrokers: createAskBrokers(ledgerAsk, urls),
+    urls,
+    fetch,
+    checkCanary,
+    trouble: createTroubleLog(options.log, issuer),
+    times: options,
+    clock,
+  });
+  return { keys, tokens, urls, link, consume: createConsume({ issuer, signAssertion, ask: askBrokers }) };
+}
+
+/** Keys of tokens and keys of the ledger are two sets that have nothing to do with each other (L11). */
+function publishedKeys({ issuer, clock }: CheckedOptions, ask: Ask) {
+  const pauseMilliseconds = KEY_PAUSE_MILLISECONDS;
+  const metadata = createRemembered({
+    load: () => loadIssuerMetadata(issuer, ask),
+    pauseMilliseconds,
+    clock,
+  });
+  const keySet = (place: 'jwksUrl' | 'ledgerJwksUrl') =>
+    createKeySet({ jwksUrl: async () => (await metadata.get())[place], ask, pauseMilliseconds, clock });
+  return { keys: keySet('jwksUrl'), ledgerKeys: keySet('ledgerJwksUrl') };
+}

@@ -1,0 +1,92 @@
+/**
+ * What binds a verifier to the ledger: its state, and the three ways in which news reach it. The lease is renewed each
+ * second and says how long to go on; the feed brings what is revoked at once; pages are fetched where one is missing.
+ * All three end in the same state, which decides what any of it is worth.
+ */
+import type { Clock } from '../time/clock.ts';
+import { newIdentifier } from '../time/identifier.ts';
+import type { ImportedKey } from './assertion.ts';
+import type { Ask } from './bounded-fetch.ts';
+import type { AskBrokers, BrokerUrls } from './broker-urls.ts';
+import { createDrills, type Judge } from './drills.ts';
+import { createFeedListener, type FeedListener, type FeedTimes } from './feed-listener.ts';
+import type { KeySet } from './key-set.ts';
+import { createKnownActions, type KnownActions } from './known-actions.ts';
+import { createLeaseState, type LeaseState } from './lease-state.ts';
+import { createMessageReader } from './message-reader.ts';
+import { momentOf } from './moment.ts';
+import { createPageFetcher } from './page-fetcher.ts';
+import { createQuestions } from './questions.ts';
+import { createRenewal, type Renewal } from './renewal.ts';
+import type { TroubleLog } from './trouble-log.ts';
+
+export type LedgerLink = {
+  instance: string;
+  state: LeaseState;
+  actions: KnownActions;
+  feed: FeedListener;
+  renewal: Renewal;
+};
+
+export type LinkTimes = FeedTimes & { renewMilliseconds: number };
+
+export function createLedgerLink(options: {
+  issuer: string;
+  resource: string;
+  key: ImportedKey;
+  signAssertion: () => string;
+  ledgerKeys: KeySet;
+  ask: Ask;
+  askBrokers: AskBrokers;
+  urls: BrokerUrls;
+  fetch: typeof fetch;
+  /** Of a canary: everything but a proof. */
+  checkCanary: (token: string) => Promise<Judge | null>;
+  trouble: TroubleLog;
+  times: Partial<LinkTimes> & { renewMilliseconds: number };
+  clock: Clock;
+}): LedgerLink {
+  const { issuer, signAssertion, ledgerKeys, askBrokers, urls, trouble, times, clock } = options;
+  const instance = newIdentifier('ver', clock);
+  const state = createLeaseState({ instance });
+  const actions = createKnownActions();
+  const drills = createDrills({ check: options.checkCanary });
+  const messages = createMessageReader({ issuer, keys: ledgerKeys, isRevokedKey: state.isRevokedKey });
+  const { missing, take } = state;
+  const fetchMissing = createPageFetcher({ issuer, missing, take, ask: askBrokers, signAssertion, messages });
+
+  async function workIn(text: unknown): Promise<void> {
+    const lease = await messages.lease(text);
+    const heard = state.answer(lease, momentOf(clock));
+    trouble.alarm(state.alarm());
+    if (heard === 'unasked') return;
+    const isNews = actions.learn(lease.catalogue, lease.page.generation);
+    await fetchMissing();
+    await drills.take(lease.drills);
+    feed.start();
+    if (isNews) renewal.soon(); // its actions may have longer leases than were asked for
+  }
+
+  async function onPage(text: string): Promise<void> {
+    const before = state.position().epoch;
+    state.take(await messages.page(text));
+    trouble.alarm(state.alarm());
+    await fetchMissing();
+    if (state.position().epoch !== before) renewal.soon();
+  }
+
+  const makeQuestion = createQuestions({ ...options, instance, state, actions, drills });
+  const renewal = createRenewal({
+    issuer,
+    makeQuestion,
+    ask: options.ask,
+    urls,
+    workIn,
+    onSuccess: trouble.over,
+    onFailure: trouble.failed,
+    everyMilliseconds: times.renewMilliseconds,
+  });
+  const appliedEpoch = () => state.position().epoch;
+  const feed = createFeedListener({ ...options, appliedEpoch, onPage });
+  return { instance, state, actions, feed, renewal };
+}

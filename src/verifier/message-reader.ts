@@ -1,0 +1,64 @@
+/**
+ * Reads what brokers sign about the ledger. Whoever carried it needs no trust; the key does: a ledger key of this
+ * issuer (L11), and none that the ledger itself calls revoked.
+ */
+import type { z } from 'zod';
+import { decodeBase64url } from '../jws/base64url.ts';
+import type { LedgerPage } from '../revocations/ledger-entry.ts';
+import {
+  LEASE_TYPE,
+  LEDGER_PAGE_TYPE,
+  type Lease,
+  leaseMessage,
+  ledgerPageMessage,
+  readMessage,
+} from '../revocations/ledger-message.ts';
+import type { KeySet } from './key-set.ts';
+import { refuse } from './refusal.ts';
+
+export type MessageReader = {
+  /** @throws {VerifierRefusal} `broker_answer_unusable`, or that the keys cannot be had */
+  page(text: unknown): Promise<LedgerPage>;
+  lease(text: unknown): Promise<Lease>;
+};
+
+const MAX_HEADER_LENGTH = 512;
+
+export function createMessageReader(options: {
+  issuer: string;
+  keys: KeySet;
+  isRevokedKey: (kid: string) => boolean;
+}): MessageReader {
+  const { issuer, keys, isRevokedKey } = options;
+
+  async function read<Payload extends { iss: string }>(
+    text: unknown,
+    expected: { typ: string; schema: z.ZodType<Payload> },
+  ): Promise<Payload> {
+    const kid = typeof text === 'string' ? kidOf(text) : null;
+    const key = kid === null || isRevokedKey(kid) ? null : await keys.keyOf(kid);
+    const keyOf = (named: string) => (named === kid ? key : null);
+    const payload = typeof text === 'string' ? readMessage(text, { ...expected, keyOf }) : null;
+    if (payload === null || payload.iss !== issuer) {
+      refuse('broker_answer_unusable', { hint: 'What the broker says of the ledger cannot be used.' });
+    }
+    return payload;
+  }
+
+  return {
+    page: async (text) => (await read(text, { typ: LEDGER_PAGE_TYPE, schema: ledgerPageMessage })).page,
+    lease: (text) => read(text, { typ: LEASE_TYPE, schema: leaseMessage }),
+  };
+}
+
+/** Only to look the key up; the header is read again, strictly, with the signature. */
+function kidOf(text: string): string | null {
+  const end = text.indexOf('.');
+  const bytes = end > 0 && end <= MAX_HEADER_LENGTH ? decodeBase64url(text.slice(0, end)) : null;
+  try {
+    const { kid } = JSON.parse(bytes?.toString('utf8') ?? '{}');
+    return typeof kid === 'string' ? kid : null;
+  } catch {
+    return null;
+  }
+}

@@ -1,0 +1,134 @@
+/**
+ * Renews the lease: about each second a question to one broker. A broker that has not answered when the next question
+ * is due, or that cannot be reached, loses its place to another; so of two brokers one may die without a lease of
+ * three seconds ending.
+ *
+ * When something was applied that brokers do not know of yet, the next question comes sooner, at most once a second:
+ * whoever revoked it waits to hear that it is applied here.
+ */
+import { type Ask, UnexpectedStatus } from './bounded-fetch.ts';
+import type { BrokerUrls } from './broker-urls.ts';
+import type { MakeQuestion } from './questions.ts';
+import { refuse } from './refusal.ts';
+
+export type Renewal = {
+  start(): void;
+  /** Asks now. Resolves when the answer was worked in. @throws {VerifierRefusal} when no broker gave one */
+  now(): Promise<void>;
+  /** The next question comes earlier. */
+  soon(): void;
+  /** Asks no more, but tells a broker that this instance decides nothing from now on. Never rejects. */
+  leave(): Promise<void>;
+};
+
+export const RENEW_EVERY_MILLISECONDS = 1_000;
+
+/** Of the time between two questions, so that verifiers that started together do not ask together. */
+const JITTER = 0.1;
+
+/** Spread over as long, or all verifiers would ask in the moment after a revocation. */
+const SOON_MILLISECONDS = 50;
+
+const MAX_UNDER_WAY = 4;
+
+/** An answer with a page of the longest. */
+export const MAX_LEDGER_ANSWER_BYTES = 2_200_000;
+
+export function createRenewal(options: {
+  issuer: string;
+  makeQuestion: MakeQuestion;
+  ask: Ask;
+  urls: BrokerUrls;
+  /** @throws {VerifierRefusal} when it is no answer */
+  workIn: (answer: unknown) => Promise<void>;
+  onSuccess: () => void;
+  onFailure: (error: unknown) => void;
+  everyMilliseconds: number;
+}): Renewal {
+  const { issuer, makeQuestion, ask, urls, workIn, onSuccess, onFailure, everyMilliseconds } = options;
+  let timer: NodeJS.Timeout | undefined;
+  let stopped = false;
+  let underWay = 0;
+  let mayHurry = true;
+
+  async function put(broker: string, question: string): Promise<Record<string, unknown>> {
+    const { status, json } = await ask({
+      url: urls.at(broker, `${issuer}/v1/verifiers/current/lease`),
+      body: { contentType: 'application/json', text: JSON.stringify({ question }) },
+      accepts: ['application/json', 'application/problem+json'],
+      maxAnswerBytes: MAX_LEDGER_ANSWER_BYTES,
+    });
+    if (status !== 200) refuse('broker_refuses', { cause: new UnexpectedStatus(status) });
+    return json;
+  }
+
+  async function askOnce(): Promise<void> {
+    const broker = urls.current();
+    underWay += 1;
+    try {
+      await workIn((await put(broker, makeQuestion())).answer);
+    } catch (error) {
+      urls.failed(broker);
+      throw error;
+    } finally {
+      underWay -= 1;
+    }
+  }
+
+  /** A new question for each broker: the lease runs from when that one was asked. */
+  async function now(): Promise<void> {
+    for (let left = urls.count; ; left -= 1) {
+      try {
+        await askOnce();
+        onSuccess();
+        return;
+      } catch (error) {
+        if (left > 1 && !stopped) continue;
+        onFailure(error);
+        throw error;
+      }
+    }
+  }
+
+  function schedule(milliseconds: number): void {
+    clearTimeout(timer);
+    if (stopped) return;
+    timer = setTimeout(tick, milliseconds);
+    timer.unref();
+  }
+
+  function tick(): void {
+    schedule(everyMilliseconds * (1 + JITTER * (2 * Math.random() - 1)));
+    if (underWay >= MAX_UNDER_WAY) return;
+    if (underWay > 0) urls.failed(urls.current());
+    now().catch(() => undefined); // said already
+  }
+
+  return {
+    now,
+    start: tick,
+
+    soon() {
+      if (stopped || !mayHurry) return;
+      mayHurry = false;
+      setTimeout(() => {
+        mayHurry = true;
+      }, everyMilliseconds).unref();
+      schedule(Math.random() * Math.min(SOON_MILLISECONDS, everyMilliseconds));
+    },
+
+    async leave() {
+      stopped = true;
+      clearTimeout(timer);
+      for (let left = urls.count; left > 0; left -= 1) {
+        const broker = urls.current();
+        try {
+          await put(broker, makeQuestion({ leaving: true }));
+          return;
+        } catch {
+          urls.failed(broker); // who hears from nobody counts on its last lease
+        }
+      }
+    },
+  };
+}
