@@ -1,6 +1,7 @@
 /**
  * Introspection (RFC 7662): a declared resource server asks whether a token is good *for it*. Whatever is wrong,
- * the answer is the same (§2.2): `active` false and nothing else.
+ * the answer is the same (§2.2): `active` false and nothing else. What is answered is decided in the statement that
+ * spends the assertion, never before it: the answer of an earlier question may be old when that one had its turn.
  */
 import type { AuthenticatedClient } from '../agents/authenticate-client.ts';
 import type { ResourceClient } from '../agents/client.ts';
@@ -33,8 +34,7 @@ export function createTokenIntrospector(options: {
     async introspect({ token, by, requestId }) {
       const claims = readToken(token);
       const mine = claims?.aud === by.client.resource.audience ? claims : null;
-      const recorded = mine === null ? null : await store.find(mine.jti);
-      const fresh = await store.spend({
+      const { fresh, alive } = await store.introspect(mine?.jti ?? null, {
         assertion: by.assertion,
         entry: {
           id: newIdentifier('aud', clock),
@@ -42,12 +42,10 @@ export function createTokenIntrospector(options: {
           outcome: 'allowed',
           requestId,
           actor: by.client.id,
-          ...(recorded === null ? {} : { tokenId: recorded.jti, sessionId: recorded.sessionId }),
-          details: { active: recorded?.alive ?? false },
         },
       });
       if (!fresh) refuse('assertion_replayed');
-      if (mine === null || !recorded?.alive) return { active: false };
+      if (mine === null || !alive) return { active: false };
       const { kid: _kid, ...members } = mine;
       return { active: true, token_type: 'DPoP', ...members };
     },

@@ -65,6 +65,12 @@ export type TokenStore = {
    */
   admit(admission: Admission): Promise<{ alive: boolean; fresh: boolean }>;
   /**
+   * Says whether a token is alive, in the statement that spends the caller's assertion and records the answer: however
+   * long that statement waited for its turn, a revocation that committed before it counts (INT-10).
+   * @param jti null for what is no token of ours, or not the caller's
+   */
+  introspect(jti: string | null, by: Spending): Promise<{ fresh: boolean; alive: boolean }>;
+  /**
    * Marks an assertion as used outside of a mint, and records what for; with `revocation` the ledger gets that
    * entry in the same statement, so that the record never says of a revocation that it was made when it was not.
    * @returns false when it was used before; then nothing is recorded and nothing revoked
@@ -131,6 +137,26 @@ export function createTokenStore(database: Kysely<unknown>, clock: Clock): Token
         select exists (select from living) as alive, exists (select from spent) as fresh
       `.execute(database);
       return rows[0] ?? { alive: false, fresh: false };
+    },
+
+    async introspect(jti, { assertion, entry }) {
+      const { id, action, outcome, requestId, actor } = entry;
+      const { rows } = await sql<{ fresh: boolean; alive: boolean }>`
+        with spent as (${insertSpent(assertion, entry.id)}),
+        asked as materialized (
+          select t.jti, t.session_id, ${TOKEN_LIVES} and (t.call is null or t.consumed_at is null) as alive
+            from tokens t join sessions s on s.id = t.session_id
+           where t.hour = ${hourOfToken(jti ?? '') ?? -1} and t.jti = ${jti}
+        ),
+        recorded as (
+          insert into audit_entries (id, action, outcome, request_id, actor, session_id, token_id, details)
+          select ${id}, ${action}, ${outcome}, ${requestId ?? null}, ${actor ?? null}, asked.session_id, asked.jti,
+                 jsonb_build_object('active', coalesce(asked.alive, false))
+            from spent left join asked on true
+        )
+        select exists (select from spent) as fresh, exists (select from asked where alive) as alive
+      `.execute(database);
+      return rows[0] ?? { fresh: false, alive: false };
     },
 
     async spend({ assertion, entry }, revocation) {

@@ -2,6 +2,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { decodeJwt } from 'jose';
+import pg from 'pg';
+import { until } from '../broker-process.ts';
 import { soakFactor } from '../soak.ts';
 import { newSessionKey, type TestAgent } from '../test-agent.ts';
 import { CANARY } from './after-checks.ts';
@@ -302,6 +304,31 @@ test('INT-10: of a thousand introspections while it is revoked, none says active
   const late = seen.filter(({ sent, active }) => active && (sent > firstDead || sent > revokedAt));
   assert.deepEqual(late, []);
   assert.ok(seen.some(({ active }) => active) && seen.some(({ active }) => !active), 'both were seen');
+});
+
+test('INT-10: an introspection that had to wait for its turn knows of a revocation that was made meanwhile', async () => {
+  const token = await freshToken();
+  const holder = new pg.Client(stage.world.database.ownerUrl);
+  await holder.connect();
+  try {
+    await holder.query('begin');
+    await holder.query('lock table spent_jti in share row exclusive mode');
+    const asked = stage.ask(introspect(token));
+    await until(async () => {
+      const { rows } = await holder.query(
+        "select from pg_locks where relation = 'spent_jti'::regclass and not granted",
+      );
+      return rows.length === 1;
+    }, 'the introspection waits');
+    await append('token', decodeJwt(token).jti ?? '');
+    await holder.query('commit');
+    const answer = await asked;
+    assert.deepEqual(answer.body, { active: false });
+    const [entry] = await stage.ledger.entriesOf(answer);
+    assert.deepEqual(entry?.details, { active: false }, 'the record says what was answered');
+  } finally {
+    await holder.end();
+  }
 });
 
 test('CAS-32, for tokens: every byte of a live token, changed, makes it inactive', async () => {
