@@ -10,7 +10,7 @@ import type { ActiveCatalogue } from './catalogue/active-catalogue.ts';
 import type { Configuration } from './config/configuration.ts';
 import type { Database } from './database/connections.ts';
 import { createNonces, type Nonces } from './dpop/nonce.ts';
-import { normaliseTarget } from './dpop/target-url.ts';
+import { requireTarget } from './dpop/target-url.ts';
 import type { Health } from './health.ts';
 import type { Metrics } from './http/metrics.ts';
 import type { RequestBounds } from './http/rate-bound.ts';
@@ -111,7 +111,7 @@ export function buildCapabilities(
     discovery: createDiscoveryRoutes({ issuer, jwks: ring.jwks, ledgerJwks: ring.ledgerJwks }),
     tokenEndpoint: {
       issuer,
-      target: normaliseTarget(`${issuer}${PATHS.token}`) ?? '',
+      target: requireTarget(`${issuer}${PATHS.token}`),
       authenticator,
       bounds,
       catalogue: catalogue.catalogue,
@@ -164,7 +164,7 @@ function buildManagement(
       authenticator,
       changeStore,
       afterRevocation,
-      target: normaliseTarget(`${issuer}${OWN_SESSION_PATH}`) ?? '',
+      target: requireTarget(`${issuer}${OWN_SESSION_PATH}`),
       nonces,
       noncePolicy,
       clock,

@@ -6,7 +6,8 @@ import { resolve } from 'node:path';
 import { decodeBase64url } from '../jws/base64url.ts';
 import { ConnectionUrlError, parseConnectionUrl } from './connection-url.ts';
 import type { Environment } from './environment.ts';
-import { isLoopback, isNetwork } from './network.ts';
+import { isBindable, isEverybody, isLoopback, isNetwork, isPlainHost } from './network.ts';
+import { readTls, type TlsFiles } from './read-tls.ts';
 import { createSettingReader, type SettingReader } from './setting-reader.ts';
 import { SETTING_NAMES } from './settings.ts';
 
@@ -25,7 +26,7 @@ export type Configuration = {
   /** Absent with the embedded database, which keeps a key of its own. */
   keyEncryptionKeys: { current: Buffer; previous: Buffer[] } | undefined;
   signingKeyRotationSeconds: number;
-  tls: { certificate: string; privateKey: string; clientAuthorities: string | undefined } | undefined;
+  tls: TlsFiles | undefined;
   trustedProxies: string[];
   rates: { perSource: number; perClient: number; failures: number };
   tokenRetentionHours: number;
@@ -73,11 +74,11 @@ export function readConfiguration(
   const tls = readTls(read);
   const configuration: Configuration = {
     port,
-    host: read.text('MAYFLY_HOST') ?? '127.0.0.1',
+    host: readHost(read, 'MAYFLY_HOST'),
     issuer: readIssuer(read, `${tls === undefined ? 'http' : 'https'}://127.0.0.1:${port}`),
     metrics: {
       port: read.integer('MAYFLY_METRICS_PORT', port + 9, { min: 1, max: 65_535 }),
-      host: read.text('MAYFLY_METRICS_HOST') ?? '127.0.0.1',
+      host: readHost(read, 'MAYFLY_METRICS_HOST'),
     },
     samplePort: read.integer('MAYFLY_SAMPLE_PORT', port + 1, { min: 1, max: 65_535 }),
     dataDirectory: resolve(read.text('MAYFLY_DATA_DIR') ?? '.mayfly'),
@@ -106,12 +107,22 @@ export function readConfiguration(
   return configuration;
 }
 
+function readHost(read: SettingReader, name: string): string {
+  const host = read.text(name) ?? '127.0.0.1';
+  if (!isBindable(host)) read.refuse(`${name} has to be an address of this machine, such as 127.0.0.1 or ::`);
+  return host;
+}
+
 function readIssuer(read: SettingReader, fallback: string): string {
   const value = read.text('MAYFLY_ISSUER') ?? fallback;
   const url = URL.canParse(value) ? new URL(value) : null;
   if (url === null || url.origin !== value || !/^https?:$/.test(url.protocol)) {
     read.refuse(
       'MAYFLY_ISSUER has to be an origin such as https://broker.example.com: no path, no trailing slash',
+    );
+  } else if (!isPlainHost(url.hostname)) {
+    read.refuse(
+      'MAYFLY_ISSUER has to name a host in letters, digits, "-" and ".", as proofs name it: no "_", no dot at the end',
     );
   } else if (url.protocol === 'http:' && !isLoopback(url.hostname)) {
     read.refuse('MAYFLY_ISSUER has to be https unless its host is loopback');
@@ -161,27 +172,6 @@ function readKeyEncryptionKeys(read: SettingReader): Configuration['keyEncryptio
   };
 }
 
-function readTls(read: SettingReader): Configuration['tls'] {
-  const [certificate, privateKey, clientAuthorities] = [
-    'MAYFLY_TLS_CERT',
-    'MAYFLY_TLS_KEY',
-    'MAYFLY_TLS_CLIENT_CA',
-  ].map((name) => ({ name, path: read.text(name) }));
-  if (certificate?.path === undefined || privateKey?.path === undefined) {
-    if (certificate?.path ?? privateKey?.path ?? clientAuthorities?.path) {
-      read.refuse('MAYFLY_TLS_CERT and MAYFLY_TLS_KEY belong together, MAYFLY_TLS_CLIENT_CA to both');
-    }
-    return undefined;
-  }
-  const contentOf = ({ name, path }: { name: string; path: string | undefined }) =>
-    path === undefined ? undefined : (read.file(name, path) ?? '');
-  return {
-    certificate: contentOf(certificate) ?? '',
-    privateKey: contentOf(privateKey) ?? '',
-    clientAuthorities: clientAuthorities === undefined ? undefined : contentOf(clientAuthorities),
-  };
-}
-
 function readNetworks(read: SettingReader, name: string): string[] {
   const networks =
     read
@@ -190,6 +180,9 @@ function readNetworks(read: SettingReader, name: string): string[] {
       .map((network) => network.trim()) ?? [];
   if (!networks.every(isNetwork)) {
     read.refuse(`${name} has to list addresses or CIDR ranges; one of them is neither`);
+  }
+  if (networks.some(isEverybody)) {
+    read.refuse(`${name} has a range of everybody (/0): anybody could then write where a request came from`);
   }
   return networks;
 }
@@ -202,7 +195,7 @@ function refuseUnknownNames(environment: Environment, problems: string[]): void 
 }
 
 function refuseContradictions(configuration: Configuration, as: Reader, problems: string[]): void {
-  const { database, keyEncryptionKeys, tls, issuer, port, metrics } = configuration;
+  const { database, keyEncryptionKeys, tls, issuer, port, metrics, samplePort } = configuration;
   if (database.kind === 'external' && keyEncryptionKeys === undefined && as === 'broker') {
     problems.push(
       'DATABASE_URL needs MAYFLY_KEK or MAYFLY_KEK_FILE: what seals the signing keys in that database',
@@ -211,4 +204,8 @@ function refuseContradictions(configuration: Configuration, as: Reader, problems
   if (tls !== undefined && issuer.startsWith('http:'))
     problems.push('with TLS, MAYFLY_ISSUER has to be https');
   if (port === metrics.port) problems.push('MAYFLY_PORT and MAYFLY_METRICS_PORT have to differ');
+  // Only beside an embedded database does anything use the sample server's port.
+  if (database.kind === 'embedded' && (samplePort === port || samplePort === metrics.port)) {
+    problems.push('MAYFLY_SAMPLE_PORT has to differ from MAYFLY_PORT and MAYFLY_METRICS_PORT');
+  }
 }

@@ -28,6 +28,17 @@ export function normaliseTarget(url: unknown): string | null {
   return `${scheme}://${authority}${normaliseEscapes(rawPath)}`;
 }
 
+/**
+ * The target of a route of our own. What stands in its place when there is none would be what proofs have to name, so
+ * nothing does.
+ * @throws {TypeError} for what is no plain URL
+ */
+export function requireTarget(url: string): string {
+  const target = normaliseTarget(url);
+  if (target === null) throw new TypeError(`${url} cannot be the target of a proof`);
+  return target;
+}
+
 /** RFC 3986 §6.2.2.1–6.2.2.2: escapes in upper case, unreserved characters not escaped. */
 function normaliseEscapes(path: string): string {
   if (!path.includes('%')) return path;
