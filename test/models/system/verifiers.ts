@@ -75,8 +75,6 @@ export function createModelVerifier(options: {
     isAwake,
     isGone: () => isGone,
     position: state.position,
-    missing: state.missing,
-    readiness: () => state.readiness('HIGH', moment()),
     ask,
     /** No lease of this instance is longer. */
     longestMilliseconds: Math.max(...sensitivities.map((each) => LEASES[each])) * 1_000,
@@ -96,7 +94,7 @@ export function createModelVerifier(options: {
 
     /** @returns whether anything is missing */
     wantMissing(): boolean {
-      const since = sinceOf(state.missing());
+      const since = state.missing();
       if (since !== null) send({ to: 'broker', what: 'want', instance, since, generation: null });
       return since !== null;
     },
@@ -157,9 +155,4 @@ export function createModelVerifier(options: {
       isGone = true;
     },
   };
-}
-
-function sinceOf(missing: unknown): number | null {
-  if (typeof missing === 'object' && missing !== null && 'since' in missing) return Number(missing.since);
-  return typeof missing === 'number' ? missing : null;
 }
