@@ -26,6 +26,8 @@ export type Capabilities = {
   tokens: TokenRoutes;
   discovery: DiscoveryRoutes;
   health: HealthRoutes;
+  /** Throws while the database is not the one in which the ledger was written (L25). */
+  requireLedger: () => void;
   feed: FeedRoutes;
   leases: LeaseRoutes;
   /** Lets operators in, by the action that a route's `may` names. */
@@ -41,7 +43,7 @@ export type Capabilities = {
 export function routesOf(capabilities: Capabilities): Route[] {
   const { tokenEndpoint, tokens, discovery, health, feed, leases, operatorGuard, ownSession } = capabilities;
   const token = createTokenEndpoint(tokenEndpoint);
-  return [
+  const decisions: Route[] = [
     // method, path, error format, who may call it, body, what answers
     {
       method: 'POST',
@@ -111,9 +113,23 @@ export function routesOf(capabilities: Capabilities): Route[] {
     },
     // operators, each with a token for the action that `may` names
     ...managedRoutes(operatorGuard, managementOf(capabilities)),
+  ];
+  return [
+    ...decisions.map((route) => onlyWith(capabilities.requireLedger, route)),
     { method: 'GET', path: '/livez', format: 'problem', may: 'anyone', answer: health.live },
     { method: 'GET', path: '/readyz', format: 'problem', may: 'anyone', answer: health.ready },
   ];
+}
+
+/** Whatever a broker answers rests on the ledger; only how it is itself does not. */
+function onlyWith(requireLedger: () => void, { answer, ...route }: Route): Route {
+  return {
+    ...route,
+    answer(call) {
+      requireLedger();
+      return answer(call);
+    },
+  };
 }
 
 function managementOf(capabilities: Capabilities): ManagedRoute[] {

@@ -34,6 +34,8 @@ import { openLedger } from './ledger.ts';
 import { metricsRoutes, registerGauges } from './metrics-routes.ts';
 import { recordRefusal } from './refusal-record.ts';
 import { applyCatalogue } from './revocations/apply-catalogue.ts';
+import { createIdentityCheck } from './revocations/identity-store.ts';
+import { createLedgerTrust } from './revocations/ledger-trust.ts';
 import { createKeyRing } from './signing-keys/key-ring.ts';
 import { loadOrCreateKek } from './signing-keys/load-kek.ts';
 import type { Clock } from './time/clock.ts';
@@ -60,7 +62,9 @@ export async function startBroker(options: BrokerOptions): Promise<Broker> {
 
   const prepared = await prepareDatabase(options);
   starting.defer(prepared.stop);
-  const database = connectDatabase({ url: prepared.applicationUrl, log });
+  const metrics = createMetrics();
+  const trust = createLedgerTrust({ log, onAlarm: metrics.ledgerAlarm, clock });
+  const database = connectDatabase({ url: prepared.applicationUrl, log, admit: createIdentityCheck(trust) });
   starting.defer(database.close);
   await database.reserved.open();
   await makePartitions(database.kysely);
@@ -75,13 +79,12 @@ export async function startBroker(options: BrokerOptions): Promise<Broker> {
   starting.defer(ring.close);
 
   const active = await followCatalogue({ catalogue, store: createCatalogueStore(database.kysely), log });
-  const metrics = createMetrics();
   const ledger = await openLedger({
     url: prepared.applicationUrl,
     database,
     issuer: configuration.issuer,
     ring,
-    onAlarm: metrics.ledgerAlarm,
+    trust,
     log,
     clock,
   });
@@ -97,6 +100,7 @@ export async function startBroker(options: BrokerOptions): Promise<Broker> {
     askDatabase: () => askDatabase(database.kysely),
     requireSigningKey: ring.tokenSigner,
     catalogue: active,
+    ledger,
     clock,
   });
   const housekeeping = startHousekeeping({

@@ -94,6 +94,7 @@ export function buildCapabilities(
       await Promise.all([minter.idle(), operatorMinter.idle()]);
     },
     drain: feed.drain,
+    requireLedger: ledger.trust.require,
     streams: feed.streams,
     health,
     ...buildManagement(options, { authenticator, nonces }),

@@ -5,6 +5,8 @@
 import type { ActiveCatalogue } from './catalogue/active-catalogue.ts';
 import { Refusal } from './errors/refusal.ts';
 import type { Answer } from './http/route.ts';
+import type { Ledger } from './ledger.ts';
+import { describeDistrust } from './revocations/ledger-trust.ts';
 import type { Clock } from './time/clock.ts';
 
 export type Check = { ok: boolean; detail?: string };
@@ -29,9 +31,10 @@ export function createHealth(options: {
   askDatabase: () => Promise<{ nowMilliseconds: number; partitionHoursAhead: number }>;
   requireSigningKey: () => unknown;
   catalogue: ActiveCatalogue;
+  ledger: Pick<Ledger, 'trust' | 'follower'>;
   clock: Clock;
 }): Health {
-  const { askDatabase, requireSigningKey, catalogue, clock } = options;
+  const { askDatabase, requireSigningKey, catalogue, ledger, clock } = options;
   let draining = false;
   let skewSeconds = Number.NaN;
   let remembered: { at: number; readiness: Promise<Readiness> } | null = null;
@@ -62,6 +65,7 @@ export function createHealth(options: {
       ...(await databaseChecks()),
       signing_key: signingKeyCheck(requireSigningKey),
       catalogue: catalogueCheck(catalogue),
+      ledger: ledgerCheck(ledger),
       ...(draining ? { draining: { ok: false, detail: 'stopping' } } : {}),
     };
     return { ready: Object.values(checks).every(({ ok }) => ok), checks };
@@ -104,4 +108,10 @@ function catalogueCheck(catalogue: ActiveCatalogue): Check {
   const applied = catalogue.applied();
   if (applied !== null) return { ok: true, detail: `version ${applied.version}` };
   return { ok: false, detail: 'the files of this broker are not the applied version; nothing is minted' };
+}
+
+function ledgerCheck({ trust, follower }: Pick<Ledger, 'trust' | 'follower'>): Check {
+  const distrusted = trust.distrusted();
+  if (distrusted !== null) return { ok: false, detail: describeDistrust(distrusted) };
+  return { ok: true, detail: `epoch ${follower.head()?.epoch ?? 0}` };
 }

@@ -5,7 +5,7 @@ import type { Log } from './errors/log.ts';
 import { type Announcer, createAnnouncer, LEDGER_CHANNEL } from './revocations/announcement-store.ts';
 import { followLedger, type LedgerFollower } from './revocations/ledger-follower.ts';
 import { createLedgerStore, type LedgerStore } from './revocations/ledger-store.ts';
-import { createLedgerTrust, type LedgerAlarm, type LedgerTrust } from './revocations/ledger-trust.ts';
+import type { LedgerTrust } from './revocations/ledger-trust.ts';
 import { createPageReader, type PageReader } from './revocations/page-reader.ts';
 import { createPageSigner } from './revocations/sign-page.ts';
 import type { KeyRing } from './signing-keys/key-ring.ts';
@@ -28,12 +28,11 @@ export async function openLedger(options: {
   database: Database;
   issuer: string;
   ring: KeyRing;
-  onAlarm: (alarm: LedgerAlarm) => void;
+  trust: LedgerTrust;
   log: Log;
   clock: Clock;
 }): Promise<Ledger> {
-  const { url, database, issuer, ring, onAlarm, log, clock } = options;
-  const trust = createLedgerTrust({ log, onAlarm, clock });
+  const { url, database, issuer, ring, trust, log, clock } = options;
   const store = createLedgerStore(database.ledgerPool);
   const sign = createPageSigner({ issuer, signer: ring.ledgerSigner, clock });
   const follower = await followLedger({

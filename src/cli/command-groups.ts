@@ -30,6 +30,11 @@ const GROUPS: readonly Group[] = [
     about: 'what Postgres needs before the first migration',
     load: async () => (await import('./database-commands.ts')).databaseCommand(),
   },
+  {
+    name: 'ledger',
+    about: 'the revocation ledger itself, after a restore or a failover',
+    load: async (environment) => (await import('./ledger-commands.ts')).ledgerCommands(environment),
+  },
   { name: 'session', about: 'sessions: one run of one agent each', load: operatorGroup('session') },
   { name: 'token', about: 'single tokens', load: operatorGroup('token') },
   {

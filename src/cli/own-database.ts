@@ -1,13 +1,16 @@
 /** The work behind the commands of the database's owner. */
 import { refuseDevelopmentKeysInProduction } from '../broker.ts';
 import { loadCatalogue } from '../catalogue/load-catalogue.ts';
-import { type Configuration, ConfigurationError } from '../config/configuration.ts';
+import { type Configuration, ConfigurationError, readConfiguration } from '../config/configuration.ts';
+import { parseConnectionUrl } from '../config/connection-url.ts';
+import type { Environment } from '../config/environment.ts';
 import { attachEmbeddedPostgres } from '../database/embedded-postgres.ts';
 import { migrate } from '../database/migrate.ts';
 import { createPool, openKysely } from '../database/pool.ts';
 import { createLog } from '../log.ts';
 import { CatalogueError } from '../main.ts';
 import { applyCatalogue } from '../revocations/apply-catalogue.ts';
+import { moveHead } from '../revocations/head-store.ts';
 import { ledgerKey } from '../revocations/revocation.ts';
 import { systemClock } from '../time/clock.ts';
 
@@ -45,6 +48,26 @@ export async function applyScopes(
         : `Version ${version} was active already.`,
     );
     for (const { target, reason } of revocations) print(`Revoked ${ledgerKey(target)}: ${reason}.`);
+  } finally {
+    await owner.destroy();
+  }
+}
+
+/** Says that the ledger goes on in this database, and tells from which epoch. */
+export async function moveLedgerHead(
+  environment: Environment,
+  options: { reason: string; above: number; actor: string; databaseUrl: string | undefined },
+): Promise<void> {
+  const { databaseUrl, ...move } = options;
+  if (databaseUrl !== undefined) parseConnectionUrl(databaseUrl);
+  const url = databaseUrl ?? ownerUrlOf(readConfiguration(environment, { as: 'owner' }));
+  const log = createLog('warn');
+  const owner = openKysely<unknown>(
+    createPool({ url, size: 1, applicationName: 'mayfly ledger move-head', log }),
+  );
+  try {
+    const { epoch, generation } = await moveHead({ owner, ...move, clock: systemClock });
+    print(`The ledger goes on at epoch ${epoch}, generation ${generation}. Everything before it is revoked.`);
   } finally {
     await owner.destroy();
   }

@@ -5,9 +5,8 @@
  * kill switch does not wait for a synchronous standby, nor do leases; the entry in the ledger does.
  */
 import type { Kysely } from 'kysely';
-import type { Log } from '../errors/log.ts';
 import { type CommitStatement, createCommitWait } from './commit-wait.ts';
-import { createPool, openKysely, type Pool } from './pool.ts';
+import { createPool, openKysely, type Pool, type PoolOptions } from './pool.ts';
 import { type Reserved, reserveConnections } from './reserved-connection.ts';
 
 export type Database = {
@@ -38,10 +37,12 @@ const MINT_TIMEOUT_MILLISECONDS = 2_000;
 /** Kills wait for each other, and for the head of the ledger, and for nothing else. */
 const KILL_WAIT_MILLISECONDS = 5_000;
 
-export function connectDatabase({ url, log }: { url: string; log: Log }): Database {
+type Target = Pick<PoolOptions, 'url' | 'log' | 'admit'>;
+
+/** @param target.admit asked about every new connection; throws when it leads to the wrong place */
+export function connectDatabase(target: Target): Database {
   const minting = {
-    url,
-    log,
+    ...target,
     statementTimeoutMilliseconds: MINT_TIMEOUT_MILLISECONDS,
     lockTimeoutMilliseconds: MINT_TIMEOUT_MILLISECONDS / 2,
     planOnce: true,
@@ -54,9 +55,9 @@ export function connectDatabase({ url, log }: { url: string; log: Log }): Databa
     planOnce: false,
     commitLocally: true,
   });
-  const pool = createPool({ url, size: CONNECTIONS, applicationName: 'mayfly', log });
+  const pool = createPool({ ...target, size: CONNECTIONS, applicationName: 'mayfly' });
   const kysely = openKysely<unknown>(pool);
-  const { close: closeReserved, ...reserved } = connectReserved({ url, log, minting });
+  const { close: closeReserved, ...reserved } = connectReserved({ ...target, minting });
   return {
     ...reserved,
     mintPool,
@@ -74,7 +75,7 @@ type Reservation = Pick<
   'operatorMintPool' | 'operatorKysely' | 'killSwitch' | 'killSwitchPool' | 'reserved' | 'close'
 >;
 
-function connectReserved({ minting, ...target }: { url: string; log: Log; minting: object }): Reservation {
+function connectReserved({ minting, ...target }: Target & { minting: object }): Reservation {
   const keep = { ...target, keepOpen: true };
   const operatorMintPool = createPool({
     ...keep,

@@ -32,6 +32,8 @@ export type PoolOptions = {
    * hang when the standby does.
    */
   commitLocally?: boolean;
+  /** Asked about every new connection, before it is used for anything. Throws when it leads to the wrong place. */
+  admit?: ((client: pg.ClientBase) => Promise<void>) | undefined;
 };
 
 export type Pool = pg.Pool;
@@ -57,6 +59,7 @@ export function createPool({
   planOnce = false,
   keepOpen = false,
   commitLocally = false,
+  admit,
   ...limits
 }: PoolOptions): Pool {
   const {
@@ -83,7 +86,10 @@ export function createPool({
       ...(planOnce && { plan_cache_mode: 'force_generic_plan' }),
       ...(commitLocally && { synchronous_commit: 'local' }),
     }),
-    onConnect: (client) => prepare(client, log),
+    async onConnect(client) {
+      await prepare(client, log);
+      await admit?.(client);
+    },
   });
   // The connection itself has told it already; unheard, the event would end the broker.
   pool.on('error', () => {});

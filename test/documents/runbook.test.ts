@@ -51,16 +51,6 @@ test('a standing revocation stops an agent until it is released, and what was mi
   assert.equal(await isActive(body.access_token), false);
 });
 
-test('after a restore one entry ends every session and every token that the database knows', async () => {
-  const session = newSessionKey();
-  const { body } = await agent.token(session);
-  assert.equal(await isActive(body.access_token), true);
-  await run(statement('rev_restored_'));
-  assert.equal(await isActive(body.access_token), false);
-  assert.equal((await agent.token(session)).body.code, 'session_ended');
-  assert.equal((await agent.token(newSessionKey())).status, 200);
-});
-
 test('the record says who was refused, and from where', async () => {
   assert.equal((await agent.token(newSessionKey(), { scope: 'db:delete:customers' })).status, 400);
   const rows = await run(statement("outcome = 'refused'"));

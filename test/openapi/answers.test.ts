@@ -10,6 +10,7 @@ import type { Broker } from '../../src/broker.ts';
 import { REFUSAL_CODES } from '../../src/errors/refusal.ts';
 import { createRevocationStore } from '../../src/revocations/revocation-store.ts';
 import { systemClock } from '../../src/time/clock.ts';
+import { until } from '../broker-process.ts';
 import { ASSERTION_TYPE, type FormFields, newSessionKey } from '../test-agent.ts';
 import { createTestWorld, TEST_ISSUER, type TestWorld } from '../test-broker.ts';
 import { type Answer, decoded, operations, schema, violations } from './contract.ts';
@@ -378,6 +379,22 @@ test('a defect is an opaque 500 as described', async () => {
     await run('alter table gone rename to verifiers');
     await run('alter table lost rename to audit_entries');
   }
+});
+
+test('a broker whose database was replaced answers nothing, as described', async () => {
+  const prepared = await preparedRequests();
+  const isReady = async () => (await exchange(stage.url('/readyz'))).status === 200;
+  await world.query('update revocation_head set timeline = timeline + 1');
+  await until(async () => !(await isReady()), 'it has noticed');
+  hold('GET /readyz', '503', await exchange(stage.url('/readyz')));
+  hold('GET /livez', '200', await exchange(stage.url('/livez')));
+  for (const [operation, ask] of DECISIONS) hold(operation, '503 temporarily_unavailable', await ask(broker));
+  for (const [operation, ask] of prepared) hold(operation, '503 temporarily_unavailable', await ask());
+  for (const [operation] of READS.filter(([name]) => !/z$|metrics/.test(name))) {
+    hold(operation, '503 temporarily_unavailable', await exchange(stage.url(operation.slice('GET '.length))));
+  }
+  await world.query('update revocation_head set timeline = timeline - 1');
+  await until(isReady, 'it believes the database again');
 });
 
 test('an outage of the database is answered as described, and keys are given all the same', async () => {
