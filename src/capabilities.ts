@@ -218,7 +218,7 @@ function buildTokenRoutes(
         reason: 'token_of_another_client',
         requestId: call.requestId,
         actor: clientId,
-        source: call.source.address,
+        source: call.source,
       }),
   });
 }

@@ -20,7 +20,7 @@ export function recordRefusal(
     action: ACTIONS[route.path] ?? 'request.refused',
     reason: refusal.reason,
     requestId,
-    source: source.address,
+    source,
     ...(actor === null ? {} : { actor }),
     details: { route: route.path },
   });

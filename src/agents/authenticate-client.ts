@@ -36,7 +36,7 @@ const MAX_HEADERS = 10_000;
 /** RFC 7523 §2.2. */
 export const CLIENT_ASSERTION_TYPE = 'urn:ietf:params:oauth:client-assertion-type:jwt-bearer';
 const METHOD_HINT =
-  'Authenticate with private_key_jwt: client_assertion and client_assertion_type (RFC 7523 §2.2).';
+  'Authenticate with private_key_jwt: client_assertion and client_assertion_type (RFC 7523 section 2.2).';
 
 export function createClientAuthenticator(options: {
   issuer: string;
@@ -77,13 +77,30 @@ export function createClientAuthenticator(options: {
 }
 
 /** Exactly one method, and that one complete (RFC 6749 §2.3; RFC 7521 §4.2). */
-function assertionOf({ assertion, assertionType, authorization, secretGiven }: ClientCredentials): string {
+function assertionOf({
+  clientId,
+  assertion,
+  assertionType,
+  authorization,
+  secretGiven,
+}: ClientCredentials): string {
   const methods = [assertion ?? assertionType, authorization, secretGiven || undefined];
   const given = methods.filter((method) => method !== undefined).length;
-  if (given > 1) refuse('client_authentication_repeated', { hint: `One method, once. ${METHOD_HINT}` });
+  if (given > 1 || namesAnother(authorization, clientId))
+    refuse('client_authentication_repeated', { hint: `One method, once. ${METHOD_HINT}` });
   if (authorization !== undefined) refuse('client_authentication_method', { hint: METHOD_HINT });
   if (given === 0 || secretGiven) refuse('client_authentication_missing');
   if (assertion === undefined) refuse('parameter_missing', { hint: METHOD_HINT });
   if (assertionType !== CLIENT_ASSERTION_TYPE) refuse('parameter_invalid', { hint: METHOD_HINT });
   return assertion;
+}
+
+const BASIC = /^basic ([A-Za-z0-9+/]+=*)$/i;
+
+/** Whether the header is of another client than the body (RFC 6749 section 2.3.1: the id is form-encoded there). */
+function namesAnother(authorization: string | undefined, clientId: string | undefined): boolean {
+  const encoded = clientId === undefined ? undefined : BASIC.exec(authorization ?? '')?.[1];
+  if (encoded === undefined) return false;
+  const [id] = Buffer.from(encoded, 'base64').toString('utf8').split(':', 1);
+  return id !== clientId && id !== encodeURIComponent(clientId ?? '');
 }

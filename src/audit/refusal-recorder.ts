@@ -16,7 +16,7 @@ import type { AuditStore } from './audit-store.ts';
 export const FOLD_AFTER = 100;
 export const FOLD_WINDOW_MILLISECONDS = 60_000;
 
-/** Callers and reasons that are told apart within one window; beyond, they share one count. */
+/** Callers and reasons that are told apart within one window; beyond, all callers share one count for each reason. */
 const MAX_FOLDED_KINDS = 10_000;
 const MAX_WAITING = 10_000;
 const MAX_BATCH = 500;
@@ -24,7 +24,10 @@ const MAX_BATCH = 500;
 /** An answer waits no longer for its line: with a database that is silent, the line may come late or not at all. */
 const PATIENCE_MILLISECONDS = 1_000;
 
-export type RefusalEntry = Omit<AuditEntry, 'id' | 'outcome' | 'repetitions'> & { source: string };
+export type RefusalEntry = Omit<AuditEntry, 'id' | 'outcome' | 'repetitions'> & {
+  /** Refusals fold by network: whoever has a whole IPv6 network is one caller. */
+  source: { address: string; network: string };
+};
 
 export type RefusalRecorder = {
   /** Resolves when the line is written, folded or given up, or when it takes too long. Never rejects. */
@@ -33,8 +36,9 @@ export type RefusalRecorder = {
   writeFolded(options?: { all?: boolean }): Promise<void>;
 };
 
-/** `lines` of the `seen` refusals have a line of their own. */
-type Window = { endsAt: number; seen: number; lines: number; entry: RefusalEntry };
+/** `lines` of the `seen` refusals have a line of their own; `folded` is what the others have in common. */
+type Window = { endsAt: number; seen: number; lines: number; folded: FoldedEntry };
+type FoldedEntry = Omit<RefusalEntry, 'source'>;
 type Waiting = { entry: AuditEntry; done: () => void };
 
 export function createRefusalRecorder(options: {
@@ -49,10 +53,14 @@ export function createRefusalRecorder(options: {
   let writing = false;
 
   function windowOf(entry: RefusalEntry): Window {
-    const kind = `${entry.action} ${entry.reason} ${entry.actor ?? ''} ${entry.source}`;
-    const key = windows.has(kind) || windows.size < MAX_FOLDED_KINDS ? kind : 'others';
+    const what = `${entry.action} ${entry.reason}`;
+    const kind = `${what} ${entry.actor ?? ''} ${entry.source.network}`;
+    const isApart = windows.has(kind) || windows.size < MAX_FOLDED_KINDS;
+    const key = isApart ? kind : what;
+    const known = windows.get(key);
+    if (known !== undefined) return known;
     const endsAt = clock.monotonicMilliseconds() + FOLD_WINDOW_MILLISECONDS;
-    const window = windows.get(key) ?? { endsAt, seen: 0, lines: 0, entry };
+    const window = { endsAt, seen: 0, lines: 0, folded: isApart ? ofOneCaller(entry) : ofManyCallers(entry) };
     windows.set(key, window);
     return window;
   }
@@ -93,8 +101,13 @@ export function createRefusalRecorder(options: {
       for (const [key] of ended) windows.delete(key);
       const counts = ended.filter(([, { seen, lines }]) => seen > lines);
       await Promise.all(
-        counts.map(([, { entry, seen, lines }]) =>
-          write({ ...asLine(entry, clock), repetitions: seen - lines }),
+        counts.map(([, { folded, seen, lines }]) =>
+          write({
+            id: newIdentifier('aud', clock),
+            outcome: 'refused',
+            ...folded,
+            repetitions: seen - lines,
+          }),
         ),
       );
     },
@@ -115,6 +128,15 @@ function asLine({ source, details, ...entry }: RefusalEntry, clock: Clock): Audi
     id: newIdentifier('aud', clock),
     outcome: 'refused',
     ...entry,
-    details: { ...details, source },
+    details: { ...details, source: source.address },
   };
+}
+
+function ofOneCaller({ source, details, ...entry }: RefusalEntry): FoldedEntry {
+  return { ...entry, details: { ...details, source: source.network } };
+}
+
+/** Names nobody: it would blame whoever happened to be the first for what all of them did. */
+function ofManyCallers({ action, reason }: RefusalEntry): FoldedEntry {
+  return { action, ...(reason === undefined ? {} : { reason }), details: { mixed: true } };
 }

@@ -10,6 +10,11 @@ import { refuse } from '../errors/refusal.ts';
 /** RFC 9112 §3.2.1: a path and perhaps a query, of visible ASCII without what no URL has (RFC 3986 §2). */
 const TARGET = /^\/(?:[!$&-;=?-[\]^_`a-z{|}~]|%[0-9A-Fa-f]{2})*$/;
 
+/** RFC 9112 §3.2, RFC 3986 §3.2.2: a name or an address, perhaps with a port; or empty, when there is none to name. */
+const HOST = /^(?:(?:[A-Za-z0-9._~-]+|\[[0-9A-Fa-f:.]+\])(?::\d{1,5})?)?$/;
+/** node takes some others for them. */
+const HTTP_VERSIONS: readonly string[] = ['1.0', '1.1'];
+
 /** Past 2^53 readers begin to disagree about the number. */
 const MAX_LENGTH_DIGITS = 15;
 
@@ -25,8 +30,11 @@ export function refuseBadFraming(request: IncomingMessage): void {
   if (length.length > MAX_LENGTH_DIGITS) {
     refuse('request_malformed', { hint: 'The Content-Length is no length.' });
   }
-  if (host === undefined && request.httpVersion !== '1.0') {
-    refuse('request_malformed', { hint: 'The Host header is missing.' });
+  if (!HTTP_VERSIONS.includes(request.httpVersion)) {
+    refuse('request_malformed', { hint: 'The versions here are HTTP/1.1 and HTTP/1.0.' });
+  }
+  if (host === undefined ? request.httpVersion !== '1.0' : !HOST.test(host)) {
+    refuse('request_malformed', { hint: 'The Host header is missing, or names no host.' });
   }
   if (encoding !== undefined && encoding.toLowerCase() !== 'chunked') {
     refuse('request_malformed', { hint: 'The only transfer coding here is chunked.' });

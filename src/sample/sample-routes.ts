@@ -26,7 +26,7 @@ export function createSampleApplication({ issuer, customers, storage }: SampleOp
   app.enable('strict routing');
   app.enable('case sensitive routing');
   app.use(noStore);
-  app.use(express.json({ limit: '64kb', inflate: false }));
+  app.use(express.json({ limit: '64kb', inflate: false, type: ['application/json', 'application/*+json'] }));
 
   app
     .route('/customers')

@@ -47,7 +47,7 @@ function parseScope(scope: string | undefined, call: Call | undefined): readonly
   }
   if (scope.length > MAX_SCOPE_LENGTH || !SCOPE.test(scope)) {
     refuse('scope_malformed', {
-      hint: 'scope is names of actions with single spaces between (RFC 6749 §3.3).',
+      hint: 'scope is names of actions with single spaces between (RFC 6749 section 3.3).',
     });
   }
   const actions = [...new Set(scope.split(' '))];

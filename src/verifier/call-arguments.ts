@@ -22,6 +22,7 @@ import { refuse } from './refusal.ts';
 import type { NodeRequest } from './resource-request.ts';
 
 const JSON_MEDIA_TYPE = /^application\/(?:json|[a-z0-9!#$&^_.-]+\+json)[ \t]*(?:;|$)/i;
+const PLAIN_JSON = /^application\/json[ \t]*(?:;|$)/i;
 const MAX_BODY_BYTES = 1_048_576;
 const BODY_BOUNDS = { maxDepth: 64, maxMembers: 100_000 };
 
@@ -59,6 +60,8 @@ export function argumentsOfNode(request: NodeRequest, target: string): unknown {
   if (!hasBody) return argumentsOfQuery(target);
   if (!JSON_MEDIA_TYPE.test(headers['content-type'] ?? '')) return refuseArguments();
   if (body === undefined) {
+    // Parsers take `application/json` and leave others to whoever wants them: then the caller sent one too many.
+    if (!PLAIN_JSON.test(headers['content-type'] ?? '')) return refuseArguments();
     throw new Error('requireAction has to come after the parser of the body, e.g. app.use(express.json())');
   }
   return body;

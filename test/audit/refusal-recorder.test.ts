@@ -25,12 +25,14 @@ function manualClock() {
   return clock;
 }
 
-const refusal = (overrides: Partial<RefusalEntry> = {}): RefusalEntry => ({
+type Overrides = Partial<Omit<RefusalEntry, 'source'>> & { source?: string; network?: string };
+
+const refusal = ({ source = '192.0.2.1', network = source, ...overrides }: Overrides = {}): RefusalEntry => ({
   action: 'token.refused',
   reason: 'proof_replayed',
   requestId: 'req_1',
   actor: 'report-writer',
-  source: '192.0.2.1',
+  source: { address: source, network },
   ...overrides,
 });
 
@@ -71,6 +73,53 @@ test('refusals of another reason, client or address are not folded together', as
   await recorder.record(refusal({ source: 'apart', reason: 'proof_time' }));
   await recorder.record(refusal({ source: 'apart', actor: 'mailer' }));
   assert.equal((await lines('apart')).count, FOLD_AFTER + 2);
+});
+
+test('refusals from one IPv6 network fold as those of one caller', async () => {
+  const recorder = createRefusalRecorder({ store, clock: manualClock(), log: silentLog });
+  const network = '2001:db8:0:1::/64';
+  for (let count = 0; count < FOLD_AFTER + 9; count += 1) {
+    await recorder.record(refusal({ source: `2001:db8:0:1::${count.toString(16)}`, network }));
+  }
+  await recorder.writeFolded({ all: true });
+  assert.deepEqual(await lines(network), { count: 1, repetitions: 9 });
+  assert.deepEqual(
+    await lines('2001:db8:0:1::1'),
+    { count: 1, repetitions: 1 },
+    'a line of its own says it all',
+  );
+});
+
+test('what many callers did is folded into a line that names none of them', async () => {
+  const appended: AuditEntry[] = [];
+  const recorder = createRefusalRecorder({
+    store: { append: async (entries) => void appended.push(...entries) },
+    clock: manualClock(),
+    log: silentLog,
+  });
+  await Promise.all(
+    Array.from({ length: 10_000 }, (_, n) =>
+      recorder.record(refusal({ source: `10.0.${n >> 8}.${n & 255}` })),
+    ),
+  );
+  const late = { source: '198.51.100.1', reason: 'assertion_signature', actor: 'mailer' } as const;
+  await recorder.record(refusal({ source: '198.51.100.2', reason: 'assertion_signature' }));
+  for (let count = 0; count < 3 * FOLD_AFTER; count += 1) await recorder.record(refusal(late));
+  await recorder.record(refusal({ source: '198.51.100.3', reason: 'proof_time' }));
+  await recorder.writeFolded({ all: true });
+  const [folded, ...more] = appended.filter(({ repetitions = 1 }) => repetitions > 1);
+  assert.deepEqual(more, []);
+  assert.deepEqual(
+    { ...folded, id: '' },
+    {
+      id: '',
+      action: 'token.refused',
+      outcome: 'refused',
+      reason: 'assertion_signature',
+      repetitions: 2 * FOLD_AFTER + 1,
+      details: { mixed: true },
+    },
+  );
 });
 
 test('a stop writes what was counted so far', async () => {

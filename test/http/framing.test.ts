@@ -239,6 +239,16 @@ const CASES: Record<string, Case[]> = {
     { name: 'an unknown method', bytes: request('BREW /metadata'), expected: [400] },
     { name: 'the HTTP/2 preface', bytes: 'PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n', expected: [400] },
     { name: 'HTTP/9.9', bytes: 'GET /metadata HTTP/9.9\r\nHost: a\r\n\r\n', expected: [400] },
+    ...['0.9', '1.2', '2.0', '3.0'].map((version) => ({
+      name: `HTTP/${version}`,
+      bytes: `GET /metadata HTTP/${version}\r\nHost: a\r\n\r\n`,
+      expected: [400] as const,
+    })),
+    ...['a b', 'a/c@d', 'a@b', 'a:b', '[::1', 'a:123456', 'a,b', 'ä'].map((host) => ({
+      name: `the Host "${host}"`,
+      bytes: `GET /metadata HTTP/1.1\r\nHost: ${host}\r\n\r\n`,
+      expected: [400] as const,
+    })),
     {
       name: 'no Host header',
       bytes: 'GET /metadata HTTP/1.1\r\n\r\n',

@@ -198,6 +198,15 @@ describe('The resource server', () => {
     assert.deepEqual([again.status, again.json.code], [401, 'invalid_token']);
   });
 
+  test('reads JSON by any of its names', async () => {
+    const json = { name: 'weekly.csv', format: 'csv' };
+    const url = `${server.url}/exports`;
+    const token = await exportToken(json);
+    const headers = { Authorization: `DPoP ${token}`, 'Content-Type': 'application/vnd.api+json' };
+    const body = JSON.stringify(json);
+    assert.equal(last(await session.send({ method: 'POST', url, token, headers, body })).status, 201);
+  });
+
   test('answers 422 for arguments that no export has, 400 for a body that is no JSON, 413 for a large one', async () => {
     const json = { name: '../etc', format: 'csv' };
     const odd = await call({ method: 'POST', path: '/exports', token: await exportToken(json), json });

@@ -593,6 +593,18 @@ stage.run('CAS: the parameters, and other methods', [
   },
   {
     id: 'TOK-16',
+    name: 'Basic, and the client_id of another client',
+    ask: withHeaders([basic('support-assistant', 'x')], { ...NO_ASSERTION, client_id: CLIENT }),
+    expected: 'IR',
+  },
+  {
+    id: 'TOK-16',
+    name: 'Basic, and the same client_id',
+    ask: withHeaders([basic(CLIENT, 'x')], { ...NO_ASSERTION, client_id: CLIENT }),
+    expected: 'IC',
+  },
+  {
+    id: 'TOK-16',
     name: 'an assertion and a secret',
     ask: withFields({ client_secret: 'x' }),
     expected: 'IR',

@@ -140,6 +140,18 @@ describe('Behind Express', () => {
     assert.match(String((await problemOf(response)).error), /after the parser of the body/);
   });
 
+  test('A media type that the parser in front left alone is refused: the caller sent it, not the server', async () => {
+    const target = `${url}/unparsed`;
+    const accessToken = requestToken({ url: target, arguments_digest: digestOfArguments({}) });
+    const headers = {
+      ...authorised(accessToken, 'POST', target),
+      'Content-Type': 'application/vnd.api+json',
+    };
+    const response = await fetch(target, { method: 'POST', headers, body: '{}' });
+    assert.equal(response.status, 400);
+    assert.equal((await problemOf(response)).code, 'invalid_request');
+  });
+
   test('A handler that forgot its guard gets an exception', async () => {
     assert.equal((await fetch(`${url}/unguarded`)).status, 500);
   });
