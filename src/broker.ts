@@ -125,6 +125,7 @@ export async function startBroker(options: BrokerOptions): Promise<Broker> {
     recorder,
     health,
     metrics,
+    log,
     clock,
   };
   const { streams, ...listeners } = await listen(capabilities, log, starting);

@@ -11,14 +11,16 @@ import type { Configuration } from './config/configuration.ts';
 import type { Database } from './database/connections.ts';
 import { createNonces, type Nonces } from './dpop/nonce.ts';
 import { requireTarget } from './dpop/target-url.ts';
+import type { Log } from './errors/log.ts';
 import type { Health } from './health.ts';
 import type { Metrics } from './http/metrics.ts';
 import type { RequestBounds } from './http/rate-bound.ts';
+import { buildAfterRevocation, buildSwitch } from './kill-switch-parts.ts';
 import type { Ledger } from './ledger.ts';
 import { createOperatorGuard, type OperatorGuard } from './operators/operator-guard.ts';
 import { createFeed } from './revocations/feed.ts';
 import { createManagedChangeStore } from './revocations/managed-change-store.ts';
-import { type AfterRevocation, createManagedChanges } from './revocations/managed-changes.ts';
+import { createManagedChanges } from './revocations/managed-changes.ts';
 import { createReachStore } from './revocations/reach-store.ts';
 import { createSigningKeyRoutes } from './revocations/signing-key-routes.ts';
 import { createOwnSessionRoutes, OWN_SESSION_PATH } from './sessions/own-session-routes.ts';
@@ -61,6 +63,7 @@ export type CapabilityOptions = {
   recorder: RefusalRecorder;
   health: Health;
   metrics: Metrics;
+  log: Log;
   clock: Clock;
 };
 
@@ -97,6 +100,7 @@ export function buildCapabilities(
     requireLedger: ledger.trust.require,
     streams: feed.streams,
     health,
+    killSwitch: buildSwitch(options),
     ...buildManagement(options, { authenticator, nonces }),
     operatorGuard,
     feed: createFeedRoutes({
@@ -148,23 +152,25 @@ function buildOperatorGuard(
 type Management = Pick<Capabilities, 'ownSession' | 'sessions' | 'managedTokens' | 'agents' | 'signingKeys'>;
 
 function buildManagement(
-  { configuration, catalogue, database, ledger, ring, clock }: CapabilityOptions,
+  options: CapabilityOptions,
   { authenticator, nonces }: { authenticator: ClientAuthenticator; nonces: Nonces },
 ): Management {
+  const { configuration, catalogue, database, ledger, ring, clock } = options;
+  const afterRevocation = buildAfterRevocation(options);
   const { issuer, noncePolicy } = configuration;
   const { kysely } = database;
   const changeStore = createManagedChangeStore(kysely, clock);
-  const afterRevocation: AfterRevocation = async () => {
-    ledger.announcer.announce();
-    return { status: 200, members: {} };
-  };
   const changes = createManagedChanges({ reach: createReachStore(kysely), afterRevocation });
   const managed = { changes, changeStore };
   return {
     ownSession: createOwnSessionRoutes({
       authenticator,
       changeStore,
-      afterRevocation,
+      // Whoever goes is not kept waiting, and no flood of them makes anybody wait.
+      async afterRevocation() {
+        ledger.announcer.announce();
+        return { status: 200, members: {} };
+      },
       target: requireTarget(`${issuer}${OWN_SESSION_PATH}`),
       nonces,
       noncePolicy,

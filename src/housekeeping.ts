@@ -2,13 +2,22 @@
 import type { RefusalRecorder } from './audit/refusal-recorder.ts';
 import type { ActiveCatalogue } from './catalogue/active-catalogue.ts';
 import type { Database } from './database/connections.ts';
-import { dropPartitions, makePartitions, pruneIdempotencyKeys, pruneSessions } from './database/upkeep.ts';
+import {
+  dropPartitions,
+  makePartitions,
+  pruneIdempotencyKeys,
+  pruneSessions,
+  recordLate,
+} from './database/upkeep.ts';
 import type { Log } from './errors/log.ts';
+import { createReceiptStore } from './revocations/receipt-store.ts';
 import { repeat } from './time/repeat.ts';
+import { LONGEST_LEASE_SECONDS } from './verifiers/lease-lengths.ts';
 
 const CATALOGUE_MILLISECONDS = 2_000;
 const FOLDING_MILLISECONDS = 10_000;
 const PARTITION_MILLISECONDS = 300_000;
+const RECEIPT_MILLISECONDS = 30_000;
 
 export function startHousekeeping(options: {
   catalogue: ActiveCatalogue;
@@ -17,6 +26,7 @@ export function startHousekeeping(options: {
   tokenRetentionHours: number;
   log: Log;
 }): { stop(): Promise<void> } {
+  const receipts = createReceiptStore(options.database.pool, { longestLeaseSeconds: LONGEST_LEASE_SECONDS });
   const { catalogue, recorder, database, tokenRetentionHours, log } = options;
   const chore = (name: string, everyMilliseconds: number, task: () => Promise<void>) =>
     repeat({
@@ -40,6 +50,11 @@ export function startHousekeeping(options: {
       const pruned = await pruneSessions(database.kysely);
       if (pruned > 0) log.info({ pruned }, 'sessions that ended long ago were forgotten');
     }),
+    chore('late lines', FOLDING_MILLISECONDS, async () => {
+      const made = await recordLate(database.kysely);
+      if (made > 0) log.warn({ made }, 'lines of the record were made late');
+    }),
+    chore('receipts', RECEIPT_MILLISECONDS, receipts.settleOutstanding),
     chore('idempotency keys', PARTITION_MILLISECONDS, async () => {
       await pruneIdempotencyKeys(database.kysely);
     }),

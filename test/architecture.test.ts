@@ -13,6 +13,7 @@ const DRAWING: readonly (readonly string[])[] = [
   ['sample'],
   ['sdk'],
   ['main'],
+  ['kill-switch'],
   ['verifier', 'tokens'],
   ['verifiers'],
   ['sessions'],

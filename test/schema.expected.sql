@@ -116,6 +116,28 @@ create table quarantines (
 );
 grant select on quarantines to mayfly_app;
 
+create table receipt_instances (
+  epoch bigint not null,
+  instance text not null,
+  resource text not null,
+  applied_at timestamp with time zone,
+  stops_at timestamp with time zone not null,
+  constraint receipt_instances_epoch_fkey FOREIGN KEY (epoch) REFERENCES receipts(epoch) ON DELETE CASCADE,
+  constraint receipt_instances_pkey PRIMARY KEY (epoch, instance)
+);
+CREATE INDEX receipt_instances_outstanding ON public.receipt_instances USING btree (epoch) WHERE (applied_at IS NULL);
+grant select on receipt_instances to mayfly_app;
+
+create table receipts (
+  epoch bigint not null,
+  committed_at timestamp with time zone not null,
+  replicated boolean not null,
+  unlisted_stop_at timestamp with time zone,
+  constraint receipts_epoch_fkey FOREIGN KEY (epoch) REFERENCES revocations(epoch) ON DELETE CASCADE,
+  constraint receipts_pkey PRIMARY KEY (epoch)
+);
+grant select on receipts to mayfly_app;
+
 create table revocation_head (
   one boolean not null default true,
   epoch bigint not null,
@@ -147,6 +169,8 @@ END),
   actor text not null,
   created_at timestamp with time zone not null,
   digest bytea not null,
+  generation integer not null default 1,
+  unrecorded jsonb,
   constraint revocations_check CHECK (((kind = 'all'::text) = (target = ''::text))),
   constraint revocations_check1 CHECK ((released_epoch > epoch)),
   constraint revocations_check2 CHECK (((released_epoch IS NULL) OR standing)),
@@ -156,10 +180,12 @@ END),
   constraint revocations_pkey PRIMARY KEY (epoch),
   constraint revocations_id_key UNIQUE (id)
 );
+CREATE INDEX revocations_ever_standing ON public.revocations USING btree (epoch) WHERE standing;
 CREATE INDEX revocations_key ON public.revocations USING btree (key, epoch);
 CREATE INDEX revocations_lasting ON public.revocations USING btree (epoch) WHERE ((standing AND (released_epoch IS NULL)) OR (kind = 'signing-key'::text));
 CREATE INDEX revocations_releases ON public.revocations USING btree (releases) WHERE (releases IS NOT NULL);
 CREATE INDEX revocations_standing ON public.revocations USING btree (key) WHERE (standing AND (released_epoch IS NULL));
+CREATE INDEX revocations_unrecorded ON public.revocations USING btree (epoch) WHERE (unrecorded IS NOT NULL);
 CREATE TRIGGER revocations_awaited AFTER INSERT ON public.revocations FOR EACH ROW WHEN ((new.standing OR (new.releases IS NOT NULL))) EXECUTE FUNCTION await_acknowledgements();
 grant select on revocations to mayfly_app;
 
@@ -271,10 +297,9 @@ AS $function$
 $function$;
 grant execute on function add_signing_key(text,text,text,integer,bytea,bytea,text,integer,timestamp with time zone,text,text) to mayfly_app;
 
-CREATE OR REPLACE FUNCTION public.append_revocation(entry_id text, entry_kind text, entry_target text, entry_standing boolean, entry_releases bigint, entry_reason text, entry_actor text, audit_id text, audit_request_id text)
+CREATE OR REPLACE FUNCTION public.append_entry(entry_id text, entry_kind text, entry_target text, entry_standing boolean, entry_releases bigint, entry_reason text, entry_actor text)
  RETURNS TABLE(epoch bigint, generation integer, digest bytea, created_at timestamp with time zone)
  LANGUAGE plpgsql
- SECURITY DEFINER
  SET search_path TO 'public', 'pg_temp'
 AS $function$
 declare
@@ -293,9 +318,9 @@ begin
     to_json(entry_actor), to_json(floor(extract(epoch from written) * 1000)::bigint::text)
   ]::text[], ',') || ']', 'UTF8'));
   update revocation_head h set epoch = next_epoch, digest = next_digest;
-  insert into revocations (epoch, id, kind, target, standing, releases, reason, actor, created_at, digest)
+  insert into revocations (epoch, id, kind, target, standing, releases, reason, actor, created_at, digest, generation)
     values (next_epoch, entry_id, entry_kind, entry_target, entry_standing, entry_releases, entry_reason,
-            entry_actor, written, next_digest);
+            entry_actor, written, next_digest, next_generation);
   if entry_releases is not null then
     update revocations r set released_epoch = next_epoch
       where r.epoch = entry_releases and r.standing and r.released_epoch is null;
@@ -304,13 +329,22 @@ begin
         using errcode = 'no_data_found';
     end if;
   end if;
-  insert into audit_entries (id, action, outcome, request_id, actor, details)
-    values (audit_id,
-            case when entry_releases is null then 'revocation.appended' else 'revocation.released' end,
-            'allowed', audit_request_id, entry_actor,
-            jsonb_build_object('epoch', next_epoch, 'kind', entry_kind, 'target', entry_target,
-                               'standing', entry_standing, 'reason', entry_reason));
   return query select next_epoch, next_generation, next_digest, written;
+end $function$;
+
+CREATE OR REPLACE FUNCTION public.append_revocation(entry_id text, entry_kind text, entry_target text, entry_standing boolean, entry_releases bigint, entry_reason text, entry_actor text, audit_id text, audit_request_id text)
+ RETURNS TABLE(epoch bigint, generation integer, digest bytea, created_at timestamp with time zone)
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+declare
+  entry record;
+begin
+  select * into entry from append_entry(entry_id, entry_kind, entry_target, entry_standing, entry_releases,
+                                        entry_reason, entry_actor);
+  perform record_entry(entry.epoch, audit_id, audit_request_id, '{}');
+  return query select entry.epoch, entry.generation, entry.digest, entry.created_at;
 end $function$;
 grant execute on function append_revocation(text,text,text,boolean,bigint,text,text,text,text) to mayfly_app;
 
@@ -459,6 +493,79 @@ begin
 end $function$;
 grant execute on function end_own_session(text,text,integer,uuid,integer,uuid,text,text,text,text) to mayfly_app;
 
+CREATE OR REPLACE FUNCTION public.engage_kill_switch(entry_id text, entry_kind text, entry_target text, entry_reason text, entry_actor text, audit_id text, audit_request_id text, request_client text, request_key text, request_digest text)
+ RETURNS TABLE(outcome text, id text, epoch bigint)
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+declare
+  entry_key text := case when entry_kind = 'all' then 'all' else entry_kind || ':' || entry_target end;
+  earlier record;
+  found_id text;
+  found_epoch bigint;
+  result text;
+begin
+  if not is_kill_target(entry_kind, entry_target) then
+    return query select 'unknown_target', null::text, null::bigint;
+    return;
+  end if;
+  perform from revocation_head h for update;
+  if request_key is not null then
+    select k.request_digest as digest, k.answer->>'id' as id into earlier
+      from idempotency_keys k where k.client_id = request_client and k.key = request_key;
+    if found then
+      if earlier.digest <> request_digest then
+        return query select 'other_request', null::text, null::bigint;
+      else
+        return query select 'repeated', r.id, r.epoch from revocations r where r.id = earlier.id;
+      end if;
+      return;
+    end if;
+  end if;
+  select r.id, r.epoch into found_id, found_epoch
+    from revocations r
+   where r.key = entry_key and r.standing and r.released_epoch is null
+     and not exists (select from quarantines q where q.epoch = r.epoch)
+   order by r.epoch limit 1;
+  if found then
+    result := 'standing';
+  else
+    result := 'engaged';
+    select entry_id, e.epoch into found_id, found_epoch
+      from append_entry(entry_id, entry_kind, entry_target, true, null, entry_reason, entry_actor) e;
+  end if;
+  begin
+    perform set_config('lock_timeout', '200ms', true);
+    if result = 'engaged' then
+      perform record_entry(found_epoch, audit_id, audit_request_id, '{}');
+    else
+      insert into audit_entries (id, action, outcome, request_id, actor, details)
+        values (audit_id, 'kill_switch.found_engaged', 'allowed', audit_request_id, entry_actor,
+                jsonb_build_object('epoch', found_epoch, 'kind', entry_kind, 'target', entry_target,
+                                   'reason', entry_reason));
+    end if;
+  exception when others or query_canceled then
+    if result = 'engaged' then
+      update revocations r
+         set unrecorded = jsonb_build_object('audit_id', audit_id, 'request_id', audit_request_id,
+                                             'because', sqlstate)
+       where r.epoch = found_epoch;
+    end if;
+  end;
+  if request_key is not null then
+    begin
+      perform set_config('lock_timeout', '200ms', true);
+      insert into idempotency_keys (client_id, key, request_digest, answer)
+        values (request_client, request_key, request_digest, jsonb_build_object('id', found_id));
+    exception when others or query_canceled then
+      null;                                               -- sent again, it finds what stands
+    end;
+  end if;
+  return query select result, found_id, found_epoch;
+end $function$;
+grant execute on function engage_kill_switch(text,text,text,text,text,text,text,text,text,text) to mayfly_app;
+
 CREATE OR REPLACE FUNCTION public.erase_signing_key(key_kid text, key_tail_seconds integer, audit_id text, audit_actor text)
  RETURNS boolean
  LANGUAGE sql
@@ -500,6 +607,32 @@ AS $function$
   select count(*) = 1 from hastened
 $function$;
 grant execute on function hasten_signing_key(text,text,text) to mayfly_app;
+
+CREATE OR REPLACE FUNCTION public.is_kill_target(target_kind text, target text)
+ RETURNS boolean
+ LANGUAGE sql
+ STABLE
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+  select case target_kind
+    when 'all' then target = ''
+    when 'agent' then exists (
+      select from agents a where a.name = target and a.removed_at is null and a.kind <> 'canary')
+    when 'subject' then exists (select from agents a where a.id = target and a.kind <> 'canary')
+    when 'zone' then exists (
+      select from catalogue_versions c, jsonb_array_elements(c.document->'zones') as z
+       where c.active and z->>'name' = target)
+    when 'resource' then exists (
+      select from catalogue_versions c, jsonb_array_elements(c.document->'resources') as r
+       where c.active and r->>'audience' = target)
+    when 'action' then exists (
+      select from catalogue_versions c, jsonb_array_elements(c.document->'resources') as r,
+                  jsonb_array_elements(r->'actions') as a
+       where c.active and a->>'name' = target)
+    else false
+  end
+$function$;
+grant execute on function is_kill_target(text,text) to mayfly_app;
 
 CREATE OR REPLACE FUNCTION public.keep_answer(asked_client text, asked_key text, asked_digest text, given jsonb)
  RETURNS void
@@ -578,6 +711,12 @@ AS $function$
            group by p.relname) as each_parent
 $function$;
 grant execute on function partitions_ahead() to mayfly_app;
+
+CREATE OR REPLACE FUNCTION public.person_of(actor text)
+ RETURNS text
+ LANGUAGE sql
+ IMMUTABLE
+RETURN regexp_replace(actor, '^break-glass:'::text, ''::text);
 
 CREATE OR REPLACE FUNCTION public.prune_idempotency_keys(kept integer, at_most integer)
  RETURNS integer
@@ -719,6 +858,40 @@ begin
 end $function$;
 grant execute on function raise_revocation_floor(integer) to mayfly_app;
 
+CREATE OR REPLACE FUNCTION public.record_entry(entry_epoch bigint, audit_id text, audit_request_id text, more jsonb)
+ RETURNS void
+ LANGUAGE sql
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+  insert into audit_entries (id, action, outcome, request_id, actor, details)
+  select audit_id, case when r.releases is null then 'revocation.appended' else 'revocation.released' end,
+         'allowed', audit_request_id, r.actor,
+         jsonb_build_object('epoch', r.epoch, 'kind', r.kind, 'target', r.target, 'standing', r.standing,
+                            'reason', r.reason) || more
+    from revocations r where r.epoch = entry_epoch
+$function$;
+
+CREATE OR REPLACE FUNCTION public.record_late(at_most integer)
+ RETURNS integer
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+declare
+  late record;
+  made integer := 0;
+begin
+  for late in select r.epoch, r.created_at, r.unrecorded from revocations r
+               where r.unrecorded is not null order by r.epoch limit at_most for update skip locked loop
+    perform record_entry(late.epoch, late.unrecorded->>'audit_id', late.unrecorded->>'request_id',
+                         jsonb_build_object('at', late.created_at, 'late_because', late.unrecorded->'because'));
+    update revocations r set unrecorded = null where r.epoch = late.epoch;
+    made := made + 1;
+  end loop;
+  return made;
+end $function$;
+grant execute on function record_late(integer) to mayfly_app;
+
 CREATE OR REPLACE FUNCTION public.refuse_rewriting()
  RETURNS trigger
  LANGUAGE plpgsql
@@ -757,6 +930,53 @@ begin
   perform keep_answer(entry_actor, asked_key, asked_digest, answer);
 end $function$;
 grant execute on function release_agent(text,text,text,text,text,text,text,text) to mayfly_app;
+
+CREATE OR REPLACE FUNCTION public.release_kill_switch(switch_id text, entry_id text, entry_reason text, entry_actor text, audit_id text, audit_request_id text, request_client text, request_key text, request_digest text)
+ RETURNS TABLE(outcome text, epoch bigint)
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+declare
+  engaged record;
+  earlier text;
+  release_epoch bigint;
+begin
+  perform from revocation_head h for update;
+  if request_key is not null then
+    select k.request_digest into earlier
+      from idempotency_keys k where k.client_id = request_client and k.key = request_key;
+    if found and earlier <> request_digest then
+      return query select 'other_request', null::bigint;
+      return;
+    end if;
+  end if;
+  select r.epoch, r.kind, r.target, r.actor, r.released_epoch into engaged
+    from revocations r where r.id = switch_id and r.standing
+     and not exists (select from quarantines q where q.epoch = r.epoch);
+  if not found then
+    return query select 'unknown', null::bigint;
+    return;
+  end if;
+  if engaged.released_epoch is not null then
+    return query select 'released_before', engaged.released_epoch;
+    return;
+  end if;
+  if person_of(engaged.actor) = person_of(entry_actor) then
+    return query select 'own', null::bigint;
+    return;
+  end if;
+  select e.epoch into release_epoch
+    from append_entry(entry_id, engaged.kind, engaged.target, false, engaged.epoch, entry_reason, entry_actor) e;
+  perform record_entry(release_epoch, audit_id, audit_request_id, jsonb_build_object('released', switch_id));
+  if request_key is not null then
+    insert into idempotency_keys (client_id, key, request_digest, answer)
+      values (request_client, request_key, request_digest, jsonb_build_object('id', switch_id))
+      on conflict do nothing;
+  end if;
+  return query select 'released', release_epoch;
+end $function$;
+grant execute on function release_kill_switch(text,text,text,text,text,text,text,text,text) to mayfly_app;
 
 CREATE OR REPLACE FUNCTION public.reseal_signing_key(key_kid text, key_was_sealed bytea, key_sealed_secret bytea, key_sealed_by text, audit_id text, audit_actor text)
  RETURNS boolean
@@ -878,6 +1098,43 @@ begin
   perform keep_answer(entry_actor, asked_key, asked_digest, answer);
 end $function$;
 grant execute on function revoke_signing_key_as_operator(text,text,text,text,text,text,text,text,text) to mayfly_app;
+
+CREATE OR REPLACE FUNCTION public.settle_receipt(entry_epoch bigint, was_replicated boolean, longest_lease integer, margin integer)
+ RETURNS void
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+declare
+  leeway constant interval := make_interval(secs => margin);
+begin
+  perform set_config('synchronous_commit', 'local', true);
+  insert into receipts (epoch, committed_at, replicated, unlisted_stop_at)
+    select entry_epoch, clock_timestamp(), was_replicated,
+           (select h.moved_at + make_interval(secs => longest_lease) + leeway from revocation_head h
+             where h.moved_at + make_interval(secs => longest_lease) + leeway > clock_timestamp())
+     where exists (select from revocations r where r.epoch = entry_epoch)
+        on conflict do nothing;
+  if found then
+    insert into receipt_instances (epoch, instance, resource, stops_at)
+      select entry_epoch, v.instance, v.resource, v.lease_ends_at + leeway
+        from verifiers v
+       where v.closed_at is null and v.lease_ends_at + leeway > clock_timestamp();
+  elsif was_replicated then
+    update receipts p set replicated = true where p.epoch = entry_epoch and not p.replicated;
+  end if;
+  update receipt_instances i
+     set applied_at = a.applied_at, stops_at = least(i.stops_at, a.closed_at)
+    from (select o.instance, v.closed_at,
+                 coalesce((select min(k.applied_at) from acknowledgements k
+                            where k.instance = o.instance and k.epoch >= entry_epoch),
+                          case when v.applied_epoch >= entry_epoch then v.renewed_at end) as applied_at
+            from receipt_instances o join verifiers v on v.instance = o.instance
+           where o.epoch = entry_epoch and o.applied_at is null) as a
+   where i.epoch = entry_epoch and i.instance = a.instance
+     and (a.applied_at is not null or a.closed_at < i.stops_at);
+end $function$;
+grant execute on function settle_receipt(bigint,boolean,integer,integer) to mayfly_app;
 
 CREATE OR REPLACE FUNCTION public.token_key_may_sign(key_kid text)
  RETURNS boolean

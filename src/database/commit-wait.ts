@@ -38,6 +38,12 @@ const DISTRUSTFUL_PATIENCE_MILLISECONDS = LOOK_MILLISECONDS;
 /** A warning without a code of its own; the words depend on the language of the server. */
 const WARNING = '01000';
 
+/** Changes nothing and commits all the same: when the standby confirms it, it has everything before it. */
+export const EMPTY_COMMIT: QueryConfig = {
+  name: 'empty_commit',
+  text: `select pg_logical_emit_message(true, 'mayfly', '') is not null as committed`,
+};
+
 const END_WAITS = `
   select waiting.pid, pg_cancel_backend(waiting.pid) as ended
     from pg_stat_activity as waiting

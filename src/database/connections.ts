@@ -12,7 +12,8 @@ import { type Reserved, reserveConnections } from './reserved-connection.ts';
 export type Database = {
   mintPool: Pool;
   operatorMintPool: Pool;
-  /** For admitting operators. */
+  /** For admitting operators, and for what they have to see in an emergency. */
+  operatorPool: Pool;
   operatorKysely: Kysely<unknown>;
   /** The one connection on which the kill switch is engaged and released. */
   killSwitch: CommitStatement;
@@ -72,7 +73,13 @@ export function connectDatabase(target: Target): Database {
 
 type Reservation = Pick<
   Database,
-  'operatorMintPool' | 'operatorKysely' | 'killSwitch' | 'killSwitchPool' | 'reserved' | 'close'
+  | 'operatorMintPool'
+  | 'operatorPool'
+  | 'operatorKysely'
+  | 'killSwitch'
+  | 'killSwitchPool'
+  | 'reserved'
+  | 'close'
 >;
 
 function connectReserved({ minting, ...target }: Target & { minting: object }): Reservation {
@@ -108,6 +115,7 @@ function connectReserved({ minting, ...target }: Target & { minting: object }): 
   const reserved = reserveConnections({ pools, log: target.log });
   return {
     operatorMintPool,
+    operatorPool,
     operatorKysely,
     killSwitch: createCommitWait({ pool: ledgerPool, aside: killSwitchPool, log: target.log }),
     killSwitchPool,

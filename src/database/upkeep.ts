@@ -63,6 +63,19 @@ export async function pruneIdempotencyKeys(database: Kysely<unknown>): Promise<n
   return rows[0]?.pruned ?? 0;
 }
 
+const MAX_LATE_LINES = 100;
+
+/**
+ * An entry of the ledger whose line in the record could not be written with it gets it now (L2).
+ * @returns how many were written
+ */
+export async function recordLate(database: Kysely<unknown>): Promise<number> {
+  const { rows } = await sql<{ made: number }>`select record_late(${MAX_LATE_LINES}) as made`.execute(
+    database,
+  );
+  return rows[0]?.made ?? 0;
+}
+
 /** One question that tells whether the database answers, what time it has, and how far partitions reach. */
 export async function askDatabase(
   database: Kysely<unknown>,

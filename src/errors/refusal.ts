@@ -97,6 +97,11 @@ export const REFUSAL_CODES = {
     error: 'invalid_request',
     title: 'This verifier instance gets no lease any more',
   },
+  another_person_needed: {
+    status: 403,
+    error: 'access_denied',
+    title: 'Whoever engaged the kill switch cannot release it',
+  },
 } as const satisfies Record<
   string,
   { status: number; statusWithToken?: number; error: string; title: string }
@@ -190,6 +195,10 @@ export const REFUSAL_REASONS = {
   // verifiers
   verifier_closed: 'verifier_refused',
   verifier_of_another_resource: 'verifier_refused',
+  // the kill switch
+  kill_target_unknown: 'invalid_request',
+  kill_switch_not_found: 'not_found',
+  own_kill_switch: 'another_person_needed',
   // limits and outages
   source_rate: 'rate_limited',
   client_rate: 'rate_limited',

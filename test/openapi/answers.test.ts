@@ -211,7 +211,7 @@ for (const operation of MANAGED) {
       hold(name, '400 invalid_request', await management.ask(operation, { path, query: '?agnt=x' }));
       hold(name, '200', await management.ask(operation, { path, query: '?limit=1' }));
     });
-  } else {
+  } else if (!name.startsWith('POST /v1/kill-switch')) {
     test(`${name} changes as described`, async () => {
       const path = await management.existing(operation);
       hold(name, '200', await management.ask(operation, { path, body: { dry_run: true } }));
@@ -223,10 +223,13 @@ for (const operation of MANAGED) {
         hold(QUARANTINE, '200', await management.ask(quarantine, stop));
       }
       const headers = { 'Idempotency-Key': `key-of-${name.replaceAll(' ', '-')}` };
-      const done = await management.ask(operation, { path, body: WHY, headers });
-      hold(name, '200', done);
-      const again = await management.ask(operation, { path, body: WHY, headers });
-      assert.deepEqual(hold(name, '200', again), JSON.parse(done.body));
+      await management.addVerifier();
+      const done = hold(name, '202', await management.ask(operation, { path, body: WHY, headers }));
+      await management.leaveVerifiers();
+      const again = hold(name, '200', await management.ask(operation, { path, body: WHY, headers }));
+      assert.deepEqual([again.id, again.epoch, again.effect], [done.id, done.epoch, done.effect]);
+      const whole = await management.ask(operation, { path, body: WHY, headers });
+      assert.deepEqual(hold(name, '200', whole), again);
       const another = { path, body: { reason: 'another' }, headers };
       hold(name, '422 idempotency_key_reused', await management.ask(operation, another));
       hold(name, '400 invalid_request', await management.ask(operation, { path, body: {} }));
@@ -237,6 +240,66 @@ for (const operation of MANAGED) {
       if (name === QUARANTINE) await released(path);
     });
   }
+}
+
+const ENGAGE = 'POST /v1/kill-switch';
+const PREVIEW = 'POST /v1/kill-switch/preview';
+const RELEASE_SWITCH = 'POST /v1/kill-switch/{id}/release';
+
+test('the kill switch is engaged, previewed and released as described', async () => {
+  const ask = (name: string, sent: Parameters<typeof management.ask>[1]) => {
+    const operation = MANAGED.find((each) => each.name === name);
+    assert.ok(operation, name);
+    return management.ask(operation, sent);
+  };
+  const target = { kind: 'zone', id: 'support' };
+  const body = { target, ...WHY, wait_seconds: 0 };
+  hold(PREVIEW, '200', await ask(PREVIEW, { body: { target } }));
+  await management.addVerifier();
+  const headers = { 'Idempotency-Key': 'a-kill' };
+  await omar(await management.stoppedZone());
+  const partial = hold(ENGAGE, '202', await ask(ENGAGE, { body, headers }));
+  await management.leaveVerifiers();
+  const { id, receipt } = hold(ENGAGE, '200', await ask(ENGAGE, { body, headers }));
+  assert.equal(id, partial.id);
+  const { header, claims } = decoded(String(receipt));
+  assert.deepEqual(violations(schema('ReceiptHeader'), header, 'header'), []);
+  assert.deepEqual(violations(schema('ReceiptClaims'), claims, 'claims'), []);
+  hold(
+    ENGAGE,
+    '422 idempotency_key_reused',
+    await ask(ENGAGE, { body: { ...body, wait_seconds: 1 }, headers }),
+  );
+
+  const path = `/v1/kill-switch/${id}/release`;
+  hold(RELEASE_SWITCH, '403 another_person_needed', await ask(RELEASE_SWITCH, { path, body: WHY }));
+  hold(RELEASE_SWITCH, '200', await omar(String(id)));
+  hold(RELEASE_SWITCH, '422 idempotency_key_reused', await ask(RELEASE_SWITCH, { path, body: WHY, headers }));
+
+  for (const [name, good] of [
+    [ENGAGE, body],
+    [PREVIEW, { target }],
+    [RELEASE_SWITCH, WHY],
+  ] as const) {
+    const at = name === RELEASE_SWITCH ? { path } : {};
+    hold(name, '400 invalid_request', await ask(name, { ...at, body: { ...good, more: 1 } }));
+    hold(name, '413 content_too_large', await ask(name, { ...at, body: { a: TOO_LONG } }));
+    const text = { 'Content-Type': 'text/plain' };
+    hold(name, '415 unsupported_media_type', await ask(name, { ...at, headers: text, body: good }));
+  }
+});
+
+/** Whoever may release what olivia engaged. */
+async function omar(id: string): Promise<Answer> {
+  const operator = world.operator(broker, 'omar');
+  const path = `/v1/kill-switch/${id}/release`;
+  const token = await operator.token('mayfly:release:kill-switch');
+  const headers = {
+    Authorization: `DPoP ${token}`,
+    DPoP: operator.proof({ method: 'POST', path, token }),
+    'Content-Type': 'application/json',
+  };
+  return exchange(stage.url(path), { method: 'POST', headers, body: JSON.stringify(WHY) });
 }
 
 /** The agent of this quarantine is needed by other cases. */

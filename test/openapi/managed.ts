@@ -4,6 +4,8 @@
  */
 import assert from 'node:assert/strict';
 import type { Broker } from '../../src/broker.ts';
+import { systemClock } from '../../src/time/clock.ts';
+import { newIdentifier } from '../../src/time/identifier.ts';
 import { newSessionKey } from '../test-agent.ts';
 import type { TestWorld } from '../test-broker.ts';
 import { type Answer, decoded, operations } from './contract.ts';
@@ -51,12 +53,22 @@ export function createManagement(world: TestWorld, broker: Broker) {
       tokens: async () => String((await newToken()).jti),
       agents: async () => 'report-writer',
       'signing-keys': newestLedgerKey,
+      'kill-switch': stoppedZone,
     };
     if (!path.includes('{')) return path;
     const [, , noun = ''] = path.split('/');
     const thing = things[noun];
     assert.ok(thing !== undefined, `say here what there is of ${noun}`);
     return path.replace(/\{\w+\}/, await thing());
+  }
+
+  /** One in which nobody else has anything to do here. */
+  async function stoppedZone(): Promise<string> {
+    const [row] = await world.query<{ id: string }>(
+      `select id from engage_kill_switch($1, 'zone', 'support', 'a test', 'olivia', $2, null, null, null, null)`,
+      [newIdentifier('rev', systemClock), newIdentifier('aud', systemClock)],
+    );
+    return row?.id ?? '';
   }
 
   async function newToken() {
@@ -98,6 +110,21 @@ export function createManagement(world: TestWorld, broker: Broker) {
   return {
     existing,
     prepare,
+    stoppedZone,
+    /** A live enforcement point that has applied nothing yet. */
+    async addVerifier() {
+      await world.query(
+        `insert into verifiers (instance, resource, started_at, generation, applied_epoch, renewed_at, lease_seconds,
+                                lease_ends_at)
+         values ($1, 'https://customers.example.com', now(), 1, 0, now(), 300, now() + interval '300 seconds')`,
+        [newIdentifier('ver', systemClock)],
+      );
+    },
+    async leaveVerifiers() {
+      await world.query(
+        'update verifiers set applied_epoch = (select epoch from revocation_head), closed_at = now() where closed_at is null',
+      );
+    },
     /** About a thing that does not exist, unless a path is given. */
     ask: async (operation: ManagedOperation, sent: Sent & { path?: string } = {}): Promise<Answer> =>
       (await prepare(operation, sent))(),

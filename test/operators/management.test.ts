@@ -1,6 +1,7 @@
 /** What operators change and what becomes of it, at the token endpoint and at a resource server. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { decodeJwt } from 'jose';
 import { newSessionKey, type SessionKey } from '../test-agent.ts';
 import { createTestWorld, TEST_ISSUER } from '../test-broker.ts';
 
@@ -50,8 +51,11 @@ test('an ended session mints nothing more, its tokens are dead, and another sess
   const [run, other] = [await runOf('report-writer'), await runOf('report-writer')];
   const answer = await olivia.post(`/v1/sessions/${run.sid}/revoke`, 'mayfly:revoke:sessions', WHY);
   assert.equal(answer.status, 200, answer.text);
-  const { id, epoch, at, ...rest } = answer.body;
+  const { id, epoch, at, committed_at: committedAt, receipt, ...rest } = answer.body;
   assert.match(id, /^rev_/);
+  assert.ok(committedAt >= at);
+  const stated = decodeJwt(receipt);
+  assert.deepEqual([stated.id, stated.target, stated.standing], [id, rest.target, false]);
   assert.equal(epoch, await entries());
   assert.ok(Math.abs(Date.parse(at) - Date.now()) < 60_000);
   assert.deepEqual(rest, {
@@ -61,6 +65,9 @@ test('an ended session mints nothing more, its tokens are dead, and another sess
     releases: null,
     reason: WHY.reason,
     actor: 'olivia',
+    replicated: true,
+    complete: true,
+    verifiers: [],
   });
   assert.equal(await mintCode('report-writer', run.session), 'session_ended');
   assert.deepEqual([await isActive(run), await isActive(other)], [false, true]);

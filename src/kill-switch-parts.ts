@@ -1,0 +1,80 @@
+/** The kill switch of a running broker, and the receipts that it shares with every other revocation. */
+import type { ActiveCatalogue } from './catalogue/active-catalogue.ts';
+import type { Configuration } from './config/configuration.ts';
+import { type CommitStatement, createCommitWait, EMPTY_COMMIT } from './database/commit-wait.ts';
+import type { Database } from './database/connections.ts';
+import type { Pool } from './database/pool.ts';
+import type { Log } from './errors/log.ts';
+import { createKillSwitch } from './kill-switch/kill-switch.ts';
+import {
+  createKillSwitchRoutes,
+  type KillSwitchRoutes,
+  tellState,
+} from './kill-switch/kill-switch-routes.ts';
+import { createKillSwitchStore } from './kill-switch/kill-switch-store.ts';
+import { createOperatorBound } from './kill-switch/operator-bound.ts';
+import type { Ledger } from './ledger.ts';
+import type { AfterRevocation } from './revocations/managed-changes.ts';
+import { createReachStore } from './revocations/reach-store.ts';
+import { createReceiptStore } from './revocations/receipt-store.ts';
+import { createReceipts, type Receipts } from './revocations/receipts.ts';
+import type { KeyRing } from './signing-keys/key-ring.ts';
+import type { Clock } from './time/clock.ts';
+import { LONGEST_LEASE_SECONDS } from './verifiers/lease-lengths.ts';
+
+type Parts = {
+  configuration: Configuration;
+  catalogue: ActiveCatalogue;
+  database: Database;
+  ring: KeyRing;
+  ledger: Ledger;
+  log: Log;
+  clock: Clock;
+};
+
+export function buildSwitch(parts: Parts): KillSwitchRoutes {
+  const { catalogue, database, ledger, clock } = parts;
+  const { killSwitch: onReserved, killSwitchPool, operatorPool, kysely } = database;
+  const store = createKillSwitchStore({ killSwitch: onReserved, pool: operatorPool, clock });
+  // On the connections that are kept for it: what comes after a kill does not wait behind what made it necessary.
+  const receipts = buildReceipts(parts, { pool: killSwitchPool, commit: onReserved });
+  const killSwitch = createKillSwitch({
+    store,
+    receipts,
+    reach: createReachStore(kysely),
+    catalogue: catalogue.catalogue,
+    announce: ledger.announcer.announce,
+  });
+  return createKillSwitchRoutes({ killSwitch, store, receipts, admit: createOperatorBound({ clock }) });
+}
+
+/** Shorter than for a kill: who revokes one session may have many more to revoke. */
+const WAIT_MILLISECONDS = 1_000;
+
+/** What an operator revoked otherwise gets the same receipt, on connections that are everybody's. */
+export function buildAfterRevocation(parts: Parts): AfterRevocation {
+  const { pool, killSwitchPool: aside } = parts.database;
+  const commit = createCommitWait({ pool, aside, log: parts.log });
+  const receipts = buildReceipts(parts, { pool, commit });
+  return async ({ epoch }) => {
+    parts.ledger.announcer.announce();
+    const settled = await receipts.settle(epoch, { replicated: null, withinMilliseconds: WAIT_MILLISECONDS });
+    return {
+      status: settled.complete ? 200 : 202,
+      members: { ...tellState(settled), receipt: receipts.sign(settled) },
+    };
+  };
+}
+
+function buildReceipts(
+  { configuration, ring, clock }: Parts,
+  { pool, commit }: { pool: Pool; commit: CommitStatement },
+): Receipts {
+  return createReceipts({
+    issuer: configuration.issuer,
+    store: createReceiptStore(pool, { longestLeaseSeconds: LONGEST_LEASE_SECONDS }),
+    signer: ring.ledgerSigner,
+    confirm: async () => (await commit(EMPTY_COMMIT)).replicated,
+    clock,
+  });
+}

@@ -1,0 +1,111 @@
+/**
+ * Stops at once what an agent, a zone, an action, a resource, a person behind tokens, or everything is doing, and
+ * keeps it stopped until somebody else releases it. One entry in the ledger does it: nothing is enumerated, so it
+ * costs the same whatever it hits, and it is on its way to every enforcement point with the commit.
+ *
+ * What is engaged stays engaged if everything after the commit fails: then the answer is late, not the kill. Sent
+ * again it finds what stands. Tokens of before stay dead after the release; agents get new ones.
+ */
+import type { Catalogue } from '../catalogue/catalogue.ts';
+import { refuse } from '../errors/refusal.ts';
+import type { ReachStore } from '../revocations/reach-store.ts';
+import type { SettledEntry } from '../revocations/receipt.ts';
+import type { Receipts } from '../revocations/receipts.ts';
+import type { KillSwitchStore, SwitchChange, SwitchRow } from './kill-switch-store.ts';
+import { agentsStopped, type KillTarget } from './kill-target.ts';
+
+export type Engaged = {
+  /** `none` when it stood before. */
+  effect: 'engaged' | 'none';
+  switch: SwitchRow;
+  settled: SettledEntry;
+};
+
+export type Released = { effect: 'released' | 'none'; switch: SwitchRow; settled: SettledEntry };
+
+export type KillSwitch = {
+  /** @throws {Refusal} `kill_target_unknown`, `idempotency_key_of_another_request` */
+  engage(order: {
+    target: KillTarget;
+    waitSeconds: number;
+    change: SwitchChange;
+    signal: AbortSignal;
+  }): Promise<Engaged>;
+  /** @throws {Refusal} `kill_switch_not_found`, `own_kill_switch`, `idempotency_key_of_another_request` */
+  release(order: { id: string; change: SwitchChange }): Promise<Released>;
+  /** What engaging would hit now. @throws {Refusal} `kill_target_unknown` */
+  preview(target: KillTarget): Promise<{ agents: number; sessions: number; liveTokens: number }>;
+  /** @throws {Refusal} `kill_switch_not_found` */
+  find(id: string): Promise<SwitchRow>;
+  /** How far enforcement points are now. @throws {Refusal} `kill_switch_not_found` */
+  stateOf(id: string): Promise<SettledEntry>;
+};
+
+const UNKNOWN_TARGET =
+  'The target names nothing in the applied catalogue: compare its spelling. All is { "kind": "all" } and nothing else.';
+
+export function createKillSwitch(options: {
+  store: KillSwitchStore;
+  receipts: Receipts;
+  reach: ReachStore;
+  catalogue: Catalogue;
+  /** Tells verifiers that there is news. */
+  announce: () => void;
+}): KillSwitch {
+  const { store, receipts, reach, catalogue, announce } = options;
+
+  async function find(id: string): Promise<SwitchRow> {
+    return (await store.find(id)) ?? refuse('kill_switch_not_found');
+  }
+
+  return {
+    find,
+
+    async engage({ target, waitSeconds, change, signal }) {
+      const engaged = await store.engage(target, change);
+      if (engaged.outcome === 'unknown_target') refuse('kill_target_unknown', { hint: UNKNOWN_TARGET });
+      if (engaged.outcome === 'other_request') refuseOtherRequest();
+      announce();
+      const { id, epoch, replicated, outcome } = engaged;
+      const settled = await receipts.settle(epoch, {
+        // Of an entry that stood before this commit says nothing, for it may have written nothing.
+        replicated: outcome === 'engaged' ? replicated : null,
+        withinMilliseconds: waitSeconds * 1_000,
+        signal,
+      });
+      return { effect: outcome === 'engaged' ? 'engaged' : 'none', switch: await find(id), settled };
+    },
+
+    async release({ id, change }) {
+      const released = await store.release(id, change);
+      if (released.outcome === 'unknown') refuse('kill_switch_not_found');
+      if (released.outcome === 'own') {
+        refuse('own_kill_switch', { hint: 'Whoever engaged it cannot release it: another operator has to.' });
+      }
+      if (released.outcome === 'other_request') refuseOtherRequest();
+      announce();
+      const { epoch, replicated, outcome } = released;
+      const settled = await receipts.settle(epoch, {
+        replicated: outcome === 'released' ? replicated : null,
+        withinMilliseconds: 0,
+      });
+      return { effect: outcome === 'released' ? 'released' : 'none', switch: await find(id), settled };
+    },
+
+    async preview(target) {
+      if (!(await store.isTarget(target))) refuse('kill_target_unknown', { hint: UNKNOWN_TARGET });
+      return { agents: agentsStopped(target, catalogue), ...(await reach.count(target)) };
+    },
+
+    async stateOf(id) {
+      const { id: known } = await find(id);
+      return (await receipts.stateOf(known)) ?? refuse('kill_switch_not_found');
+    },
+  };
+}
+
+function refuseOtherRequest(): never {
+  return refuse('idempotency_key_of_another_request', {
+    hint: 'Use a new Idempotency-Key for a new request.',
+  });
+}
