@@ -37,9 +37,10 @@ export type TestBrokerOptions = {
   catalogue?: Catalogue;
 };
 
-export async function createTestWorld() {
+/** @param options.files policy files beside the shipped ones, by path, each with a development key */
+export async function createTestWorld({ files = {} }: { files?: Readonly<Record<string, string>> } = {}) {
   const database = await createTestDatabase();
-  const scopes = await copyScopesWithKeys();
+  const scopes = await copyScopesWithKeys(files);
   const { catalogue, problems } = await loadCatalogue(scopes.directory);
   if (catalogue === null) throw new Error(JSON.stringify(problems, null, 1));
   const owner = openKysely<unknown>(
@@ -91,11 +92,11 @@ export async function createTestWorld() {
       settings,
       clock = systemClock,
       log = silentLog,
-      catalogue: files = catalogue,
+      catalogue: declared = catalogue,
     }: TestBrokerOptions = {}) {
       const broker = await startBroker({
         configuration: configuration(settings),
-        catalogue: files,
+        catalogue: declared,
         log,
         clock,
       });

@@ -15,10 +15,12 @@ export type TestScopes = {
   remove(): Promise<void>;
 };
 
-export async function copyScopesWithKeys(): Promise<TestScopes> {
+/** @param more files beside the shipped ones, by path: `operators/ada.yaml`; they declare a development key, too */
+export async function copyScopesWithKeys(more: Readonly<Record<string, string>> = {}): Promise<TestScopes> {
   const root = await mkdtemp(join(tmpdir(), 'mayfly-scopes-'));
   const directory = join(root, 'scopes');
   await cp(SHIPPED, directory, { recursive: true });
+  for (const [path, text] of Object.entries(more)) await writeFile(join(directory, path), text);
   const keys = new Map<string, webcrypto.JsonWebKey & { kid: string }>();
   for (const folder of ['agents', 'operators', 'resources']) {
     for (const file of await readdir(join(directory, folder))) {

@@ -1,0 +1,128 @@
+/** An agent ends its own session, and nobody else's. */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { type Bend, newSessionKey, type SessionKey } from '../test-agent.ts';
+import { createTestWorld, TEST_ISSUER } from '../test-broker.ts';
+import type { ManagementAnswer } from '../test-operator.ts';
+
+const world = await createTestWorld();
+const broker = await world.startBroker();
+const PATH = '/v1/sessions/current/revoke';
+
+type End = {
+  agent?: string;
+  session?: SessionKey;
+  proof?: string | null;
+  bend?: Bend;
+  body?: Record<string, unknown>;
+  url?: string;
+};
+
+async function end({ agent = 'report-writer', session = newSessionKey(), bend = {}, ...rest }: End = {}) {
+  const client = world.agent(broker, agent);
+  const claims = { htu: `${TEST_ISSUER}${PATH}`, ...bend.claims };
+  const { proof = client.proof(session, { ...bend, claims }), body = {}, url = broker.url } = rest;
+  const response = await fetch(`${url}${PATH}`, {
+    method: 'POST',
+    headers: { 'Content-Type': 'application/json', ...(proof === null ? {} : { DPoP: proof }) },
+    body: JSON.stringify({ ...client.authenticated({}), ...body }),
+  });
+  const told: ManagementAnswer['body'] = await response.json();
+  return { status: response.status, body: told };
+}
+
+async function mint(session: SessionKey, agent = 'report-writer') {
+  const scope = agent === 'billing-runner' ? 'billing:read:invoices' : 'db:read:customers';
+  return world.agent(broker, agent).token(session, { scope });
+}
+
+test('the session of the proof ends, every token of it is dead, and the record says who', async () => {
+  const session = newSessionKey();
+  const { body: minted } = await mint(session);
+  const ended = await end({ session, body: { reason: 'the report is written' } });
+  assert.equal(ended.status, 200, JSON.stringify(ended.body));
+  assert.deepEqual(ended.body.target, { kind: 'session', id: minted.session_id });
+  assert.deepEqual([ended.body.actor, ended.body.reason], ['report-writer', 'the report is written']);
+  assert.equal((await mint(session)).body.code, 'session_ended');
+  const server = world.resourceServer(broker, 'https://customers.example.com');
+  const asked = await server.post('/oauth/introspect', server.authenticated({ token: minted.access_token }));
+  assert.equal(asked.body.active, false);
+  const again = await end({ session });
+  assert.deepEqual(again.body, { ...ended.body, effect: 'none' });
+});
+
+test('a proof and an assertion are good once, at any broker', async () => {
+  const other = await world.startBroker();
+  const session = newSessionKey();
+  await mint(session);
+  const client = world.agent(broker, 'report-writer');
+  const proof = client.proof(session, { claims: { htu: `${TEST_ISSUER}${PATH}` } });
+  assert.equal((await end({ session, proof })).status, 200);
+  const replayed = await end({ session, proof, url: other.url });
+  assert.deepEqual([replayed.status, replayed.body.code], [400, 'invalid_dpop_proof']);
+  const assertion = client.assertion();
+  assert.equal((await end({ session, body: { client_assertion: assertion } })).status, 200);
+  const twice = await end({ session, body: { client_assertion: assertion }, url: other.url });
+  assert.deepEqual([twice.status, twice.body.code], [401, 'invalid_client']);
+});
+
+test('a key without a session, or one of another client, ends nothing and spends nothing', async () => {
+  const session = newSessionKey();
+  await mint(session, 'billing-runner');
+  const foreign = await end({ session });
+  assert.deepEqual([foreign.status, foreign.body.code], [404, 'not_found']);
+  assert.equal((await mint(session, 'billing-runner')).status, 200);
+  const client = world.agent(broker, 'report-writer');
+  const fresh = newSessionKey();
+  const proof = client.proof(fresh, { claims: { htu: `${TEST_ISSUER}${PATH}` } });
+  const assertion = client.assertion();
+  assert.equal((await end({ proof, body: { client_assertion: assertion } })).status, 404);
+  await mint(fresh);
+  assert.equal((await end({ proof, body: { client_assertion: assertion } })).status, 200);
+});
+
+test('a proof for another request, or none, is refused', async () => {
+  const session = newSessionKey();
+  await mint(session);
+  const bends: Bend[] = [
+    { claims: { htu: `${TEST_ISSUER}/oauth/token` } },
+    { claims: { htm: 'GET' } },
+    { claims: { iat: 1 } },
+    { key: newSessionKey() },
+    { header: { typ: 'JWT' } },
+  ];
+  for (const bend of bends) {
+    const answer = await end({ session, bend });
+    assert.deepEqual(
+      [answer.status, answer.body.code],
+      [400, 'invalid_dpop_proof'],
+      JSON.stringify(bend.claims),
+    );
+  }
+  assert.equal((await end({ session, proof: null })).body.code, 'invalid_dpop_proof');
+  assert.equal((await mint(session)).status, 200);
+});
+
+test('an operator ends a session of its own in the same way', async () => {
+  const operator = world.operator(broker, 'olivia');
+  const token = await operator.token('mayfly:read:sessions');
+  assert.equal((await end({ agent: 'olivia', session: operator.session() })).status, 200);
+  const request = { method: 'GET', path: '/v1/sessions', token } as const;
+  assert.equal((await operator.send({ ...request, proof: operator.proof(request) })).status, 401);
+});
+
+test('of many who end it at once each is answered, and the ledger has one entry', async () => {
+  const other = await world.startBroker();
+  const session = newSessionKey();
+  const { body } = await mint(session);
+  const answers = await Promise.all(
+    Array.from({ length: 20 }, (_, index) => end({ session, url: index % 2 === 0 ? broker.url : other.url })),
+  );
+  assert.deepEqual(new Set(answers.map(({ status }) => status)), new Set([200]));
+  assert.equal(answers.filter(({ body: told }) => told.effect === 'revoked').length, 1);
+  const [count] = await world.query<{ entries: string }>(
+    'select count(*) as entries from revocations where key = $1',
+    [`session:${body.session_id}`],
+  );
+  assert.equal(Number(count?.entries), 1);
+});
