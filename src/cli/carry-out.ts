@@ -3,7 +3,7 @@ import { agreed } from './consent.ts';
 import { fail } from './failure.ts';
 import type { Json, ManagementAnswer } from './operator-client.ts';
 import type { ChangeOptions, OperatorOptions } from './operator-commands.ts';
-import { printOne } from './print.ts';
+import { printOne, say } from './print.ts';
 import { sheet } from './table.ts';
 
 export type Order = {
@@ -13,18 +13,25 @@ export type Order = {
   change: () => Promise<ManagementAnswer>;
 };
 
-/** @returns null when nothing was to be changed @throws {CommandFailure} */
+/** @throws {CommandFailure} */
 export async function carryOut(
   { question, preview, change }: Order,
   { yes, dryRun, output }: Omit<ChangeOptions, 'reason'> & Pick<OperatorOptions, 'output'>,
-): Promise<ManagementAnswer | null> {
-  if (dryRun) {
-    printOne(await preview(), output);
-    return null;
-  }
+): Promise<void> {
+  if (dryRun) return printOne(await preview(), output);
   const look = async () => sheet(await preview());
   if (!(await agreed({ yes, question, look }))) fail('usage', 'Nothing was changed.');
   const answer = await change();
   printOne(answer.body, output);
-  return answer;
+  if (answer.status === 202) say(outstandingIn(answer.body));
+}
+
+/** It is in force all the same: who has not said so stops by itself (L21). */
+function outstandingIn({ verifiers }: Json): string {
+  const all: Json[] = Array.isArray(verifiers) ? verifiers : [];
+  const missing = all.filter(({ stops_at }) => stops_at !== undefined).length;
+  return (
+    `Done, and not yet proved everywhere: of ${all.length} enforcement points ${missing} did not say in time that they ` +
+    'have applied it. Each of them stops by itself at the moment named.'
+  );
 }

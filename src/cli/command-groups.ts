@@ -53,6 +53,12 @@ const GROUPS: readonly Group[] = [
     load: operatorGroup('verifier'),
   },
   {
+    name: 'kill',
+    about: 'the kill switch: stop agents, zones, actions, everything; and release them',
+    load: operatorGroup('kill'),
+  },
+  { name: 'receipt', about: 'what a kill was proved with', load: operatorGroup('receipt') },
+  {
     name: 'signing-key',
     about: 'signing keys, over the management API',
     load: operatorGroup('signing-key'),

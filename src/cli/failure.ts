@@ -48,19 +48,35 @@ const BY_CODE: Readonly<Record<string, ExitCode>> = {
   agent_stopped: EXIT.denied,
 };
 
-type Refused = { status: number; body: Readonly<Record<string, unknown>>; requestId: string | null };
+type Refused = {
+  status: number;
+  body: Readonly<Record<string, unknown>>;
+  requestId: string | null;
+  /** When the broker says that it answered. */
+  date: string | null;
+};
+
+/** What an assertion or a proof may be off without being refused for it. */
+const HARMLESS_SKEW_SECONDS = 30;
 
 /** A refusal as the broker told it: its code, what would help, and the id that its log and record have. */
-export function refusedBy({ status, body, requestId }: Refused): CommandFailure {
+export function refusedBy({ status, body, requestId, date }: Refused): CommandFailure {
   const code = textOf(body.code) ?? textOf(body.error) ?? String(status);
   const title = textOf(body.title) ?? textOf(body.error_description) ?? 'no reason was given';
   const hint = textOf(body.title) === undefined ? undefined : textOf(body.hint);
   const sentences = hint === undefined ? title : `${title}. ${hint}`;
   const named = requestId ?? textOf(body.request_id) ?? 'unknown';
-  return new CommandFailure(
-    BY_CODE[code] ?? exitCodeOf(status),
-    plainText(`${code}: ${sentences} (request ${named})`),
-  );
+  const exitCode = BY_CODE[code] ?? exitCodeOf(status);
+  const clock = exitCode === EXIT.authentication ? clockText(date) : '';
+  return new CommandFailure(exitCode, plainText(`${code}: ${sentences}${clock} (request ${named})`));
+}
+
+/** A clock that is off makes good signatures look too old or too new, and nothing else says so. */
+function clockText(date: string | null): string {
+  const skewSeconds = Math.round((Date.now() - Date.parse(date ?? '')) / 1_000);
+  if (!(Math.abs(skewSeconds) > HARMLESS_SKEW_SECONDS)) return '';
+  const way = skewSeconds > 0 ? 'ahead of' : 'behind';
+  return ` The clock here is ${Math.abs(skewSeconds)} s ${way} the broker's.`;
 }
 
 function exitCodeOf(status: number): ExitCode {

@@ -116,7 +116,7 @@ function answerOf(exchanges: readonly Exchange[]): ManagementAnswer {
   const requestId = headers.get('request-id');
   const body = objectOf(text);
   if (status >= 200 && status < 300) return { status, body: body ?? notUnderstood(), requestId };
-  throw refusedBy({ status, body: body ?? {}, requestId });
+  throw refusedBy({ status, body: body ?? {}, requestId, date: headers.get('date') });
 }
 
 function objectOf(text: string): Json | null {

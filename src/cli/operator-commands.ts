@@ -2,7 +2,9 @@
 import { Command, InvalidArgumentError, Option } from 'commander';
 import type { Environment } from '../config/environment.ts';
 import type { ConnectionOptions } from './operator-identity.ts';
-import { OPERATOR_VERBS, type OperatorVerb, OTHER_VERBS } from './operator-verbs.ts';
+import type { OperatorVerb } from './operator-verb.ts';
+import { OPERATOR_VERBS } from './operator-verbs.ts';
+import { OTHER_VERBS } from './other-verbs.ts';
 
 export const FORMATS = ['table', 'json', 'jsonl'] as const;
 export type Format = (typeof FORMATS)[number];
@@ -53,8 +55,8 @@ function addListOptions(command: Command, filters: Readonly<Record<string, strin
   command.option('--limit <number>', 'at most so many rows', rowCount, DEFAULT_ROWS);
 }
 
-function addChangeOptions(command: Command): void {
-  command
+export function addChangeOptions(command: Command): Command {
+  return command
     .requiredOption('--reason <words>', 'why, for the record')
     .option('--yes', 'do not ask; needed where nobody can be asked', false)
     .option('--dry-run', 'say what it would hit, and change nothing', false);

@@ -1,55 +1,8 @@
 /**
- * What operators can say: noun × verb, each one request of the management API (`openapi.yaml`). Three kinds cover
- * nearly all of them: a list, one thing, a change. Whatever is in here has no power of its own; the broker decides.
+ * What operators can say: noun × verb, each one request of the management API (`openapi.yaml`). Whatever is in here
+ * has no power of its own; the broker decides.
  */
-import type { Command } from 'commander';
-import type { Environment } from '../config/environment.ts';
-import type { ManagementAction } from '../operators/management-actions.ts';
-
-type Named = {
-  noun: string;
-  verb: string;
-  about: string;
-  /** The action that its token is for. */
-  may: ManagementAction;
-  /** As `openapi.yaml` writes it; what is in braces is an argument of the command. */
-  path: string;
-};
-
-export type ListVerb = Named & {
-  kind: 'list';
-  /** Members that make a good table; JSON has all of them. */
-  columns: readonly string[];
-  /** Parameters of the query, and what they are for. */
-  filters?: Readonly<Record<string, string>>;
-};
-
-export type ShowVerb = Named & { kind: 'show' };
-
-export type ChangeVerb = Named & {
-  kind: 'change';
-  /** What a person at a terminal is asked, with the arguments in braces. */
-  asks: string;
-};
-
-export type OperatorVerb = ListVerb | ShowVerb | ChangeVerb;
-
-/** A command that is more than one request, or none at all; it has a file of its own. */
-export type OtherVerb = {
-  noun: string;
-  verb: string;
-  may: ManagementAction | null;
-  load: (environment: Environment) => Promise<Command>;
-};
-
-export const OTHER_VERBS: readonly OtherVerb[] = [
-  {
-    noun: 'session',
-    verb: 'watch',
-    may: 'mayfly:read:sessions',
-    load: async (environment) => (await import('./watch-command.ts')).watchCommand(environment),
-  },
-];
+import type { OperatorVerb } from './operator-verb.ts';
 
 export const OPERATOR_VERBS: readonly OperatorVerb[] = [
   {
@@ -144,6 +97,42 @@ export const OPERATOR_VERBS: readonly OperatorVerb[] = [
     may: 'mayfly:release:agents',
     path: '/v1/agents/{id}/release',
     asks: 'Release {id} from quarantine?',
+  },
+  {
+    kind: 'list',
+    noun: 'kill',
+    verb: 'list',
+    about: 'what the switch stops, and what it stopped',
+    may: 'mayfly:read:kill-switch',
+    path: '/v1/kill-switch',
+    columns: ['id', 'target.kind', 'target.id', 'actor', 'at', 'released.at', 'reason'],
+    filters: { kind: 'targets of this kind', state: 'engaged or released' },
+  },
+  {
+    kind: 'show',
+    noun: 'kill',
+    verb: 'show',
+    about: 'one of them, and how far enforcement points are',
+    may: 'mayfly:read:kill-switch',
+    path: '/v1/kill-switch/{id}',
+  },
+  {
+    kind: 'change',
+    noun: 'kill',
+    verb: 'release',
+    about: 'release what another operator stopped; tokens of before stay dead',
+    may: 'mayfly:release:kill-switch',
+    path: '/v1/kill-switch/{id}/release',
+    asks: 'Release what {id} stops?',
+    shows: { may: 'mayfly:read:kill-switch', path: '/v1/kill-switch/{id}' },
+  },
+  {
+    kind: 'show',
+    noun: 'kill',
+    verb: 'receipt',
+    about: 'the signed statement who has obeyed, as far as is known now',
+    may: 'mayfly:read:kill-switch',
+    path: '/v1/kill-switch/{id}/receipt',
   },
   {
     kind: 'list',

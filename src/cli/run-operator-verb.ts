@@ -6,7 +6,7 @@ import { fail } from './failure.ts';
 import { createOperatorClient, type Json, type OperatorClient } from './operator-client.ts';
 import type { ChangeOptions, ListOptions, OperatorOptions } from './operator-commands.ts';
 import { readIdentity } from './operator-identity.ts';
-import type { ChangeVerb, ListVerb, OperatorVerb, ShowVerb } from './operator-verbs.ts';
+import type { ChangeVerb, ListVerb, OperatorVerb, ShowVerb } from './operator-verb.ts';
 import { plainJson, plainText } from './plain-text.ts';
 import { print, printOne, say } from './print.ts';
 import { table } from './table.ts';
@@ -74,10 +74,16 @@ async function runChange(verb: ChangeVerb, client: OperatorClient, running: Runn
   const { may } = verb;
   const path = filledIn(verb.path, values);
   const { reason } = options;
+  const { shows } = verb;
   const order = {
     question: verb.asks.replaceAll(/\{(\w+)\}/g, (_, name: string) => plainText(values[name] ?? '')),
-    preview: async () =>
-      (await client.ask({ may, method: 'POST', path, body: { reason, dry_run: true } })).body,
+    async preview() {
+      const asked =
+        shows === undefined
+          ? client.ask({ may, method: 'POST', path, body: { reason, dry_run: true } })
+          : client.ask({ may: shows.may, method: 'GET', path: filledIn(shows.path, values) });
+      return (await asked).body;
+    },
     change: () => client.ask({ may, method: 'POST', path, body: { reason }, idempotencyKey: randomUUID() }),
   };
   await carryOut(order, options);

@@ -11,7 +11,7 @@ export type Step = {
   about: string;
   act: () => Promise<Exchange[]>;
   /** Of the last answer: its status, and the error that it names. */
-  expect: { status: number; error?: string };
+  expect: { status: number | readonly number[]; error?: string };
   /** Why it came out so; said afterwards. */
   because: string | (() => string);
 };
@@ -68,5 +68,5 @@ export function createStory(output: StoryOutput, signal: AbortSignal): Story {
 
 function isAsExpected({ response }: Exchange, expect: Step['expect']): boolean {
   const { error, code } = jsonOf(response.body);
-  return response.status === expect.status && (error ?? code) === expect.error;
+  return [expect.status].flat().includes(response.status) && (error ?? code) === expect.error;
 }

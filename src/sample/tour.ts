@@ -10,12 +10,14 @@ import { jsonOf } from './exchange-text.ts';
 import { startResourceServer } from './resource-server.ts';
 import { createStory, type StoryOutput, Surprise } from './story.ts';
 import { openTourBroker } from './tour-broker.ts';
+import { tellKill } from './tour-kill.ts';
 import { createTourOperator } from './tour-operator.ts';
 import { tellRevocation } from './tour-revocation.ts';
 import { tellTour } from './tour-steps.ts';
 
 const AGENT = 'report-writer';
-const OPERATOR = 'olivia';
+const FIRST_OPERATOR = 'olivia';
+const SECOND_OPERATOR = 'omar';
 const ANSWER_MILLISECONDS = 3_000;
 
 export type TourOptions = {
@@ -47,13 +49,16 @@ export async function runTour({ configuration, output, clock, signal }: TourOpti
   });
   const { issuer, dataDirectory } = configuration;
   const found = { broker: { issuer, tokenEndpoint: broker.tokenEndpoint }, dataDirectory };
-  const operator = await createTourOperator(OPERATOR, found);
+  const operator = await createTourOperator(FIRST_OPERATOR, found);
+  const colleague = await createTourOperator(SECOND_OPERATOR, found);
   const places = { customersUrl: `${url}/customers`, exportsUrl: `${url}/exports` };
   const { customersUrl } = places;
 
   async function tellAll(): Promise<void> {
     await tellTour(story, { agent, places });
     await tellRevocation(story, { agent, operator, customersUrl });
+    const atTheEnd = (work: () => Promise<void>) => started.defer(work);
+    await tellKill(story, { agent, operator, colleague, issuer, customersUrl, atTheEnd });
   }
 
   try {

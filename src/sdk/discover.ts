@@ -19,10 +19,15 @@ export async function discoverBroker(issuer: string): Promise<Broker | null> {
   if (answer === null) return null;
   const { issuer: named, token_endpoint: tokenEndpoint } = objectOf(await answer.text());
   // RFC 8414 §3.3: to the letter, or somebody else's assertions could be got out of us
-  if (named !== issuer || typeof tokenEndpoint !== 'string') {
+  if (named !== issuer || typeof tokenEndpoint !== 'string' || !isBelow(tokenEndpoint, issuer)) {
     throw new BrokerError(`What answers at ${issuer} is no broker of that name.`);
   }
   return { issuer, tokenEndpoint };
+}
+
+/** An endpoint elsewhere, or without TLS, would be handed assertions for this issuer. */
+function isBelow(url: string, issuer: string): boolean {
+  return URL.canParse(url) && new URL(url).origin === new URL(issuer).origin;
 }
 
 async function ask(url: string, issuer: string): Promise<Response | null> {

@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { argumentsOf } from '../../src/cli/operator-commands.ts';
 import { OPERATOR_VERBS } from '../../src/cli/operator-verbs.ts';
+import { OTHER_VERBS } from '../../src/cli/other-verbs.ts';
 import {
   type Operation,
   type OperationObject,
@@ -10,9 +11,6 @@ import {
   resolve,
   type Schema,
 } from '../openapi/contract.ts';
-
-/** Operations that commands use in another way than the table's, or that are for programs only. */
-const NOT_IN_TABLE: readonly string[] = [];
 
 const managed = operations().filter(({ operation }) => operation['x-caller'].startsWith('mayfly:'));
 
@@ -32,11 +30,25 @@ for (const verb of OPERATOR_VERBS) {
   });
 }
 
+for (const { noun, verb, may, operations: names } of OTHER_VERBS) {
+  test(`mayfly ${noun} ${verb} asks what the contract describes`, () => {
+    const callers = names.map((name) => {
+      const found = operations().find(({ method, path }) => `${method} ${path}` === name);
+      return (found ?? assert.fail(`no ${name}`)).operation['x-caller'];
+    });
+    assert.equal(callers[0] ?? null, may);
+    assert.ok(callers.every((caller) => caller.startsWith('mayfly:')));
+  });
+}
+
 test('every management operation has its command', () => {
-  const commands = OPERATOR_VERBS.map(({ kind, path }) => `${kind === 'change' ? 'POST' : 'GET'} ${path}`);
+  const commands = [
+    ...OPERATOR_VERBS.map(({ kind, path }) => `${kind === 'change' ? 'POST' : 'GET'} ${path}`),
+    ...OTHER_VERBS.flatMap((verb) => verb.operations),
+  ];
   const told = managed.map(({ method, path }: Operation) => `${method} ${path}`);
   assert.deepEqual(
-    told.filter((each) => !commands.includes(each) && !NOT_IN_TABLE.includes(each)),
+    told.filter((each) => !commands.includes(each)),
     [],
   );
 });

@@ -64,6 +64,34 @@ describe('A command of an operator ends', () => {
     assert.match(other.stderr, /is no broker of that name/);
   });
 
+  test('with 4, and without an assertion for anybody, when the metadata leads elsewhere', async () => {
+    for (const metadata of [
+      { issuer: 'https://other.example.com' },
+      { issuer: `${broker.url}/` },
+      { token_endpoint: 'https://other.example.com/oauth/token' },
+      { token_endpoint: broker.url.replace('127.0.0.1', 'localhost') },
+      { token_endpoint: null },
+    ]) {
+      broker.answers({ metadata, management: { status: 200, body: {} } });
+      const { code, stderr } = await mayfly(SHOW);
+      assert.deepEqual([code, broker.asked.length], [4, 0], JSON.stringify(metadata));
+      assert.match(stderr, /is no broker of that name/);
+    }
+  });
+
+  test('with 3 and a word on the clock, when it is this machine that is wrong', async () => {
+    const dated = (seconds: number) => ({ Date: new Date(Date.now() + seconds * 1_000).toUTCString() });
+    broker.answers({ token: { ...oauth(401, 'invalid_client'), headers: dated(600) } });
+    assert.match(
+      (await mayfly(SHOW)).stderr,
+      /The clock here is (599|60\d) s behind the broker's\. \(request/,
+    );
+    broker.answers({ token: { ...oauth(401, 'invalid_client'), headers: dated(-600) } });
+    assert.match((await mayfly(SHOW)).stderr, /The clock here is (599|60\d) s ahead of the broker's\./);
+    broker.answers({ token: { ...oauth(401, 'invalid_client'), headers: dated(0) } });
+    assert.doesNotMatch((await mayfly(SHOW)).stderr, /clock/);
+  });
+
   test('with 1 for a wrong command line, before anybody is asked', async () => {
     broker.answers({});
     for (const line of [

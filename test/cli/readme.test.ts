@@ -5,7 +5,8 @@ import { test } from 'node:test';
 import { Command } from 'commander';
 import { EXIT } from '../../src/cli/failure.ts';
 import { addOperatorCommands } from '../../src/cli/operator-commands.ts';
-import { OPERATOR_VERBS, OTHER_VERBS } from '../../src/cli/operator-verbs.ts';
+import { OPERATOR_VERBS } from '../../src/cli/operator-verbs.ts';
+import { OTHER_VERBS } from '../../src/cli/other-verbs.ts';
 import { ROOT, tableAfter, textOf } from '../documents/documents.ts';
 
 const BEGIN = "<!-- operators' commands -->\n";

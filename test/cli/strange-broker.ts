@@ -20,7 +20,11 @@ export type StrangeBroker = {
   /** What was asked at the management API, in order. */
   asked: Asked[];
   /** From now on. A text body goes out as it stands. */
-  answers(next: { token?: Strange; management?: Strange | ((asked: Asked) => Strange) }): void;
+  answers(next: {
+    metadata?: object;
+    token?: Strange;
+    management?: Strange | ((asked: Asked) => Strange);
+  }): void;
   close(): void;
 };
 
@@ -31,6 +35,7 @@ const GOOD_TOKEN: Strange = {
 
 export async function openStrangeBroker(): Promise<StrangeBroker> {
   const asked: Asked[] = [];
+  let metadata = {};
   let token = GOOD_TOKEN;
   let management: Strange | ((asked: Asked) => Strange) = { status: 200, body: {} };
   const server = createServer((request, response) => {
@@ -40,7 +45,7 @@ export async function openStrangeBroker(): Promise<StrangeBroker> {
 
   function answerTo(seen: Asked): Strange {
     if (seen.url === '/.well-known/oauth-authorization-server') {
-      return { status: 200, body: { issuer: url, token_endpoint: `${url}/oauth/token` } };
+      return { status: 200, body: { issuer: url, token_endpoint: `${url}/oauth/token`, ...metadata } };
     }
     if (seen.url === '/oauth/token') return token;
     asked.push(seen);
@@ -60,6 +65,7 @@ export async function openStrangeBroker(): Promise<StrangeBroker> {
     settings: { MAYFLY_ISSUER: url, MAYFLY_OPERATOR: 'olivia', MAYFLY_OPERATOR_KEY_FILE: keyFile },
     answers(next) {
       asked.length = 0;
+      metadata = next.metadata ?? {};
       token = next.token ?? GOOD_TOKEN;
       management = next.management ?? management;
     },

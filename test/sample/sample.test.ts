@@ -23,7 +23,7 @@ import {
   startDevelopmentBroker,
 } from './development-broker.ts';
 
-const STEPS = 10;
+const STEPS = 18;
 
 let place: Place;
 let broker: Running;
@@ -49,7 +49,8 @@ describe('Before there is a broker', () => {
     assert.equal(await tour.ended(), 0, tour.output());
     assert.match(tour.output(), /one was started for this tour/);
     assert.equal(tour.output().match(/✔/g)?.length, STEPS);
-    assert.match(tour.output(), /✔ Refused: \d{1,4} milliseconds after olivia began to ask for it/);
+    assert.match(tour.output(), /✔ Refused \d{1,4} milliseconds after olivia began to ask for it/);
+    assert.match(tour.output(), /✔ The signature is good\. Epoch \d+, committed at /);
     assert.match(tour.output(), /Everything went as it has to/);
     await assert.rejects(fetch(place.configuration.issuer), 'the broker is gone');
   });
@@ -275,6 +276,23 @@ describe('The resource server', () => {
 });
 
 describe('The tour', () => {
+  for (const words of ['Pull the kill switch', 'Verify the receipt', 'Release it alone']) {
+    test(`leaves nothing stopped when it is cut short at "${words}"`, async () => {
+      const tour = runMayfly('tour', place);
+      await tour.says(words);
+      tour.child.kill('SIGINT');
+      assert.equal(await tour.ended(), 130, tour.output());
+      const key = readDevelopmentKey('report-writer', place.configuration);
+      const { issuer } = place.configuration;
+      const options = { name: 'report-writer', key, issuer, tokenEndpoint: `${issuer}/oauth/token` };
+      const agent = await createClient(options);
+      const [answer] = (await agent.askForToken(await openSession(), { scope: 'db:read:customers' })).slice(
+        -1,
+      );
+      assert.equal(answer?.response.status, 200);
+    });
+  }
+
   test('ends with 1 when a resource server lets a replay through', async () => {
     const { issuer, samplePort } = place.configuration;
     const careless = createServer((request, response) => {

@@ -1,0 +1,44 @@
+/** What a command of an operator is made of. Three kinds cover nearly all: a list, one thing, a change. */
+import type { Command } from 'commander';
+import type { Environment } from '../config/environment.ts';
+import type { ManagementAction } from '../operators/management-actions.ts';
+
+type Named = {
+  noun: string;
+  verb: string;
+  about: string;
+  /** The action that its token is for. */
+  may: ManagementAction;
+  /** As `openapi.yaml` writes it; what is in braces is an argument of the command. */
+  path: string;
+};
+
+export type ListVerb = Named & {
+  kind: 'list';
+  /** Members that make a good table; JSON has all of them. */
+  columns: readonly string[];
+  /** Parameters of the query, and what they are for. */
+  filters?: Readonly<Record<string, string>>;
+};
+
+export type ShowVerb = Named & { kind: 'show' };
+
+export type ChangeVerb = Named & {
+  kind: 'change';
+  /** What a person at a terminal is asked, with the arguments in braces. */
+  asks: string;
+  /** What that person is shown, where the change itself has no `dry_run`. */
+  shows?: { may: ManagementAction; path: string };
+};
+
+export type OperatorVerb = ListVerb | ShowVerb | ChangeVerb;
+
+/** A command that is more than one request, or none at all; it has a file of its own. */
+export type OtherVerb = {
+  noun: string;
+  verb: string;
+  may: ManagementAction | null;
+  /** What it asks, as `openapi.yaml` writes it; the first with a token for `may`. */
+  operations: readonly string[];
+  load: (environment: Environment) => Promise<Command>;
+};

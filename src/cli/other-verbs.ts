@@ -1,0 +1,33 @@
+/** The commands of operators that are more than a line of the table in `operator-verbs.ts`. */
+import type { OtherVerb } from './operator-verb.ts';
+
+export const OTHER_VERBS: readonly OtherVerb[] = [
+  {
+    noun: 'session',
+    verb: 'watch',
+    may: 'mayfly:read:sessions',
+    operations: ['GET /v1/sessions', 'GET /v1/sessions/{id}'],
+    load: async (environment) => (await import('./watch-command.ts')).watchCommand(environment),
+  },
+  {
+    noun: 'kill',
+    verb: 'preview',
+    may: 'mayfly:read:kill-switch',
+    operations: ['POST /v1/kill-switch/preview'],
+    load: async (environment) => (await import('./kill-commands.ts')).previewCommand(environment),
+  },
+  {
+    noun: 'kill',
+    verb: 'engage',
+    may: 'mayfly:engage:kill-switch',
+    operations: ['POST /v1/kill-switch', 'POST /v1/kill-switch/preview'],
+    load: async (environment) => (await import('./kill-commands.ts')).engageCommand(environment),
+  },
+  {
+    noun: 'receipt',
+    verb: 'verify',
+    may: null,
+    operations: [],
+    load: async (environment) => (await import('./receipt-command.ts')).verifyReceiptCommand(environment),
+  },
+];

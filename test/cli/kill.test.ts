@@ -1,0 +1,148 @@
+/** The kill switch from the command line, on a broker that was just started. */
+import assert from 'node:assert/strict';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, describe, test } from 'node:test';
+import {
+  createPlace,
+  type Place,
+  type Running,
+  startDevelopmentBroker,
+} from '../sample/development-broker.ts';
+import { type CommandLine, commandLine } from './command-line.ts';
+import { type DevelopmentAgent, developmentAgent } from './development-agent.ts';
+
+const folder = mkdtempSync(join(tmpdir(), 'mayfly-cli-'));
+const keysFile = join(folder, 'keys.json');
+const receiptFile = join(folder, 'receipt.json');
+
+let place: Place;
+let broker: Running;
+let mayfly: CommandLine;
+let agent: DevelopmentAgent;
+
+before(async () => {
+  place = await createPlace();
+  broker = await startDevelopmentBroker(place);
+  mayfly = commandLine(place.settings);
+  agent = await developmentAgent(place);
+});
+after(async () => {
+  await broker?.stop();
+  await place.remove();
+  rmSync(folder, { recursive: true });
+});
+
+async function json(line: string): Promise<Record<string, unknown>> {
+  const { code, stdout, stderr } = await mayfly(`${line} -o json`);
+  assert.equal(code, 0, stderr);
+  return JSON.parse(stdout);
+}
+
+describe('mayfly kill', () => {
+  test('refuses what names nothing, and never takes it for everything', async () => {
+    for (const line of [
+      'kill engage --reason test --yes',
+      'kill engage zone --reason test --yes',
+      'kill engage all analytics --reason test --yes',
+      'kill engage everything --reason test --yes',
+      'kill engage zone analitics --reason test --yes',
+      'kill engage zone analytics --yes',
+      'kill engage zone analytics --reason test --yes --wait-seconds 31',
+      'kill release rev_unknown --reason test --yes',
+      'kill preview zone analitics',
+    ]) {
+      const { code, stdout } = await mayfly(line);
+      assert.deepEqual([code, stdout], [1, ''], line);
+    }
+    assert.deepEqual(await json('kill list'), []);
+  });
+
+  test('says beforehand what it would hit, and changes nothing', async () => {
+    await agent.run();
+    const preview = await json('kill preview zone analytics');
+    assert.deepEqual(preview.target, { kind: 'zone', id: 'analytics' });
+    assert.equal(preview.sessions, 1);
+    assert.deepEqual(await json('kill engage zone analytics --reason test --dry-run'), preview);
+    assert.deepEqual(await json('kill list'), []);
+  });
+
+  test('stops everything until another operator releases it', async () => {
+    const { session } = await agent.run();
+    const killed = await json('kill engage all --reason test --yes');
+    assert.deepEqual([killed.effect, killed.target, killed.actor], ['engaged', { kind: 'all' }, 'olivia']);
+    assert.equal((await agent.askAnew()).code, 'agent_stopped');
+
+    const listed = (await mayfly('kill list --state engaged')).stdout.split('\n');
+    assert.match(listed[0] ?? '', /^id +target\.kind +target\.id +actor +at +released\.at +reason$/);
+    assert.match(listed[1] ?? '', new RegExp(`^${killed.id} +all +- +olivia +\\S+Z +- +test$`));
+    assert.equal((await json(`kill show ${killed.id}`)).released, null);
+    const receipt = await json(`kill receipt ${killed.id}`);
+    writeFileSync(receiptFile, JSON.stringify(receipt));
+
+    const own = await mayfly(`kill release ${killed.id} --reason test --yes`);
+    assert.equal(own.code, 5);
+    assert.match(own.stderr, /^another_person_needed: /);
+    const released = await json(`kill release ${killed.id} --reason test --yes --as omar`);
+    assert.equal(released.effect, 'released');
+    assert.deepEqual(await json('kill list --state engaged'), []);
+    assert.equal((await agent.ask(session)).code, 'session_ended');
+    await agent.run();
+  });
+});
+
+describe('mayfly receipt verify', () => {
+  const verify = `receipt verify ${receiptFile} --keys ${keysFile}`;
+
+  before(async () => {
+    const { issuer } = place.configuration;
+    const keys = await fetch(`${issuer}/.well-known/mayfly-ledger-jwks.json`);
+    writeFileSync(keysFile, await keys.text());
+    await broker.stop(); // nobody is asked
+  });
+
+  test('says what a genuine receipt states, out of a file or a pipe', async () => {
+    const stated = await json(verify);
+    assert.deepEqual([stated.genuine, stated.target, stated.standing], [true, { kind: 'all' }, true]);
+    assert.equal(stated.iss, place.configuration.issuer);
+    assert.match(String(stated.in_force_everywhere_at), /^\d{4}-.*Z$/);
+    const text = (await mayfly(verify)).stdout;
+    assert.match(text, /^genuine +yes\n/);
+    const { receipt } = JSON.parse(readFileSync(receiptFile, 'utf8'));
+    const piped = await mayfly(`receipt verify --keys ${keysFile}`, `${receipt}\n`);
+    assert.deepEqual([piped.code, piped.stdout], [0, text]);
+  });
+
+  test('ends with 7 for what was altered, is something else, or is of somebody else', async () => {
+    const { receipt } = JSON.parse(readFileSync(receiptFile, 'utf8')) as { receipt: string };
+    const [header = '', payload = '', signature = ''] = receipt.split('.');
+    const claims = JSON.parse(Buffer.from(payload, 'base64url').toString());
+    const forged = Buffer.from(JSON.stringify({ ...claims, verifiers: [], epoch: 9 })).toString('base64url');
+    for (const text of [
+      `${header}.${forged}.${signature}`,
+      `${receipt}x`,
+      '',
+      '{}',
+      'nonsense',
+      JSON.stringify({ receipt: 7 }),
+    ]) {
+      const { code, stdout } = await mayfly(`receipt verify - --keys ${keysFile}`, text);
+      assert.deepEqual([code, stdout], [7, ''], text);
+    }
+    const other = await mayfly(`${verify} --url https://broker.example.com`);
+    assert.equal(other.code, 7);
+    assert.match(other.stderr, /was to be one of https:\/\/broker\.example\.com/);
+    writeFileSync(join(folder, 'none.json'), '{"keys":[]}');
+    assert.equal((await mayfly(`receipt verify ${receiptFile} --keys ${join(folder, 'none.json')}`)).code, 7);
+  });
+
+  test('ends with 1 where it was not told what to look at', async () => {
+    for (const line of [
+      `receipt verify ${receiptFile}`,
+      `receipt verify /does/not/exist --keys ${keysFile}`,
+      `receipt verify ${receiptFile} --keys ${folder}`,
+    ])
+      assert.equal((await mayfly(line)).code, 1, line);
+  });
+});
