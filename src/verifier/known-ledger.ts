@@ -105,15 +105,22 @@ export function createKnownLedger(): KnownLedger {
 
   function load(page: LedgerPage): Taken {
     const last = loading.at(-1);
-    if (page.since === 0) loading = [];
-    else if (last?.through !== page.since) {
+    if (page.since === 0) {
+      // Each answer begins with the first page; whoever began anew each time would never come to the last.
+      if (last !== undefined && last.floor === page.floor) return 'incomplete';
+      loading = [];
+    } else if (last?.through !== page.since) {
       leftBehind ||= copy !== null && page.since >= copy.epoch;
       return 'incomplete';
-    } else if (page.snapshot && page.floor !== last.floor) {
-      loading = []; // a release between the old floor and the new one is in neither page: begin anew
+    } else if ((page.snapshot && page.floor !== last.floor) || !isNextTo(last, page)) {
+      // A release between two floors is in neither page, and pages of two ledgers are a copy of neither: begin anew.
+      loading = [];
       return 'incomplete';
     }
-    if (loading.length === MAX_SNAPSHOT_PAGES) return 'unusable';
+    if (loading.length === MAX_SNAPSHOT_PAGES) {
+      loading = [];
+      return 'unusable';
+    }
     loading.push(page);
     if (page.through < page.head.epoch) return 'incomplete';
     const pages = loading;
@@ -193,4 +200,10 @@ function isOrderly({ since, through, head, entries }: LedgerPage): boolean {
 /** Within a generation no epoch is left out (L1). A new copy may reach back over the gap between two generations. */
 function isGapless({ since, through, entries }: LedgerPage): boolean {
   return entries.length === through - since;
+}
+
+/** The digest of a ledger says what all of it is, so equal digests are one past. */
+function isNextTo({ entries, through }: LedgerPage, { since_digest }: LedgerPage): boolean {
+  const last = entries.at(-1);
+  return last?.epoch !== through || since_digest === null || last.digest === since_digest;
 }
