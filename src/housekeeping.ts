@@ -6,7 +6,10 @@ import {
   dropPartitions,
   makePartitions,
   pruneIdempotencyKeys,
+  pruneRevocations,
   pruneSessions,
+  pruneVerifiers,
+  raiseLedgerFloor,
   recordLate,
 } from './database/upkeep.ts';
 import type { Log } from './errors/log.ts';
@@ -16,6 +19,7 @@ import { LONGEST_LEASE_SECONDS } from './verifiers/lease-lengths.ts';
 
 const CATALOGUE_MILLISECONDS = 2_000;
 const FOLDING_MILLISECONDS = 10_000;
+const FLOOR_MILLISECONDS = 60_000;
 const PARTITION_MILLISECONDS = 300_000;
 const RECEIPT_MILLISECONDS = 30_000;
 
@@ -45,6 +49,17 @@ export function startHousekeeping(options: {
     chore('dropping partitions', PARTITION_MILLISECONDS, async () => {
       const dropped = await dropPartitions(database.kysely, { tokenHoursKept: tokenRetentionHours });
       if (dropped.length > 0) log.info({ dropped }, 'partitions were dropped');
+    }),
+    chore('the floor of the ledger', FLOOR_MILLISECONDS, async () => {
+      await raiseLedgerFloor(database.kysely);
+    }),
+    chore('the ledger', PARTITION_MILLISECONDS, async () => {
+      const pruned = await pruneRevocations(database.kysely);
+      if (pruned > 0) log.info({ pruned }, 'revocations that can stop nothing any more were forgotten');
+    }),
+    chore('verifiers', PARTITION_MILLISECONDS, async () => {
+      const pruned = await pruneVerifiers(database.kysely);
+      if (pruned > 0) log.info({ pruned }, 'verifiers that are long gone were forgotten');
     }),
     chore('sessions', PARTITION_MILLISECONDS, async () => {
       const pruned = await pruneSessions(database.kysely);

@@ -2,7 +2,7 @@
  * What has to be done to the tables by the hour: partitions made well before they are needed, and dropped when
  * nobody can ask for them any more. Every broker calls this; the database lets one at a time do it.
  */
-import { type Kysely, sql } from 'kysely';
+import { type Kysely, type RawBuilder, sql } from 'kysely';
 
 export const PARTITION_HOURS_AHEAD = 48;
 
@@ -74,6 +74,48 @@ export async function recordLate(database: Kysely<unknown>): Promise<number> {
     database,
   );
   return rows[0]?.made ?? 0;
+}
+
+/**
+ * How old an entry of the ledger has to be to kill nothing that is alive: 900 s of the longest token, 60 s by which
+ * clocks may be apart, and a margin (L5).
+ */
+const FLOOR_SECONDS = 1_000;
+
+/** Copies need no ordinary entry at or below it. @returns the floor of the ledger */
+export async function raiseLedgerFloor(database: Kysely<unknown>): Promise<number> {
+  const { rows } = await sql<{ floor: number }>`
+    select raise_revocation_floor(${FLOOR_SECONDS})::float8 as floor
+  `.execute(database);
+  return rows[0]?.floor ?? 0;
+}
+
+/** Sessions ask for all that came after their beginning, up to 12 hours; the rest is for people who look back. */
+const REVOCATION_HOURS_KEPT = 168;
+const VERIFIER_DAYS_KEPT = 7;
+const MAX_PRUNED = 5_000;
+/** More waits for the next round. */
+const MAX_ROUNDS = 20;
+
+/** @returns how many ordinary entries of the ledger were forgotten; what lasts is never pruned (L5) */
+export function pruneRevocations(database: Kysely<unknown>): Promise<number> {
+  return pruneInRounds(database, sql`prune_revocations(${REVOCATION_HOURS_KEPT}, ${MAX_PRUNED})`);
+}
+
+/** @returns how many verifiers that are long gone were forgotten */
+export function pruneVerifiers(database: Kysely<unknown>): Promise<number> {
+  return pruneInRounds(database, sql`prune_verifiers(${VERIFIER_DAYS_KEPT}, ${MAX_PRUNED})`);
+}
+
+async function pruneInRounds(database: Kysely<unknown>, call: RawBuilder<unknown>): Promise<number> {
+  let total = 0;
+  for (let round = 0; round < MAX_ROUNDS; round += 1) {
+    const { rows } = await sql<{ pruned: number }>`select ${call} as pruned`.execute(database);
+    const pruned = rows[0]?.pruned ?? 0;
+    total += pruned;
+    if (pruned < MAX_PRUNED) break;
+  }
+  return total;
 }
 
 /** One question that tells whether the database answers, what time it has, and how far partitions reach. */
