@@ -52,17 +52,24 @@ export type Broker = {
   stop(): Promise<void>;
 };
 
-export type BrokerOptions = { configuration: Configuration; catalogue: Catalogue; log: Log; clock: Clock };
+export type BrokerOptions = {
+  configuration: Configuration;
+  catalogue: Catalogue;
+  log: Log;
+  clock: Clock;
+  /** Lines of the log that could not be written. */
+  logLost?: () => number;
+};
 
 /** @throws when anything is not as it has to be; the message says what to do */
 export async function startBroker(options: BrokerOptions): Promise<Broker> {
-  const { configuration, catalogue, log, clock } = options;
+  const { configuration, catalogue, log, clock, logLost = () => 0 } = options;
   refuseDevelopmentKeysInProduction(configuration, catalogue);
   await using starting = new AsyncDisposableStack();
 
   const prepared = await prepareDatabase(options);
   starting.defer(prepared.stop);
-  const metrics = createMetrics();
+  const metrics = createMetrics({ logLost });
   const trust = createLedgerTrust({ log, onAlarm: metrics.ledgerAlarm, clock });
   const database = connectDatabase({ url: prepared.applicationUrl, log, admit: createIdentityCheck(trust) });
   starting.defer(database.close);

@@ -5,6 +5,7 @@
  */
 import { type DestinationStream, type Logger, pino } from 'pino';
 import type { LogLevel } from './config/configuration.ts';
+import { createLogOutput } from './standard-output.ts';
 
 /** A JWS in compact form, and the private members of a JWK. */
 const SECRETS =
@@ -13,7 +14,7 @@ const SECRETS =
 /** A password in a connection URL. */
 const PASSWORDS = /(?<=postgres(?:ql)?:\/\/[^:@/\s"]*:)[^@/\s"]+(?=@)/g;
 
-export function createLog(level: LogLevel, destination?: DestinationStream): Logger {
+export function createLog(level: LogLevel, destination: DestinationStream = createLogOutput()): Logger {
   return pino(
     {
       level,
@@ -23,7 +24,7 @@ export function createLog(level: LogLevel, destination?: DestinationStream): Log
       serializers: { err: describeError },
       hooks: { streamWrite: blotOut },
     },
-    destination ?? pino.destination({ fd: 1, sync: false }),
+    destination,
   );
 }
 

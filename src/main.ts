@@ -8,6 +8,7 @@ import { type Configuration, readConfiguration } from './config/configuration.ts
 import type { Environment } from './config/environment.ts';
 import { createLog } from './log.ts';
 import { importKeks } from './signing-keys/key-encryption-key.ts';
+import { createLogOutput } from './standard-output.ts';
 import { stopSignal } from './stop-signal.ts';
 import { systemClock } from './time/clock.ts';
 import { welcome } from './welcome.ts';
@@ -16,23 +17,35 @@ export class CatalogueError extends Error {
   override readonly name = 'CatalogueError';
 }
 
+/** How long a stop waits for whoever reads the log. */
+const LAST_LINES_MILLISECONDS = 1_000;
+
 export type Output = { write(text: string): unknown };
 
 /** Resolves when a signal has stopped the broker. */
 export async function start(environment: Environment, output: Output): Promise<void> {
   const configuration = readConfiguration(environment);
   const catalogue = await requireCatalogue(configuration);
-  const log = createLog(configuration.logLevel);
+  const logOutput = createLogOutput();
+  const log = createLog(configuration.logLevel, logOutput);
   const signal = stopSignal();
   const stopAsked = new Promise<string>((resolve) => {
     signal.addEventListener('abort', () => resolve(String(signal.reason)), { once: true });
   });
-  const broker = await startBroker({ configuration, catalogue, log, clock: systemClock });
+  const broker = await startBroker({
+    configuration,
+    catalogue,
+    log,
+    clock: systemClock,
+    logLost: logOutput.lost,
+  });
   output.write(welcome(configuration, broker));
   const because = await Promise.race([stopAsked, broker.databaseEnded.then(() => 'the end of the database')]);
   log.info({ because }, 'stopping');
   await broker.stop();
   log.info({}, 'stopped');
+  // Lines that nobody reads would keep the process alive.
+  if (!(await logOutput.flushed({ withinMilliseconds: LAST_LINES_MILLISECONDS }))) process.exit();
 }
 
 /** Validates everything that can be validated without starting anything. */

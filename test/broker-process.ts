@@ -52,18 +52,25 @@ export function startBrokerProcess(options: {
   npm?: boolean;
   /** In a process group of its own, so that a test can press Ctrl-C. */
   ownGroup?: boolean;
+  /** Where its standard output goes instead: a file that is open. What it wrote there is not in `output`. */
+  stdout?: number;
 }): BrokerProcess {
-  const { settings, npm = false, ownGroup = false } = options;
+  const { settings, npm = false, ownGroup = false, stdout = 'pipe' } = options;
   const [command, args] = npm ? ['npm', ['start', '--silent']] : [process.execPath, [LAUNCHER, 'start']];
-  const child = spawn(command, args, { cwd: ROOT, env: cleanEnvironment(settings), detached: ownGroup });
+  const child = spawn(command, args, {
+    cwd: ROOT,
+    env: cleanEnvironment(settings),
+    detached: ownGroup,
+    stdio: ['pipe', stdout, 'pipe'],
+  });
   let text = '';
   let announce: () => void = () => {};
   const collect = (chunk: Buffer) => {
     text += chunk.toString();
     announce();
   };
-  child.stdout.on('data', collect);
-  child.stderr.on('data', collect);
+  child.stdout?.on('data', collect);
+  child.stderr?.on('data', collect);
 
   const exited = once(child, 'exit').then(([code, signal]) => ({ code, signal }));
   const url = new Promise<string>((resolve, reject) => {

@@ -17,7 +17,8 @@ export type Metrics = {
   gauge(name: string, help: string, read: () => number | Promise<number>): void;
 };
 
-export function createMetrics(): Metrics {
+/** @param options.logLost how many lines of the log could not be written so far */
+export function createMetrics({ logLost = () => 0 }: { logLost?: () => number } = {}): Metrics {
   const registry = new Registry();
   collectDefaultMetrics({ register: registry, prefix: 'mayfly_' });
   const registers = [registry];
@@ -44,6 +45,15 @@ export function createMetrics(): Metrics {
     name: 'mayfly_audit_lost_total',
     help: 'Refusals that could not be recorded',
     registers,
+  });
+  new Counter({
+    name: 'mayfly_log_lost_total',
+    help: 'Lines of the log that could not be written',
+    registers,
+    collect() {
+      this.reset();
+      this.inc(logLost());
+    },
   });
   const alarms = new Counter({
     name: 'mayfly_ledger_alarms_total',
