@@ -30,6 +30,7 @@ import { createHttpApplication } from './http/application.ts';
 import { createListener } from './http/listener.ts';
 import { createMetrics } from './http/metrics.ts';
 import { createRequestBounds, RATE_LIMITS, type RateLimits } from './http/rate-bound.ts';
+import type { Rate } from './http/token-bucket.ts';
 import { openLedger } from './ledger.ts';
 import { metricsRoutes, registerGauges } from './metrics-routes.ts';
 import { recordRefusal } from './refusal-record.ts';
@@ -253,11 +254,11 @@ async function keyEncryptionKeys(
   return given ?? { current: await loadOrCreateKek(embeddedKekPath(dataDirectory)), previous: [] };
 }
 
-/** A burst of a few seconds' worth, but never less than the defaults allow. */
+/** Bursts grow and shrink with the settings: as many seconds' worth at once as the defaults allow. */
 function ratesOf({ rates }: Configuration): Partial<RateLimits> {
-  const rate = (perSecond: number, { burst }: { burst: number }) => ({
+  const rate = (perSecond: number, usual: Rate): Rate => ({
     perSecond,
-    burst: Math.max(burst, 2 * perSecond),
+    burst: Math.ceil(perSecond * (usual.burst / usual.perSecond)),
   });
   return {
     sourceRequests: rate(rates.perSource, RATE_LIMITS.sourceRequests),

@@ -76,11 +76,20 @@ export const SETTINGS: readonly Setting[] = [
     meaning: 'addresses and CIDR ranges, separated by commas, whose X-Forwarded-For counts',
     fallback: 'none',
   },
-  { name: 'MAYFLY_RATE_PER_SOURCE', meaning: 'requests a second from one address', fallback: '5000' },
-  { name: 'MAYFLY_RATE_PER_CLIENT', meaning: 'tokens a second for one agent', fallback: '1000' },
+  {
+    name: 'MAYFLY_RATE_PER_SOURCE',
+    meaning: 'requests a second from one address; two seconds’ worth at once',
+    fallback: '5000',
+  },
+  {
+    name: 'MAYFLY_RATE_PER_CLIENT',
+    meaning: 'tokens a second for one agent; five seconds’ worth at once',
+    fallback: '1000',
+  },
   {
     name: 'MAYFLY_RATE_OF_FAILURES',
-    meaning: 'failed authentications a second from one address, and for one client',
+    meaning:
+      'failed authentications a second from one address, and for one client; 15 seconds’ worth at once',
     fallback: '200',
   },
   { name: 'MAYFLY_TOKEN_RETENTION_HOURS', meaning: 'how long minted tokens stay on record', fallback: '168' },

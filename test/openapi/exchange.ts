@@ -1,6 +1,5 @@
 /** One request on a real socket, and its answer header by header: nothing joined, nothing followed. */
 import { request } from 'node:http';
-import { connect } from 'node:net';
 import type { Answer } from './contract.ts';
 
 export type Question = {
@@ -64,19 +63,6 @@ function formText(fields: Readonly<Record<string, string | readonly string[] | u
     else for (const each of value ?? []) form.append(name, each);
   }
   return form.toString();
-}
-
-/** Many requests for the price of one write; their answers are thrown away. */
-export function pipeline(url: string, path: string, count: number): Promise<void> {
-  const { host, hostname, port } = new URL(url);
-  return new Promise((resolve, reject) => {
-    const socket = connect(Number(port), hostname);
-    socket.on('error', reject);
-    socket.on('close', () => resolve());
-    socket.resume();
-    const last = `GET ${path} HTTP/1.1\r\nHost: ${host}\r\nConnection: close\r\n\r\n`;
-    socket.write(`GET ${path} HTTP/1.1\r\nHost: ${host}\r\n\r\n`.repeat(count - 1) + last);
-  });
 }
 
 function headersOf(rawHeaders: readonly string[]): Map<string, string[]> {

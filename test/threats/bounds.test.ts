@@ -15,13 +15,13 @@ const clock = {
   milliseconds: () => Date.now(),
   monotonicMilliseconds: () => monotonicMilliseconds,
 };
-/** As many as the broker lets anybody fail or mint in one go, whatever is configured below. */
-const FAILURE_BURST = 3_000;
-const MINT_BURST = 5_000;
+/** What the settings below allow in one go: 15 seconds' worth of failures, five seconds' worth of tokens. */
+const FAILURE_BURST = 15;
+const MINT_BURST = 500;
 
 const stage = await createStage({
   clock,
-  settings: { MAYFLY_RATE_OF_FAILURES: '1', MAYFLY_RATE_PER_CLIENT: '1' },
+  settings: { MAYFLY_RATE_OF_FAILURES: '1', MAYFLY_RATE_PER_CLIENT: '100' },
 });
 const { agent } = stage;
 
@@ -133,6 +133,28 @@ test('TOK-44: others are minted for meanwhile, and the client again when its sha
   expectTooMany(await ask());
   monotonicMilliseconds += 1_000;
   assert.equal((await ask()).status, 200);
+});
+
+test('a rate that is set low bounds from the first seconds on, for it bounds what comes at once too', async () => {
+  const startBroker = (settings: Record<string, string>) => stage.world.startBroker({ clock, settings });
+  const slow = await startBroker({ MAYFLY_RATE_PER_CLIENT: '1', MAYFLY_RATE_OF_FAILURES: '1' });
+  const client = stage.world.agent(slow, 'report-writer');
+  const mint = () => client.request(newSessionKey());
+  for (let index = 0; index < 5; index += 1) assert.equal((await mint()).status, 200);
+  const tooMany = await mint();
+  assert.deepEqual([tooMany.status, tooMany.headers.get('retry-after')], [429, '1']);
+
+  const fail = () =>
+    client.request(newSessionKey(), { client_assertion: client.assertion({ key: newSessionKey() }) });
+  for (let index = 0; index < 15; index += 1) assert.equal((await fail()).status, 401);
+  assert.equal((await fail()).status, 429);
+
+  const narrow = await startBroker({ MAYFLY_RATE_PER_SOURCE: '2' });
+  const look = async () => (await fetch(`${narrow.url}/livez`)).status;
+  assert.deepEqual(
+    [await look(), await look(), await look(), await look(), await look()],
+    [200, 200, 200, 200, 429],
+  );
 });
 
 const strip = ({ body: { request_id: _id, ...rest } }: Answer) => rest;
