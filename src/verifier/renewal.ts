@@ -29,6 +29,8 @@ const JITTER = 0.1;
 /** Spread over as long, or all verifiers would ask in the moment after a revocation. */
 const SOON_MILLISECONDS = 50;
 
+const HURRY_EVERY_MILLISECONDS = 1_000;
+
 const MAX_UNDER_WAY = 4;
 
 /** An answer with a page of the longest. */
@@ -49,7 +51,8 @@ export function createRenewal(options: {
   let timer: NodeJS.Timeout | undefined;
   let stopped = false;
   let underWay = 0;
-  let mayHurry = true;
+  /** After a question that came soon; another one is wanted after that. */
+  let [resting, isWanted] = [false, false];
 
   async function put(broker: string, question: string): Promise<Record<string, unknown>> {
     const { status, json } = await ask({
@@ -104,18 +107,25 @@ export function createRenewal(options: {
     now().catch(() => undefined); // said already
   }
 
+  function soon(): void {
+    if (stopped || resting) {
+      isWanted = resting;
+      return;
+    }
+    resting = true;
+    setTimeout(() => {
+      resting = false;
+      if (isWanted) soon();
+    }, HURRY_EVERY_MILLISECONDS).unref();
+    isWanted = false;
+    schedule(Math.random() * Math.min(SOON_MILLISECONDS, everyMilliseconds));
+  }
+
   return {
     now,
     start: tick,
 
-    soon() {
-      if (stopped || !mayHurry) return;
-      mayHurry = false;
-      setTimeout(() => {
-        mayHurry = true;
-      }, everyMilliseconds).unref();
-      schedule(Math.random() * Math.min(SOON_MILLISECONDS, everyMilliseconds));
-    },
+    soon,
 
     async leave() {
       stopped = true;
