@@ -57,6 +57,11 @@ const GROUPS: readonly Group[] = [
     about: 'the kill switch: stop agents, zones, actions, everything; and release them',
     load: operatorGroup('kill'),
   },
+  {
+    name: 'release',
+    about: 'the same as kill release',
+    load: async (environment) => (await import('./kill-commands.ts')).releaseCommand(environment),
+  },
   { name: 'receipt', about: 'what a kill was proved with', load: operatorGroup('receipt') },
   {
     name: 'signing-key',

@@ -64,11 +64,14 @@ export function refusedBy({ status, body, requestId, date }: Refused): CommandFa
   const code = textOf(body.code) ?? textOf(body.error) ?? String(status);
   const title = textOf(body.title) ?? textOf(body.error_description) ?? 'no reason was given';
   const hint = textOf(body.title) === undefined ? undefined : textOf(body.hint);
-  const sentences = hint === undefined ? title : `${title}. ${hint}`;
   const named = requestId ?? textOf(body.request_id) ?? 'unknown';
   const exitCode = BY_CODE[code] ?? exitCodeOf(status);
   const clock = exitCode === EXIT.authentication ? clockText(date) : '';
-  return new CommandFailure(exitCode, plainText(`${code}: ${sentences}${clock} (request ${named})`));
+  const sentences = [title, hint, clock]
+    .filter((sentence) => sentence)
+    .join('. ')
+    .replaceAll('.. ', '. ');
+  return new CommandFailure(exitCode, plainText(`${code}: ${sentences} (request ${named})`));
 }
 
 /** A clock that is off makes good signatures look too old or too new, and nothing else says so. */
@@ -76,7 +79,7 @@ function clockText(date: string | null): string {
   const skewSeconds = Math.round((Date.now() - Date.parse(date ?? '')) / 1_000);
   if (!(Math.abs(skewSeconds) > HARMLESS_SKEW_SECONDS)) return '';
   const way = skewSeconds > 0 ? 'ahead of' : 'behind';
-  return ` The clock here is ${Math.abs(skewSeconds)} s ${way} the broker's.`;
+  return `The clock here is ${Math.abs(skewSeconds)} s ${way} the broker's.`;
 }
 
 function exitCodeOf(status: number): ExitCode {

@@ -1,9 +1,14 @@
-/** `mayfly kill engage | preview`: the commands of the kill switch that are more than a line of the table. */
+/**
+ * `mayfly kill preview | engage | release`: the commands of the kill switch that are more than a line of the table.
+ * They ask a broker, and with `--database-url` none.
+ */
 import { randomUUID } from 'node:crypto';
-import { Argument, Command, InvalidArgumentError } from 'commander';
+import { Argument, Command, InvalidArgumentError, Option } from 'commander';
 import type { Environment } from '../config/environment.ts';
+import type { KillTarget } from '../kill-switch/kill-target.ts';
 import { carryOut } from './carry-out.ts';
-import { fail } from './failure.ts';
+import { CommandFailure, EXIT, fail } from './failure.ts';
+import { filledIn } from './filled-in.ts';
 import { createOperatorClient, type Json, type OperatorClient } from './operator-client.ts';
 import {
   addChangeOptions,
@@ -19,10 +24,30 @@ const PATH = '/v1/kill-switch';
 const MAX_WAIT_SECONDS = 30;
 const DEFAULT_WAIT_SECONDS = 2;
 
-const KINDS = ['all', 'zone', 'agent', 'action', 'resource', 'subject'] as const;
-type Target = { kind: 'all' } | { kind: string; id: string };
+const KINDS = [
+  'all',
+  'zone',
+  'agent',
+  'action',
+  'resource',
+  'subject',
+] as const satisfies KillTarget['kind'][];
 
-type EngageOptions = OperatorOptions & ChangeOptions & { waitSeconds: number };
+type AroundBrokers = { databaseUrl?: string | true };
+type EngageOptions = OperatorOptions & ChangeOptions & AroundBrokers & { waitSeconds: number };
+type ReleaseOptions = OperatorOptions & ChangeOptions & AroundBrokers;
+
+export function previewCommand(environment: Environment): Command {
+  const command = withTarget(
+    new Command('preview').description('say what engaging would hit, and change nothing'),
+  );
+  return addConnectionOptions(command).action(
+    async (kind: KillTarget['kind'], id: string | undefined, options: OperatorOptions) => {
+      const client = createOperatorClient(readIdentity(environment, options));
+      printOne(await previewOf(client, targetOf(kind, id)), options.output);
+    },
+  );
+}
 
 export function engageCommand(environment: Environment): Command {
   const command = withTarget(
@@ -34,51 +59,78 @@ export function engageCommand(environment: Environment): Command {
     waitSeconds,
     DEFAULT_WAIT_SECONDS,
   );
-  return addConnectionOptions(command).action(
-    (kind: string, id: string | undefined, options: EngageOptions) =>
-      engage(targetOf(kind, id), options, environment),
-  );
-}
-
-export function previewCommand(environment: Environment): Command {
-  const command = withTarget(
-    new Command('preview').description('say what engaging would hit, and change nothing'),
-  );
-  return addConnectionOptions(command).action(
-    async (kind: string, id: string | undefined, options: OperatorOptions) => {
+  return addConnectionOptions(addDatabaseOption(command)).action(
+    async (kind: KillTarget['kind'], id: string | undefined, options: EngageOptions) => {
       const target = targetOf(kind, id);
-      printOne(
-        await previewOf(createOperatorClient(readIdentity(environment, options)), target),
-        options.output,
-      );
+      const { databaseUrl } = options;
+      if (databaseUrl === undefined) return engage(target, options, environment).catch(hintAtTheDatabase);
+      const { engageAtDatabase } = await import('./break-glass.ts');
+      await engageAtDatabase(target, { ...options, databaseUrl }, environment);
     },
   );
 }
 
-async function engage(target: Target, options: EngageOptions, environment: Environment): Promise<void> {
+export function releaseCommand(environment: Environment): Command {
+  const command = new Command('release')
+    .description('release what another operator stopped; tokens of before stay dead')
+    .argument('<id>', 'as `kill list` shows it');
+  return addConnectionOptions(addDatabaseOption(addChangeOptions(command))).action(
+    async (id: string, options: ReleaseOptions) => {
+      const { databaseUrl } = options;
+      if (databaseUrl === undefined) return release(id, options, environment).catch(hintAtTheDatabase);
+      const { releaseAtDatabase } = await import('./break-glass.ts');
+      await releaseAtDatabase(id, { ...options, databaseUrl }, environment);
+    },
+  );
+}
+
+async function engage(target: KillTarget, options: EngageOptions, environment: Environment): Promise<void> {
   const client = createOperatorClient(readIdentity(environment, options));
   const { reason, waitSeconds: wait_seconds } = options;
   const named = 'id' in target ? `the ${target.kind} ${plainText(target.id)}` : 'everything';
-  await carryOut(
-    {
-      question: `Stop ${named} until another operator releases it?`,
-      preview: () => previewOf(client, target),
-      change: () =>
-        client.ask({
-          may: 'mayfly:engage:kill-switch',
-          method: 'POST',
-          path: PATH,
-          body: { target, reason, wait_seconds },
-          idempotencyKey: randomUUID(),
-        }),
-    },
-    options,
-  );
+  const order = {
+    question: `Stop ${named} until another operator releases it?`,
+    preview: () => previewOf(client, target),
+    change: () =>
+      client.ask({
+        may: 'mayfly:engage:kill-switch',
+        method: 'POST',
+        path: PATH,
+        body: { target, reason, wait_seconds },
+        idempotencyKey: randomUUID(),
+      }),
+  } as const;
+  await carryOut(order, options);
 }
 
-async function previewOf(client: OperatorClient, target: Target): Promise<Json> {
+async function release(id: string, options: ReleaseOptions, environment: Environment): Promise<void> {
+  const client = createOperatorClient(readIdentity(environment, options));
+  const path = filledIn(`${PATH}/{id}`, { id });
+  const order = {
+    question: `Release what ${plainText(id)} stops?`,
+    preview: async () => (await client.ask({ may: 'mayfly:read:kill-switch', method: 'GET', path })).body,
+    change: () =>
+      client.ask({
+        may: 'mayfly:release:kill-switch',
+        method: 'POST',
+        path: `${path}/release`,
+        body: { reason: options.reason },
+        idempotencyKey: randomUUID(),
+      }),
+  } as const;
+  await carryOut(order, options);
+}
+
+async function previewOf(client: OperatorClient, target: KillTarget): Promise<Json> {
   const path = `${PATH}/preview`;
   return (await client.ask({ may: 'mayfly:read:kill-switch', method: 'POST', path, body: { target } })).body;
+}
+
+/** The one moment at which somebody needs to know of it. */
+function hintAtTheDatabase(error: unknown): never {
+  if (!(error instanceof CommandFailure) || error.exitCode !== EXIT.unreachable) throw error;
+  const hint = 'Whoever has the credentials of the database can go around the brokers: --database-url.';
+  throw new CommandFailure(error.exitCode, `${error.message} ${hint}`);
 }
 
 function withTarget(command: Command): Command {
@@ -87,8 +139,17 @@ function withTarget(command: Command): Command {
     .argument('[id]', 'its name: of a zone, an agent, an action, a resource (its audience), a subject');
 }
 
+function addDatabaseOption(command: Command): Command {
+  return command.addOption(
+    new Option(
+      '--database-url [url]',
+      'when no broker answers: straight at the database; without a value DATABASE_URL, or the embedded one that runs',
+    ),
+  );
+}
+
 /** `all` is said alone, and nothing else means it. */
-function targetOf(kind: string, id: string | undefined): Target {
+function targetOf(kind: KillTarget['kind'], id: string | undefined): KillTarget {
   if (kind === 'all') return id === undefined ? { kind } : fail('usage', '"all" has no name after it.');
   return id === undefined || id === '' ? fail('usage', `Which ${kind}?`) : { kind, id };
 }

@@ -25,8 +25,8 @@ export async function addOperatorCommands(
   for (const verb of OPERATOR_VERBS.filter((each) => each.noun === noun)) {
     group.addCommand(operatorCommand(verb, environment));
   }
-  for (const { load } of OTHER_VERBS.filter((each) => each.noun === noun)) {
-    group.addCommand(await load(environment));
+  for (const { load, isDefault = false } of OTHER_VERBS.filter((each) => each.noun === noun)) {
+    group.addCommand(await load(environment), { isDefault });
   }
   return group;
 }

@@ -27,8 +27,6 @@ export type ChangeVerb = Named & {
   kind: 'change';
   /** What a person at a terminal is asked, with the arguments in braces. */
   asks: string;
-  /** What that person is shown, where the change itself has no `dry_run`. */
-  shows?: { may: ManagementAction; path: string };
 };
 
 export type OperatorVerb = ListVerb | ShowVerb | ChangeVerb;
@@ -40,5 +38,7 @@ export type OtherVerb = {
   may: ManagementAction | null;
   /** What it asks, as `openapi.yaml` writes it; the first with a token for `may`. */
   operations: readonly string[];
+  /** What the noun alone means. */
+  isDefault?: true;
   load: (environment: Environment) => Promise<Command>;
 };

@@ -117,16 +117,6 @@ export const OPERATOR_VERBS: readonly OperatorVerb[] = [
     path: '/v1/kill-switch/{id}',
   },
   {
-    kind: 'change',
-    noun: 'kill',
-    verb: 'release',
-    about: 'release what another operator stopped; tokens of before stay dead',
-    may: 'mayfly:release:kill-switch',
-    path: '/v1/kill-switch/{id}/release',
-    asks: 'Release what {id} stops?',
-    shows: { may: 'mayfly:read:kill-switch', path: '/v1/kill-switch/{id}' },
-  },
-  {
     kind: 'show',
     noun: 'kill',
     verb: 'receipt',

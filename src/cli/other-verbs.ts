@@ -21,7 +21,15 @@ export const OTHER_VERBS: readonly OtherVerb[] = [
     verb: 'engage',
     may: 'mayfly:engage:kill-switch',
     operations: ['POST /v1/kill-switch', 'POST /v1/kill-switch/preview'],
+    isDefault: true, // `mayfly kill all`
     load: async (environment) => (await import('./kill-commands.ts')).engageCommand(environment),
+  },
+  {
+    noun: 'kill',
+    verb: 'release',
+    may: 'mayfly:release:kill-switch',
+    operations: ['POST /v1/kill-switch/{id}/release', 'GET /v1/kill-switch/{id}'],
+    load: async (environment) => (await import('./kill-commands.ts')).releaseCommand(environment),
   },
   {
     noun: 'receipt',

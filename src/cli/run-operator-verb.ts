@@ -3,6 +3,7 @@ import { randomUUID } from 'node:crypto';
 import type { Environment } from '../config/environment.ts';
 import { carryOut } from './carry-out.ts';
 import { fail } from './failure.ts';
+import { filledIn } from './filled-in.ts';
 import { createOperatorClient, type Json, type OperatorClient } from './operator-client.ts';
 import type { ChangeOptions, ListOptions, OperatorOptions } from './operator-commands.ts';
 import { readIdentity } from './operator-identity.ts';
@@ -74,27 +75,13 @@ async function runChange(verb: ChangeVerb, client: OperatorClient, running: Runn
   const { may } = verb;
   const path = filledIn(verb.path, values);
   const { reason } = options;
-  const { shows } = verb;
   const order = {
     question: verb.asks.replaceAll(/\{(\w+)\}/g, (_, name: string) => plainText(values[name] ?? '')),
-    async preview() {
-      const asked =
-        shows === undefined
-          ? client.ask({ may, method: 'POST', path, body: { reason, dry_run: true } })
-          : client.ask({ may: shows.may, method: 'GET', path: filledIn(shows.path, values) });
-      return (await asked).body;
-    },
+    preview: async () =>
+      (await client.ask({ may, method: 'POST', path, body: { reason, dry_run: true } })).body,
     change: () => client.ask({ may, method: 'POST', path, body: { reason }, idempotencyKey: randomUUID() }),
   };
   await carryOut(order, options);
-}
-
-/** Dots alone would walk to another path (RFC 3986 §5.2.4), and do so unescaped. */
-function filledIn(path: string, values: Readonly<Record<string, string>>): string {
-  return path.replaceAll(/\{(\w+)\}/g, (_, name: string) => {
-    const value = values[name] ?? '';
-    return /^\.{0,2}$/.test(value) ? fail('usage', `Which ${name}?`) : encodeURIComponent(value);
-  });
 }
 
 function linesOf(rows: readonly Json[]): string {

@@ -4,6 +4,8 @@ import { plainText } from './plain-text.ts';
 export type Row = Readonly<Record<string, unknown>>;
 
 const MAX_CELL_CHARACTERS = 64;
+const MAX_LINE_CHARACTERS = 160;
+const SHOWN_CHARACTERS = 32;
 
 /** @param columns names of members; `target.id` is the member of a member, or of each in a list */
 export function table(columns: readonly string[], rows: readonly Row[]): string {
@@ -14,7 +16,7 @@ export function table(columns: readonly string[], rows: readonly Row[]): string 
 
 /** One thing: each of its members on a line, members of members below it. */
 export function sheet(row: Row): string {
-  const lines = flattened(row).map(([name, value]) => [plainText(name), text(value)]);
+  const lines = flattened(row).map(([name, value]) => [plainText(name), shortened(text(value))]);
   const width = Math.max(0, ...lines.map(([name = '']) => name.length));
   return lines.map((line) => aligned(line, [width])).join('');
 }
@@ -50,6 +52,12 @@ function valueAt(row: Row, column: string): unknown {
 function memberOf(value: unknown, name: string): unknown {
   if (Array.isArray(value)) return value.map((each) => memberOf(each, name));
   return isRow(value) ? value[name] : undefined;
+}
+
+/** A signed statement is for programs; a list of names, however long, is for people. */
+function shortened(shown: string): string {
+  const isReadable = shown.length <= MAX_LINE_CHARACTERS || shown.includes(' ');
+  return isReadable ? shown : `${shown.slice(0, SHOWN_CHARACTERS)}… (${shown.length} characters; -o json)`;
 }
 
 function cell(value: unknown): string {

@@ -4,10 +4,12 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
+import { until } from '../broker-process.ts';
 import {
   createPlace,
   type Place,
   type Running,
+  runMayfly,
   startDevelopmentBroker,
 } from '../sample/development-broker.ts';
 import { type CommandLine, commandLine } from './command-line.ts';
@@ -89,6 +91,93 @@ describe('mayfly kill', () => {
     assert.deepEqual(await json('kill list --state engaged'), []);
     assert.equal((await agent.ask(session)).code, 'session_ended');
     await agent.run();
+  });
+});
+
+describe('With enforcement points', () => {
+  let server: Running;
+  before(async () => {
+    server = runMayfly('resource-server', place);
+    await server.says('answers.');
+  });
+  after(() => server.stop());
+
+  const live = async () => {
+    const rows: unknown = await json('verifier list --state live');
+    return rows as { instance: string; resource: string; applied_epoch: number }[];
+  };
+
+  test('a kill is complete when each of them has applied it, and names them', async () => {
+    await until(async () => (await live()).length === 2, 'two live verifiers');
+    const killed = await json('kill engage zone support --reason test --yes --wait-seconds 30');
+    assert.equal(killed.complete, true);
+    const verifiers = killed.verifiers as { instance: string; applied_at?: string }[];
+    assert.deepEqual(
+      verifiers.map(({ instance }) => instance).sort(),
+      (await live()).map(({ instance }) => instance).sort(),
+    );
+    assert.ok(verifiers.every(({ applied_at }) => applied_at !== undefined));
+    const again = await json('kill engage zone support --reason test --yes');
+    assert.deepEqual([again.effect, again.id], ['none', killed.id]);
+    await json(`kill release ${killed.id} --reason test --yes --as omar`);
+  });
+
+  test('one that does not answer is named, with the moment at which it stops; it is engaged all the same', async () => {
+    server.child.kill('SIGSTOP');
+    const line = 'kill engage zone support --reason test --yes --wait-seconds 0 -o jsonl';
+    const { code, stdout, stderr } = await mayfly(line);
+    server.child.kill('SIGCONT');
+    assert.equal(code, 0, stderr);
+    assert.match(
+      stderr,
+      /^Done, and not yet proved everywhere: of 2 enforcement points 2 did not say in time/,
+    );
+    const killed = JSON.parse(stdout);
+    assert.deepEqual([killed.effect, killed.complete], ['engaged', false]);
+    assert.ok(killed.verifiers.every(({ stops_at }: { stops_at?: string }) => stops_at !== undefined));
+    await until(async () => (await json(`kill show ${killed.id}`)).complete === true, 'complete');
+    await json(`release ${killed.id} --reason test --yes --as omar`);
+  });
+});
+
+describe('When no broker answers', () => {
+  const around = '--database-url --reason test --yes -o json';
+
+  test('the switch is engaged and released straight at the database, by two people', async () => {
+    broker.child.kill('SIGSTOP'); // its Postgres goes on
+    const killed = await mayfly(`kill all ${around} --as ada`);
+    broker.child.kill('SIGCONT');
+    assert.equal(killed.code, 0, killed.stderr);
+    assert.match(killed.stderr, /^(Engaged|Stopped)/);
+    const { id, actor, effect } = JSON.parse(killed.stdout);
+    assert.deepEqual([actor, effect], ['break-glass:ada', 'engaged']);
+    assert.equal((await agent.askAnew()).code, 'agent_stopped');
+    assert.equal((await json(`kill show ${id}`)).released, null);
+
+    assert.equal((await mayfly(`kill release ${id} ${around} --as ada`)).code, 5);
+    assert.equal((await mayfly(`release ${id} ${around} --as grace`)).code, 0);
+    await agent.run();
+  });
+
+  test('what is misspelt, only tried, or not agreed to changes nothing', async () => {
+    for (const line of [
+      `kill engage zone analitics ${around}`,
+      `kill engage all x ${around}`,
+      `kill engage all ${around} --dry-run`,
+      'kill engage all --database-url --reason test',
+      `kill engage all --database-url nonsense --reason test --yes`,
+      `kill release rev_unknown ${around}`,
+    ]) {
+      const { code, stdout } = await mayfly(line);
+      assert.deepEqual([code, stdout], [1, ''], line);
+    }
+    assert.deepEqual(await json('kill list --state engaged'), []);
+  });
+
+  test('and whoever asked for a broker is told of the other way', async () => {
+    const { code, stderr } = await mayfly('kill engage all --reason test --yes --url http://127.0.0.1:9');
+    assert.equal(code, 4);
+    assert.match(stderr, /--database-url/);
   });
 });
 

@@ -56,6 +56,7 @@ test('a sheet has a line for each member, members of members too', () => {
       { instance: 'ver_2', stops_at: 'later' },
     ],
     none: [],
+    receipt: 'x'.repeat(200),
   };
   assert.equal(
     sheet(thing),
@@ -68,6 +69,7 @@ test('a sheet has a line for each member, members of members too', () => {
       'verifiers 1  instance ver_1, applied_at now',
       'verifiers 2  instance ver_2, stops_at later',
       'none         -',
+      `receipt      ${'x'.repeat(32)}… (200 characters; -o json)`,
       '',
     ].join('\n'),
   );

@@ -1,0 +1,88 @@
+/**
+ * `--database-url` of the kill switch's commands: around the brokers, when none of them answers, for whoever has the
+ * database's credentials. The record says who broke the glass; a broker makes the receipt later.
+ */
+import type { Environment } from '../config/environment.ts';
+import type { BrokenGlass } from '../kill-switch/break-glass.ts';
+import type { KillTarget } from '../kill-switch/kill-target.ts';
+import type { SettledEntry } from '../revocations/receipt.ts';
+import { agreed } from './consent.ts';
+import { fail } from './failure.ts';
+import { operatingUser } from './operating-user.ts';
+import type { OperatorOptions } from './operator-commands.ts';
+import { printOne, say } from './print.ts';
+
+export type GlassOptions = Pick<OperatorOptions, 'as' | 'output'> & {
+  /** True when no URL was given with it. */
+  databaseUrl: string | true;
+  reason: string;
+  yes: boolean;
+  dryRun: boolean;
+};
+
+export async function engageAtDatabase(
+  target: KillTarget,
+  options: GlassOptions & { waitSeconds: number },
+  environment: Environment,
+): Promise<void> {
+  await askFirst('Engage the kill switch straight at the database?', options);
+  await withGlass(environment, options, async (glass) => {
+    const { reason, waitSeconds } = options;
+    const engaged = await glass.engage({ target, reason, waitSeconds });
+    if (engaged.effect === 'unknown_target') {
+      return fail('usage', 'The target names nothing in the applied catalogue: compare its spelling.');
+    }
+    printOne({ effect: engaged.effect, ...engaged.settled }, options.output);
+    say(outlook(engaged.settled));
+  });
+}
+
+export async function releaseAtDatabase(
+  id: string,
+  options: GlassOptions,
+  environment: Environment,
+): Promise<void> {
+  await askFirst(`Release what ${id} stops straight at the database?`, options);
+  await withGlass(environment, options, async (glass) => {
+    const released = await glass.release({ id, reason: options.reason });
+    if (!('settled' in released)) {
+      if (released.effect === 'unknown') return fail('usage', 'There is no kill of that id.');
+      return fail('denied', 'Whoever engaged it cannot release it: somebody else has to.');
+    }
+    const { effect, settled } = released;
+    printOne({ effect, ...settled }, options.output);
+  });
+}
+
+async function askFirst(question: string, { yes, dryRun }: GlassOptions): Promise<void> {
+  if (dryRun) fail('usage', 'What it would hit is for a broker to say: --dry-run without --database-url.');
+  const look = async () => 'No broker is asked, and none checks who you are. The record will name you.\n';
+  if (!(await agreed({ yes, question, look }))) fail('usage', 'Nothing was changed.');
+}
+
+async function withGlass(
+  environment: Environment,
+  { databaseUrl, as: person = operatingUser() }: GlassOptions,
+  work: (glass: BrokenGlass) => Promise<void>,
+): Promise<void> {
+  const { openGlass } = await import('./open-glass.ts');
+  const glass = openGlass(environment, { url: databaseUrl, person });
+  try {
+    await work(glass);
+  } finally {
+    await glass.close();
+  }
+}
+
+/** What a person at three in the morning wants to know: is it over? */
+function outlook({ verifiers, replicated, complete }: SettledEntry): string {
+  const standby = replicated ? '' : ' The standby did not confirm it: a failover now could lose it.';
+  if (complete) return `Stopped: all ${verifiers.length} enforcement points have applied it.${standby}`;
+  const outstanding = verifiers.flatMap(({ stops_at }) => stops_at ?? []).sort();
+  const last = outstanding.at(-1);
+  const points =
+    last === undefined
+      ? `All ${verifiers.length} known enforcement points have applied it.`
+      : `${outstanding.length} of ${verifiers.length} enforcement points have not said so; the last stops at ${last}.`;
+  return `Engaged. ${points}${standby}`;
+}
