@@ -8,7 +8,8 @@
 #   secrets/   mounted as files into the containers; keep a copy of kek where the database's backups are not
 #   scopes/    the catalogue; put it under review like any code, and apply it with every change
 #   broker.env the brokers' settings
-#   clients/   private keys of the agent and the resource server that the catalogue begins with; move them there
+#   clients/   private keys of the agent, the resource server and the two operators that the catalogue begins with;
+#              move them to where those run, and to the people
 set -eu
 host=${1:?usage: sh deploy/prepare.sh <public host name> [folder]}
 cd "$(dirname "$0")/.."
@@ -45,13 +46,18 @@ openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 30 -s
 chmod 444 "$secrets"/*
 
 umask 022
-mkdir "$folder/scopes" "$folder/scopes/agents"
+mkdir "$folder/scopes" "$folder/scopes/agents" "$folder/scopes/operators"
 cp -R deploy/catalogue/. "$folder/scopes/"
 mayfly agent new customers --print --key "$folder/clients/customers.private.jwk.json" |
   sed -n '/^keys:/{p;n;p;}' >>"$folder/scopes/resources/customers.yaml"
 mayfly agent new report-writer --title 'Writes the weekly report' --owner data-platform --zone reporting \
   --action db:read:customers --directory "$folder/scopes" --key "$folder/clients/report-writer.private.jwk.json" \
   >/dev/null
+# Two people: whoever engages the kill switch cannot release it.
+mayfly operator new security-on-call --title 'Security on call' --role security --directory "$folder/scopes" \
+  --key "$folder/clients/security-on-call.private.jwk.json" >/dev/null
+mayfly operator new platform-admin --title 'Platform administrator' --role admin --directory "$folder/scopes" \
+  --key "$folder/clients/platform-admin.private.jwk.json" >/dev/null
 mayfly scopes check "$folder/scopes"
 
 echo "MAYFLY_ISSUER=https://$host" >"$folder/broker.env"

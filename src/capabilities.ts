@@ -155,7 +155,7 @@ function buildManagement(
   options: CapabilityOptions,
   { authenticator, nonces }: { authenticator: ClientAuthenticator; nonces: Nonces },
 ): Management {
-  const { configuration, catalogue, database, ledger, ring, clock } = options;
+  const { configuration, catalogue, database, ledger, ring, bounds, clock } = options;
   const afterRevocation = buildAfterRevocation(options);
   const { issuer, noncePolicy } = configuration;
   const { kysely } = database;
@@ -171,6 +171,7 @@ function buildManagement(
         ledger.announcer.announce();
         return { status: 200, members: {} };
       },
+      admit: bounds.admitRevocation,
       target: requireTarget(`${issuer}${OWN_SESSION_PATH}`),
       nonces,
       noncePolicy,
@@ -207,7 +208,7 @@ function buildLeaseRoutes(options: CapabilityOptions): LeaseRoutes {
 }
 
 function buildTokenRoutes(
-  { configuration, database, ledger, ring, recorder, clock }: CapabilityOptions,
+  { configuration, database, ledger, ring, bounds, recorder, clock }: CapabilityOptions,
   authenticator: ClientAuthenticator,
 ): TokenRoutes {
   const { issuer } = configuration;
@@ -216,7 +217,13 @@ function buildTokenRoutes(
   return createTokenRoutes({
     authenticator,
     introspector: createTokenIntrospector({ store, readToken, clock }),
-    revoker: createTokenRevoker({ store, readToken, announce: ledger.announcer.announce, clock }),
+    revoker: createTokenRevoker({
+      store,
+      readToken,
+      admit: bounds.admitRevocation,
+      announce: ledger.announcer.announce,
+      clock,
+    }),
     consumer: createTokenConsumer({ store, clock }),
     onForeignRevocation: (call, clientId) =>
       recorder.record({

@@ -1,9 +1,10 @@
 /**
- * How much one caller may cost. Three things are counted, each in constant time and bounded memory:
+ * How much one caller may cost. Four things are counted, each in constant time and bounded memory:
  *
  *   requests               by source                  before anything is read
  *   failed authentication  by source, by client       before a signature is checked
  *   mints                  by authenticated client    before the database is asked
+ *   revocations of its own by authenticated client    before the ledger has an entry more (L2)
  *
  * A client's name can be written down by anybody, so what fails under a name must not shut out its owner. When
  * the failures in a client's name are used up, whoever authenticated as that client lately still gets in, from the
@@ -22,6 +23,8 @@ export type RateLimits = {
   /** For one client, and again for each pair of a client and an address that it authenticated from. */
   clientFailures: Rate;
   clientMints: Rate;
+  /** Entries in the ledger by one client: every verifier reads each of them, and a kill waits behind them. */
+  clientRevocations: Rate;
   /** Failures by which an address stops being one that has hardly failed. */
   newcomerFailures: number;
   /** How long an address counts as one that a client authenticated from. */
@@ -35,6 +38,7 @@ export const RATE_LIMITS: Readonly<RateLimits> = Object.freeze({
   sourceFailures: { perSecond: 200, burst: 3_000 },
   clientFailures: { perSecond: 200, burst: 3_000 },
   clientMints: { perSecond: 1_000, burst: 5_000 },
+  clientRevocations: { perSecond: 20, burst: 500 },
   newcomerFailures: 5,
   acquaintanceMilliseconds: 86_400_000,
   maxSources: 100_000,
@@ -51,6 +55,7 @@ export type RequestBounds = {
   /** A client proved who it is. Never throws. */
   succeeded(clientId: string, source: Source): void;
   admitMint(clientId: string): void;
+  admitRevocation(clientId: string): void;
 };
 
 export function createRequestBounds(options: { clock: Clock; limits?: Partial<RateLimits> }): RequestBounds {
@@ -62,6 +67,7 @@ export function createRequestBounds(options: { clock: Clock; limits?: Partial<Ra
   const failuresOfClient = createBuckets({ rate: limits.clientFailures, maxEntries: maxClients, clock });
   const failuresOfPair = createBuckets({ rate: limits.clientFailures, maxEntries: maxClients, clock });
   const mints = createBuckets({ rate: limits.clientMints, maxEntries: maxClients, clock });
+  const revocations = createBuckets({ rate: limits.clientRevocations, maxEntries: maxClients, clock });
   const acquaintances = createRecent<{ until: number }>(maxClients);
 
   function isAcquainted(pair: string): boolean {
@@ -112,6 +118,11 @@ export function createRequestBounds(options: { clock: Clock; limits?: Partial<Ra
 
     admitMint(clientId) {
       const wait = mints.take(clientId);
+      if (wait > 0) refuseFor('client_rate', wait);
+    },
+
+    admitRevocation(clientId) {
+      const wait = revocations.take(clientId);
       if (wait > 0) refuseFor('client_rate', wait);
     },
   };

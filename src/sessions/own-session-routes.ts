@@ -31,13 +31,15 @@ export function createOwnSessionRoutes(options: {
   authenticator: ClientAuthenticator;
   changeStore: ManagedChangeStore;
   afterRevocation: AfterRevocation;
+  /** How many entries one client may make. @throws {Refusal} `rate_limited` */
+  admit: (clientId: string) => void;
   /** Normalised URL of the operation. */
   target: string;
   nonces: Nonces;
   noncePolicy: NoncePolicy;
   clock: Clock;
 }): OwnSessionRoutes {
-  const { authenticator, changeStore, afterRevocation, target, nonces, noncePolicy, clock } = options;
+  const { authenticator, changeStore, afterRevocation, admit, target, nonces, noncePolicy, clock } = options;
 
   function possessionOf({ request }: Call): { jkt: string; proof: SpentKey } {
     const { dpop } = request.headers;
@@ -62,6 +64,7 @@ export function createOwnSessionRoutes(options: {
       const { reason = 'ended by the client itself' } = readBody(call.json);
       const { requestId } = call;
       const end = { client: client.id, ...possessionOf(call), assertion, reason, requestId };
+      admit(client.id);
       const { outcome, answer } = await changeStore.endOwnSession(end);
       if (answer !== null) return tellEntry(answer, afterRevocation);
       if (outcome !== 'not_found')

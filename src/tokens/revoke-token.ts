@@ -15,7 +15,7 @@ export type TokenRevoker = {
   /**
    * Resolves when the ledger has the entry, or when there is nothing to revoke.
    * @returns whose token it was not: true when a client tried to revoke a token of another one
-   * @throws {Refusal} `invalid_client` when the assertion was used before
+   * @throws {Refusal} `invalid_client` when the assertion was used before, `rate_limited` when it revokes too much
    */
   revokeOwnToken(request: {
     token: string;
@@ -27,17 +27,20 @@ export type TokenRevoker = {
 export function createTokenRevoker(options: {
   store: TokenStore;
   readToken: TokenReader;
+  /** How many entries one client may make. @throws {Refusal} `rate_limited` */
+  admit: (clientId: string) => void;
   /** Told when the ledger has an entry more. */
   announce: () => void;
   clock: Clock;
 }): TokenRevoker {
-  const { store, readToken, announce, clock } = options;
+  const { store, readToken, admit, announce, clock } = options;
   return {
     async revokeOwnToken({ token, by, requestId }) {
       const claims = readToken(token);
       const own = claims?.client_id === by.client.id ? claims : null;
       const recorded = own === null ? null : await store.find(own.jti);
       const living = recorded?.alive ? recorded : null;
+      if (living !== null) admit(by.client.id);
       const entry: AuditEntry = {
         id: newIdentifier('aud', clock),
         action: 'token.revoked',

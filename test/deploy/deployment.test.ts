@@ -50,7 +50,7 @@ test('prepare.sh makes secrets that only their owner gets at, and settings that 
   const written = await readFile(join(prepared, 'broker.env'), 'utf8');
   assert.equal(written, `MAYFLY_ISSUER=${ISSUER}\n`);
   for (const line of written.trim().split('\n')) assert.ok(SETTING_NAMES.has(line.split('=')[0] ?? ''));
-  for (const name of ['report-writer', 'customers']) {
+  for (const name of ['report-writer', 'customers', 'security-on-call', 'platform-admin']) {
     const { mode } = await stat(join(prepared, 'clients', `${name}.private.jwk.json`));
     assert.equal(mode & 0o777, 0o600);
   }

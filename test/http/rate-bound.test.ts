@@ -217,6 +217,31 @@ describe('Mints of a client', () => {
   });
 });
 
+describe('Revocations by a client of its own', () => {
+  test('are bounded by themselves, far below its mints', () => {
+    const clock = clockAt();
+    const bounds = createRequestBounds({ clock });
+    assert.equal(
+      passing(1_000, () => bounds.admitRevocation('billing')),
+      500,
+    );
+    assert.equal(refusalOf(() => bounds.admitRevocation('billing')).reason, 'client_rate');
+    assert.equal(
+      passing(1, () => bounds.admitRevocation('reports')),
+      1,
+    );
+    assert.equal(
+      passing(1, () => bounds.admitMint('billing')),
+      1,
+    );
+    clock.advance(1_000);
+    assert.equal(
+      passing(1_000, () => bounds.admitRevocation('billing')),
+      20,
+    );
+  });
+});
+
 describe('A bucket', () => {
   test('never gives more than its burst and its rate, however the tries are spread', () => {
     const gaps = fc.array(fc.integer({ min: 0, max: 500 }), { minLength: 1, maxLength: 200 });

@@ -352,6 +352,26 @@ test('a reason is one line of plain characters, and nothing else is read', async
   assert.equal((await olivia.post(path, 'mayfly:revoke:agents', { reason: 'Größe 😀 ok' })).status, 200);
 });
 
+test('a name is compared to the letter: a wildcard is nobody', async () => {
+  const before = await entries();
+  for (const name of [
+    '%25',
+    '_',
+    'report_writer',
+    'report-write%25',
+    'REPORT-WRITER',
+    'report-writer%20',
+    'all',
+    '*',
+  ]) {
+    for (const verb of ['revoke', 'quarantine', 'release'] as const) {
+      const answer = await olivia.post(`/v1/agents/${name}/${verb}`, `mayfly:${verb}:agents`, WHY);
+      assert.deepEqual([answer.status, answer.body.code], [404, 'not_found'], `${name} ${verb}`);
+    }
+  }
+  assert.equal(await entries(), before);
+});
+
 test('an operator can be stopped by another one, and seen', async () => {
   const own = await createTestWorld();
   const there = await own.startBroker();

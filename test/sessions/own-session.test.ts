@@ -1,6 +1,7 @@
 /** An agent ends its own session, and nobody else's. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { RATE_LIMITS } from '../../src/http/rate-bound.ts';
 import { type Bend, newSessionKey, type SessionKey } from '../test-agent.ts';
 import { createTestWorld, TEST_ISSUER } from '../test-broker.ts';
 import type { ManagementAnswer } from '../test-operator.ts';
@@ -109,6 +110,21 @@ test('an operator ends a session of its own in the same way', async () => {
   assert.equal((await end({ agent: 'olivia', session: operator.session() })).status, 200);
   const request = { method: 'GET', path: '/v1/sessions', token } as const;
   assert.equal((await operator.send({ ...request, proof: operator.proof(request) })).status, 401);
+});
+
+test('a client that revokes without end is told to wait, and nobody else is', async () => {
+  const { burst } = RATE_LIMITS.clientRevocations;
+  const own = await world.startBroker();
+  let refused = 0;
+  for (let sent = 0; sent < burst + 100; sent += 50) {
+    const answers = await Promise.all(Array.from({ length: 50 }, () => end({ url: own.url })));
+    refused += answers.filter(({ body }) => body.code === 'rate_limited').length;
+  }
+  assert.ok(refused > 0);
+  assert.equal((await end({ agent: 'billing-runner', url: own.url })).status, 404);
+  const session = newSessionKey();
+  await mint(session);
+  assert.equal((await end({ session })).status, 200, 'each broker counts for itself');
 });
 
 test('of many who end it at once each is answered, and the ledger has one entry', async () => {
