@@ -1,0 +1,129 @@
+/* One verifier beside its brokers, and one behind a network that fails in every way that a network can. */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { decodeJwt } from 'jose';
+import type { Receipt } from '../../src/revocations/receipt.ts';
+import { createRevocationStore } from '../../src/revocations/revocation-store.ts';
+import { systemClock } from '../../src/time/clock.ts';
+import { until } from '../broker-process.ts';
+import { type BrokerProxy, createBrokerProxy } from './broker-proxy.ts';
+import { CUSTOMERS, createFleet, type Minted } from './fleet.ts';
+
+const fleet = await createFleet({ verifiers: [{ resource: CUSTOMERS }] });
+const proxies: BrokerProxy[] = await Promise.all(fleet.urls.map(createBrokerProxy));
+const far = fleet.startVerifiers({ resource: CUSTOMERS, brokers: proxies.map(({ url }) => url) });
+await far.ready();
+const olivia = fleet.operator('olivia');
+const omar = fleet.operator('omar', 1);
+
+const everyProxy = (what: 'cut' | 'mend' | 'breakFeed' | 'muteFeed' | 'repeatAnswers' | 'holdAnswers') => {
+  for (const proxy of proxies) proxy[what]();
+};
+const counted = (what: keyof BrokerProxy['count']) =>
+  proxies.reduce((sum, { count }) => sum + count[what], 0);
+const lowLease = async () => (await far.status())[0]?.leases.LOW ?? 0;
+
+async function revokeSession({ token }: Minted): Promise<void> {
+  const path = `/v1/sessions/${decodeJwt(token).sid}/revoke`;
+  const { status, text } = await olivia.post(path, 'mayfly:revoke:sessions', { reason: 'a journey' });
+  assert.ok(status < 300, text);
+}
+
+const saysOnly = async (outcome: string, minted: Minted) =>
+  (await fleet.everywhere(minted)).every((each) => each === outcome);
+const refusedEverywhere = (minted: Minted) =>
+  until(() => saysOnly('token_revoked', minted), 'refused everywhere');
+
+test('a revocation of which no NOTIFY tells is refused everywhere all the same', async () => {
+  const minted = await fleet.mint();
+  await createRevocationStore(fleet.world.owner, systemClock).append({
+    target: { kind: 'session', id: String(decodeJwt(minted.token).sid) },
+    standing: false,
+    reason: 'a journey',
+    actor: 'test',
+    requestId: undefined,
+  });
+  await refusedEverywhere(minted);
+});
+
+test('a feed that breaks after every message costs time and nothing else', async () => {
+  everyProxy('breakFeed');
+  const before = counted('feedBreaks');
+  for (let round = 0; round < 5; round += 1) {
+    const minted = await fleet.mint({ at: round % 2 });
+    assert.ok(await saysOnly('granted', minted));
+    await revokeSession(minted);
+    await refusedEverywhere(minted);
+  }
+  await until(() => counted('feedBreaks') > before, 'the feed broke');
+  everyProxy('mend');
+});
+
+test('a feed from which nothing comes is not needed: the answers to questions bring the same', async () => {
+  everyProxy('muteFeed');
+  const minted = await fleet.mint();
+  await revokeSession(minted);
+  await refusedEverywhere(minted);
+  everyProxy('mend');
+});
+
+test('answers that are given again renew nothing', async () => {
+  everyProxy('repeatAnswers');
+  const before = await lowLease();
+  const repeatedBefore = counted('repeated');
+  await until(() => counted('repeated') > repeatedBefore + 3, 'old answers are given again');
+  assert.ok((await lowLease()) < before - 1_000, 'the lease grows shorter');
+  const minted = await fleet.mint();
+  await revokeSession(minted);
+  await refusedEverywhere(minted);
+  everyProxy('mend');
+  await until(async () => (await lowLease()) > before - 1_000, 'it is renewed again');
+});
+
+test('answers that come seconds late renew from when they were asked for', async () => {
+  everyProxy('holdAnswers');
+  const heldBefore = counted('held');
+  const askedAt = performance.now();
+  await until(() => counted('held') > heldBefore, 'answers are held back');
+  await until(() => performance.now() > askedAt + 1_500, 'they are late');
+  everyProxy('mend');
+  const lease = await lowLease();
+  assert.ok(lease <= 300_000 && lease > 0);
+  const minted = await fleet.mint();
+  await revokeSession(minted);
+  await refusedEverywhere(minted);
+});
+
+test('a verifier that is cut off is named in the receipt, and has stopped when the receipt says so', async () => {
+  const minted = await fleet.mint();
+  const [instance] = await far.status();
+  everyProxy('cut');
+  const target = { kind: 'agent', id: 'report-writer' };
+  const killed = await olivia.post('/v1/kill-switch', 'mayfly:engage:kill-switch', {
+    target,
+    reason: 'a journey',
+    wait_seconds: 2,
+  });
+  assert.equal(killed.status, 202, killed.text);
+  const { verifiers, committed_at: committedAt } = decodeJwt<Receipt>(killed.body.receipt);
+  const outstanding = verifiers.filter(({ applied_at: at }) => at === undefined);
+  assert.deepEqual(
+    outstanding.map((each) => each.instance),
+    [instance?.instance],
+  );
+  const stopsAt = Date.parse(outstanding[0]?.stops_at ?? '');
+  assert.ok(stopsAt > Date.parse(committedAt));
+  assert.deepEqual(
+    (await fleet.everywhere(minted)).toSorted(),
+    ['granted', 'token_revoked'],
+    'it cannot know',
+  );
+
+  await far.skip(stopsAt - Date.now());
+  const [stopped] = await far.status();
+  assert.deepEqual(new Set(Object.values(stopped?.serving ?? {})), new Set(['lease_expired']));
+  assert.notDeepEqual(await fleet.everywhere(minted, [far]), ['granted']);
+  await omar.post(`/v1/kill-switch/${killed.body.id}/release`, 'mayfly:release:kill-switch', {
+    reason: 'a journey',
+  });
+});
