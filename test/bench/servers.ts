@@ -12,7 +12,11 @@ export type BenchServer = { name: ServerName; title: string; target: Target; pro
 /** Bounds that would turn this many requests from one address away are raised; nothing else differs. */
 const UNBOUNDED = '1000000';
 
-export async function startMayfly(stage: Stage, profileFolder?: string): Promise<BenchServer> {
+export async function startMayfly(
+  stage: Stage,
+  profileFolder?: string,
+  more: Readonly<Record<string, string>> = {},
+): Promise<BenchServer> {
   const port = await freePort();
   const program = startProgram({
     name: 'mayfly',
@@ -28,6 +32,7 @@ export async function startMayfly(stage: Stage, profileFolder?: string): Promise
       MAYFLY_RATE_PER_SOURCE: UNBOUNDED,
       MAYFLY_RATE_PER_CLIENT: UNBOUNDED,
       MAYFLY_DRAIN_SECONDS: '1',
+      ...more,
     },
   });
   return started('mayfly', program, { port, path: '/oauth/token', nonce: true });

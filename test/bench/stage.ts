@@ -25,6 +25,9 @@ export type Stage = {
   clients: readonly BenchClient[];
   scopesDirectory: string;
   keyEncryptionKey: string;
+  ownerUrl: string;
+  /** The private key that a client of the catalogue is declared with. */
+  keyOf(clientId: string): NonNullable<ReturnType<TestScopes['keys']['get']>>;
   databaseUrls: { mayfly: string; floor: string; peer: string };
   close(): Promise<void>;
 };
@@ -63,6 +66,8 @@ export async function openStage(): Promise<Stage> {
     postgresVersion,
     clients: WANTED.map((wanted) => withKey(wanted, scopes)),
     scopesDirectory: scopes.directory,
+    ownerUrl: postgres.ownerUrl,
+    keyOf: (clientId) => keyOf(clientId, scopes),
     keyEncryptionKey: randomBytes(32).toString('base64url'),
     databaseUrls: {
       mayfly: postgres.applicationUrl,
@@ -104,9 +109,14 @@ async function createDatabases(
   }
 }
 
-function withKey(wanted: (typeof WANTED)[number], { keys }: TestScopes): BenchClient {
-  const privateJwk = keys.get(wanted.clientId);
-  if (privateJwk === undefined) throw new Error(`the catalogue has no agent ${wanted.clientId}`);
+function keyOf(clientId: string, { keys }: TestScopes) {
+  const key = keys.get(clientId);
+  if (key === undefined) throw new Error(`the catalogue has no ${clientId}`);
+  return key;
+}
+
+function withKey(wanted: (typeof WANTED)[number], scopes: TestScopes): BenchClient {
+  const privateJwk = keyOf(wanted.clientId, scopes);
   const { d: _, ...publicJwk } = privateJwk;
   return { ...wanted, privateJwk, publicJwk };
 }
