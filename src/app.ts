@@ -6,6 +6,7 @@
 import type { AgentRoutes } from './agents/agent-routes.ts';
 import type { HealthRoutes } from './health.ts';
 import type { Route } from './http/route.ts';
+import type { DrillRoutes } from './kill-switch/drill-routes.ts';
 import type { KillSwitchRoutes } from './kill-switch/kill-switch-routes.ts';
 import { type ManagedRoute, managedRoutes } from './operators/managed-route.ts';
 import type { ManagementAction } from './operators/management-actions.ts';
@@ -32,6 +33,7 @@ export type Capabilities = {
   feed: FeedRoutes;
   leases: LeaseRoutes;
   killSwitch: KillSwitchRoutes;
+  drills: DrillRoutes;
   /** Lets operators in, by the action that a route's `may` names. */
   operatorGuard: OperatorGuard;
   ownSession: OwnSessionRoutes;
@@ -135,7 +137,7 @@ function onlyWith(requireLedger: () => void, { answer, ...route }: Route): Route
 }
 
 function managementOf(capabilities: Capabilities): ManagedRoute[] {
-  const { sessions, managedTokens, agents, signingKeys, verifiers, killSwitch } = capabilities;
+  const { sessions, managedTokens, agents, signingKeys, verifiers, killSwitch, drills } = capabilities;
   const read = (path: string, may: ManagementAction, answer: ManagedRoute['answer']): ManagedRoute => ({
     method: 'GET',
     path,
@@ -166,6 +168,8 @@ function managementOf(capabilities: Capabilities): ManagedRoute[] {
     read('/v1/kill-switch', 'mayfly:read:kill-switch', killSwitch.list),
     change('/v1/kill-switch', 'mayfly:engage:kill-switch', killSwitch.engage),
     change('/v1/kill-switch/preview', 'mayfly:read:kill-switch', killSwitch.preview),
+    read('/v1/kill-switch/drill', 'mayfly:read:kill-switch', drills.read),
+    change('/v1/kill-switch/drill', 'mayfly:run:drills', drills.run),
     read('/v1/kill-switch/:id', 'mayfly:read:kill-switch', killSwitch.read),
     read('/v1/kill-switch/:id/receipt', 'mayfly:read:kill-switch', killSwitch.receipt),
     change('/v1/kill-switch/:id/release', 'mayfly:release:kill-switch', killSwitch.release),

@@ -31,6 +31,7 @@ import { createListener } from './http/listener.ts';
 import { createMetrics } from './http/metrics.ts';
 import { createRequestBounds, RATE_LIMITS, type RateLimits } from './http/rate-bound.ts';
 import type { Rate } from './http/token-bucket.ts';
+import { buildDrills } from './kill-switch-parts.ts';
 import { openLedger } from './ledger.ts';
 import { metricsRoutes, registerGauges } from './metrics-routes.ts';
 import { recordRefusal } from './refusal-record.ts';
@@ -104,11 +105,14 @@ export async function startBroker(options: BrokerOptions): Promise<Broker> {
     onLost: metrics.auditLost,
   });
   starting.defer(() => recorder.writeFolded({ all: true }));
+  const drills = buildDrills({ configuration, catalogue: active, database, ledger, ring, log, clock });
+  starting.defer(drills.close);
   const health = createHealth({
     askDatabase: () => askDatabase(database.kysely),
     requireSigningKey: ring.tokenSigner,
     catalogue: active,
     ledger,
+    describeDrills: drills.watch.describe,
     clock,
   });
   const housekeeping = startHousekeeping({
@@ -133,12 +137,22 @@ export async function startBroker(options: BrokerOptions): Promise<Broker> {
     recorder,
     health,
     metrics,
+    drills,
     log,
     clock,
   };
   const { streams, ...listeners } = await listen(capabilities, log, starting);
   const { summarize: verifiers } = createVerifierListStore(database.kysely);
-  registerGauges({ metrics, health, ring, ledger, verifiers, streams, clock });
+  registerGauges({
+    drills: drills.watch,
+    metrics,
+    health,
+    ring,
+    ledger,
+    verifiers,
+    streams,
+    clock,
+  });
 
   const started = starting.move();
   return {

@@ -15,7 +15,7 @@ import type { Log } from './errors/log.ts';
 import type { Health } from './health.ts';
 import type { Metrics } from './http/metrics.ts';
 import type { RequestBounds } from './http/rate-bound.ts';
-import { buildAfterRevocation, buildSwitch } from './kill-switch-parts.ts';
+import { buildAfterRevocation, buildSwitch, type DrillParts } from './kill-switch-parts.ts';
 import type { Ledger } from './ledger.ts';
 import { createOperatorGuard, type OperatorGuard } from './operators/operator-guard.ts';
 import { createFeed } from './revocations/feed.ts';
@@ -40,7 +40,6 @@ import { createTokenRevoker } from './tokens/revoke-token.ts';
 import { PATHS } from './tokens/server-metadata.ts';
 import { createTokenRoutes, type TokenRoutes } from './tokens/token-routes.ts';
 import { createTokenStore } from './tokens/token-store.ts';
-import { noDrills } from './verifiers/drills.ts';
 import { createFeedRoutes } from './verifiers/feed-routes.ts';
 import { createLeaseRoutes, type LeaseRoutes } from './verifiers/lease-routes.ts';
 import { createLeaseRenewals } from './verifiers/renew-leases.ts';
@@ -63,6 +62,7 @@ export type CapabilityOptions = {
   recorder: RefusalRecorder;
   health: Health;
   metrics: Metrics;
+  drills: DrillParts;
   log: Log;
   clock: Clock;
 };
@@ -101,6 +101,7 @@ export function buildCapabilities(
     streams: feed.streams,
     health,
     killSwitch: buildSwitch(options),
+    drills: options.drills.routes,
     ...buildManagement(options, { authenticator, nonces }),
     operatorGuard,
     feed: createFeedRoutes({
@@ -126,6 +127,7 @@ export function buildCapabilities(
       proofCaches: { headers: createRecent(MAX_SESSION_KEYS), keys: createRecent(MAX_SESSION_KEYS) },
       minter,
       operatorMinter,
+      isHighStopped: () => configuration.missedDrillStopsHigh && options.drills.watch.missed() === true,
       clock,
     },
   };
@@ -191,7 +193,7 @@ function buildManagement(
 function buildLeaseRoutes(options: CapabilityOptions): LeaseRoutes {
   const { configuration, catalogue, clients, bounds, database, ledger, ring, clock } = options;
   const { issuer } = configuration;
-  const drills = noDrills;
+  const drills = options.drills.watch;
   return createLeaseRoutes({
     issuer,
     clients: () => clients,

@@ -32,9 +32,11 @@ export function createHealth(options: {
   requireSigningKey: () => unknown;
   catalogue: ActiveCatalogue;
   ledger: Pick<Ledger, 'trust' | 'follower'>;
+  /** What is to be said of the self-test of the kill switch. A missed one is no reason to send nobody here. */
+  describeDrills: () => string;
   clock: Clock;
 }): Health {
-  const { askDatabase, requireSigningKey, catalogue, ledger, clock } = options;
+  const { askDatabase, requireSigningKey, catalogue, ledger, describeDrills, clock } = options;
   let draining = false;
   let skewSeconds = Number.NaN;
   let remembered: { at: number; readiness: Promise<Readiness> } | null = null;
@@ -66,6 +68,7 @@ export function createHealth(options: {
       signing_key: signingKeyCheck(requireSigningKey),
       catalogue: catalogueCheck(catalogue),
       ledger: ledgerCheck(ledger),
+      drill: { ok: true, detail: describeDrills() },
       ...(draining ? { draining: { ok: false, detail: 'stopping' } } : {}),
     };
     return { ready: Object.values(checks).every(({ ok }) => ok), checks };

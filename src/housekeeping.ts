@@ -5,6 +5,7 @@ import type { Database } from './database/connections.ts';
 import {
   dropPartitions,
   makePartitions,
+  pruneDrills,
   pruneIdempotencyKeys,
   pruneRevocations,
   pruneSessions,
@@ -69,6 +70,7 @@ export function startHousekeeping(options: {
       const made = await recordLate(database.kysely);
       if (made > 0) log.warn({ made }, 'lines of the record were made late');
     }),
+    chore('drills', PARTITION_MILLISECONDS, () => pruneDrills(database.kysely)),
     chore('receipts', RECEIPT_MILLISECONDS, receipts.settleOutstanding),
     chore('idempotency keys', PARTITION_MILLISECONDS, async () => {
       await pruneIdempotencyKeys(database.kysely);

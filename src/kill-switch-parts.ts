@@ -5,6 +5,10 @@ import { type CommitStatement, createCommitWait, EMPTY_COMMIT } from './database
 import type { Database } from './database/connections.ts';
 import type { Pool } from './database/pool.ts';
 import type { Log } from './errors/log.ts';
+import { createConductor } from './kill-switch/conduct-drill.ts';
+import { createDrillRoutes, type DrillRoutes } from './kill-switch/drill-routes.ts';
+import { createDrillStore } from './kill-switch/drill-store.ts';
+import { type DrillWatch, watchDrills } from './kill-switch/drill-watch.ts';
 import { createKillSwitch } from './kill-switch/kill-switch.ts';
 import {
   createKillSwitchRoutes,
@@ -12,6 +16,7 @@ import {
   tellState,
 } from './kill-switch/kill-switch-routes.ts';
 import { createKillSwitchStore } from './kill-switch/kill-switch-store.ts';
+import { createCanaryMinter } from './kill-switch/mint-canaries.ts';
 import { createOperatorBound } from './kill-switch/operator-bound.ts';
 import type { Ledger } from './ledger.ts';
 import type { AfterRevocation } from './revocations/managed-changes.ts';
@@ -20,6 +25,9 @@ import { createReceiptStore } from './revocations/receipt-store.ts';
 import { createReceipts, type Receipts } from './revocations/receipts.ts';
 import type { KeyRing } from './signing-keys/key-ring.ts';
 import type { Clock } from './time/clock.ts';
+import { repeat } from './time/repeat.ts';
+import { createMintStore } from './tokens/mint-store.ts';
+import { createTokenStore } from './tokens/token-store.ts';
 import { LONGEST_LEASE_SECONDS } from './verifiers/lease-lengths.ts';
 
 type Parts = {
@@ -47,6 +55,9 @@ export function buildSwitch(parts: Parts): KillSwitchRoutes {
   });
   return createKillSwitchRoutes({ killSwitch, store, receipts, admit: createOperatorBound({ clock }) });
 }
+
+/** Brokers are not quite together: which of them is first, runs it. */
+const PAUSE_SHARE = 0.8;
 
 /** Shorter than for a kill: who revokes one session may have many more to revoke. */
 const WAIT_MILLISECONDS = 1_000;
@@ -77,4 +88,49 @@ function buildReceipts(
     confirm: async () => (await commit(EMPTY_COMMIT)).replicated,
     clock,
   });
+}
+
+export type DrillParts = { watch: DrillWatch; routes: DrillRoutes; close(): Promise<void> };
+
+/** Runs drills on schedule: every broker tries, the database lets one of them. */
+export function buildDrills(parts: Parts): DrillParts {
+  const { configuration, catalogue, database, ledger, ring, log, clock } = parts;
+  const { issuer, drillSeconds } = configuration;
+  const store = createDrillStore(database.pool);
+  const watch = watchDrills({ store, everySeconds: drillSeconds, signer: ring.tokenSigner, log, clock });
+  const tokens = createTokenStore(database.kysely, clock);
+  const conductor = createConductor({
+    store,
+    mint: createCanaryMinter({
+      issuer,
+      catalogue,
+      store: createMintStore(database.operatorMintPool),
+      signer: ring.tokenSigner,
+      clock,
+    }),
+    isAlive: async (jti) => (await tokens.find(jti))?.alive === true,
+    announce: ledger.announcer.announce,
+    onPublished: watch.look,
+    log,
+    clock,
+  });
+  const pauseSeconds = Math.floor(drillSeconds * PAUSE_SHARE);
+  const schedule =
+    drillSeconds === 0
+      ? null
+      : repeat({
+          everyMilliseconds: drillSeconds * 1_000,
+          task: async () => {
+            await conductor.conduct({ by: 'schedule', pauseSeconds });
+          },
+          onFailure: (error) => log.error({ err: error }, 'a drill of the kill switch could not begin'),
+        });
+  return {
+    watch,
+    routes: createDrillRoutes({ store, watch, conductor, everySeconds: drillSeconds }),
+    async close() {
+      await schedule?.stop();
+      await watch.close();
+    },
+  };
 }

@@ -1,6 +1,7 @@
 import type { Health } from './health.ts';
 import type { Metrics } from './http/metrics.ts';
 import type { Route } from './http/route.ts';
+import type { DrillWatch } from './kill-switch/drill-watch.ts';
 import type { Ledger } from './ledger.ts';
 import type { KeyRing } from './signing-keys/key-ring.ts';
 import type { Clock } from './time/clock.ts';
@@ -29,6 +30,7 @@ export function registerGauges({
   ledger,
   verifiers,
   streams,
+  drills,
   clock,
 }: {
   metrics: Metrics;
@@ -38,6 +40,7 @@ export function registerGauges({
   verifiers: () => Promise<VerifierSummary>;
   /** How many read the feed here. */
   streams: () => number;
+  drills: DrillWatch;
   clock: Clock;
 }): void {
   metrics.gauge('mayfly_ready', '1 when /readyz says ready', async () =>
@@ -65,6 +68,19 @@ export function registerGauges({
     () => ledger.follower.head()?.epoch ?? 0,
   );
   metrics.gauge('mayfly_feed_streams', 'Streams of the feed that are open at this broker', streams);
+  metrics.gauge('mayfly_drill_missed', '1 when the last self-test of the kill switch was missed', () =>
+    drills.missed() === true ? 1 : 0,
+  );
+  metrics.gauge(
+    'mayfly_drill_age_seconds',
+    'Seconds since the last self-test of the kill switch that was not failed',
+    drills.ageSeconds,
+  );
+  metrics.gauge(
+    'mayfly_drill_latency_seconds',
+    'Seconds from the revocation of the last canary until every verifier was heard to refuse it',
+    drills.latencySeconds,
+  );
   const summary = rememberBriefly(verifiers, clock);
   metrics.gauge('mayfly_verifiers_live', 'Verifiers that hold a lease', async () => (await summary()).live);
   metrics.gauge(

@@ -54,6 +54,18 @@ create table awaited_epochs (
 );
 grant insert, select on awaited_epochs to mayfly_app;
 
+create table canaries (
+  id text not null,
+  drill_id text not null,
+  resource text not null,
+  kid text not null,
+  claims jsonb not null,
+  constraint canaries_drill_id_fkey FOREIGN KEY (drill_id) REFERENCES drills(id) ON DELETE CASCADE,
+  constraint canaries_pkey PRIMARY KEY (id)
+);
+CREATE INDEX canaries_drill_id ON public.canaries USING btree (drill_id);
+grant insert, select on canaries to mayfly_app;
+
 create table catalogue_versions (
   version integer not null generated always as identity,
   digest text not null,
@@ -65,6 +77,34 @@ create table catalogue_versions (
 );
 CREATE UNIQUE INDEX catalogue_versions_active ON public.catalogue_versions USING btree (active) WHERE active;
 grant select on catalogue_versions to mayfly_app;
+
+create table drill_verifiers (
+  drill_id text not null,
+  instance text not null,
+  resource text not null,
+  accepted_at timestamp with time zone,
+  refused_at timestamp with time zone,
+  constraint drill_verifiers_drill_id_fkey FOREIGN KEY (drill_id) REFERENCES drills(id) ON DELETE CASCADE,
+  constraint drill_verifiers_pkey PRIMARY KEY (drill_id, instance)
+);
+grant select on drill_verifiers to mayfly_app;
+
+create table drills (
+  id text not null,
+  started_at timestamp with time zone not null default clock_timestamp(),
+  started_by text not null,
+  session_id text,
+  minted_at timestamp with time zone,
+  epoch bigint,
+  revoked_at timestamp with time zone,
+  finished_at timestamp with time zone,
+  result text,
+  because text,
+  constraint drills_result_check CHECK ((result = ANY (ARRAY['passed'::text, 'failed'::text, 'held'::text]))),
+  constraint drills_pkey PRIMARY KEY (id)
+);
+CREATE INDEX drills_started_at ON public.drills USING btree (started_at);
+grant select on drills to mayfly_app;
 
 create table idempotency_keys (
   client_id text not null,
@@ -588,6 +628,17 @@ AS $function$
 $function$;
 grant execute on function erase_signing_key(text,integer,text,text) to mayfly_app;
 
+CREATE OR REPLACE FUNCTION public.finish_drill(drill text, outcome text, why text)
+ RETURNS void
+ LANGUAGE sql
+ SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+  update drills d set finished_at = clock_timestamp(), result = outcome, because = why
+   where d.id = drill and d.finished_at is null
+$function$;
+grant execute on function finish_drill(text,text,text) to mayfly_app;
+
 CREATE OR REPLACE FUNCTION public.hasten_signing_key(key_kid text, audit_id text, audit_actor text)
  RETURNS boolean
  LANGUAGE sql
@@ -698,6 +749,24 @@ begin
       from append_revocation(entry_id, 'all', '', false, null, entry_reason, entry_actor, audit_id, null) a;
 end $function$;
 
+CREATE OR REPLACE FUNCTION public.note_outcomes(heard jsonb)
+ RETURNS void
+ LANGUAGE sql
+ SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+  update drill_verifiers v
+     set accepted_at = coalesce(v.accepted_at, case when h.accepted then clock_timestamp() end),
+         refused_at = coalesce(v.refused_at, case when h.refused and d.epoch is not null then clock_timestamp() end)
+    from (select c.drill_id, c.resource, e.value->>1 as instance, bool_or(e.value->>2 = 'accepted') as accepted,
+                 bool_or(e.value->>2 = 'refused') as refused
+            from jsonb_array_elements(heard) as e join canaries c on c.id = e.value->>0
+           group by 1, 2, 3) as h
+    join drills d on d.id = h.drill_id and d.finished_at is null
+   where v.drill_id = h.drill_id and v.instance = h.instance and v.resource = h.resource
+$function$;
+grant execute on function note_outcomes(jsonb) to mayfly_app;
+
 CREATE OR REPLACE FUNCTION public.partitions_ahead()
  RETURNS integer
  LANGUAGE sql
@@ -717,6 +786,29 @@ CREATE OR REPLACE FUNCTION public.person_of(actor text)
  LANGUAGE sql
  IMMUTABLE
 RETURN regexp_replace(actor, '^break-glass:'::text, ''::text);
+
+CREATE OR REPLACE FUNCTION public.prune_drills(kept integer, at_most integer)
+ RETURNS integer
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+declare
+  pruned integer;
+begin
+  if kept < 1 or at_most not between 1 and 10000 then
+    raise exception 'at least one day is kept, and at most 10000 drills go at once';
+  end if;
+  delete from drills where id in (
+    select d.id from drills d where d.started_at < now() - make_interval(days => kept)
+     order by d.started_at limit at_most for update skip locked);
+  get diagnostics pruned = row_count;
+  delete from sessions where id in (
+    select s.id from sessions s
+     where s.client_id = 'mayfly:canary' and s.expires_at < now() - make_interval(days => kept) limit at_most);
+  return pruned;
+end $function$;
+grant execute on function prune_drills(integer,integer) to mayfly_app;
 
 CREATE OR REPLACE FUNCTION public.prune_idempotency_keys(kept integer, at_most integer)
  RETURNS integer
@@ -805,6 +897,21 @@ begin
   return coalesce(cardinality(gone), 0);
 end $function$;
 grant execute on function prune_verifiers(integer,integer) to mayfly_app;
+
+CREATE OR REPLACE FUNCTION public.publish_drill(drill text, session text)
+ RETURNS void
+ LANGUAGE sql
+ SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+  update drills d set session_id = session, minted_at = clock_timestamp() where d.id = drill and d.finished_at is null;
+  insert into drill_verifiers (drill_id, instance, resource)
+    select drill, v.instance, v.resource
+      from verifiers v
+     where v.closed_at is null and v.lease_ends_at > clock_timestamp()
+       and v.resource in (select c.resource from canaries c where c.drill_id = drill)
+$function$;
+grant execute on function publish_drill(text,text) to mayfly_app;
 
 CREATE OR REPLACE FUNCTION public.quarantine_agent(named text, entry_id text, entry_reason text, entry_actor text, audit_id text, audit_request_id text, asked_key text, asked_digest text, OUT outcome text, OUT answer jsonb)
  RETURNS record
@@ -1034,6 +1141,25 @@ begin
 end $function$;
 grant execute on function revoke_as_operator(text,text,integer,text,text,text,text,text,text,text) to mayfly_app;
 
+CREATE OR REPLACE FUNCTION public.revoke_canary(drill text, entry_id text, audit_id text)
+ RETURNS bigint
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+declare
+  canary text;
+  entry record;
+begin
+  select d.session_id into canary from drills d where d.id = drill and d.finished_at is null and d.epoch is null;
+  if canary is null then return null; end if;
+  select a.epoch, a.created_at into entry
+    from append_revocation(entry_id, 'session', canary, false, null, 'drill ' || drill, 'mayfly:drill', audit_id, null) a;
+  update drills d set epoch = entry.epoch, revoked_at = entry.created_at where d.id = drill;
+  return entry.epoch;
+end $function$;
+grant execute on function revoke_canary(text,text,text) to mayfly_app;
+
 CREATE OR REPLACE FUNCTION public.revoke_signing_key(key_kid text, audit_id text, audit_actor text, ledger_entry_id text, ledger_audit_id text)
  RETURNS boolean
  LANGUAGE sql
@@ -1135,6 +1261,28 @@ begin
      and (a.applied_at is not null or a.closed_at < i.stops_at);
 end $function$;
 grant execute on function settle_receipt(bigint,boolean,integer,integer) to mayfly_app;
+
+CREATE OR REPLACE FUNCTION public.start_drill(drill text, by_whom text, pause integer, longest integer)
+ RETURNS text
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+declare
+  found_id text;
+begin
+  perform pg_advisory_xact_lock(hashtext('mayfly drills'));
+  update drills d set finished_at = clock_timestamp(), result = 'failed', because = 'the broker that ran it is gone'
+   where d.finished_at is null and d.started_at < clock_timestamp() - make_interval(secs => longest);
+  select d.id into found_id from drills d where d.finished_at is null;
+  if found_id is not null then return found_id; end if;
+  if exists (select from drills d where d.started_at > clock_timestamp() - make_interval(secs => pause)) then
+    return null;
+  end if;
+  insert into drills (id, started_by) values (drill, by_whom);
+  return drill;
+end $function$;
+grant execute on function start_drill(text,text,integer,integer) to mayfly_app;
 
 CREATE OR REPLACE FUNCTION public.token_key_may_sign(key_kid text)
  RETURNS boolean

@@ -64,6 +64,7 @@ export async function createTestWorld({ files = {} }: { files?: Readonly<Record<
         MAYFLY_SCOPES_DIR: scopes.directory,
         MAYFLY_DPOP_NONCE: 'optional',
         MAYFLY_DRAIN_SECONDS: '1',
+        MAYFLY_DRILL_SECONDS: '0',
         ...settings,
       }),
       port: 0,
@@ -82,6 +83,7 @@ export async function createTestWorld({ files = {} }: { files?: Readonly<Record<
       MAYFLY_KEK: kek,
       MAYFLY_ISSUER: TEST_ISSUER,
       MAYFLY_SCOPES_DIR: scopes.directory,
+      MAYFLY_DRILL_SECONDS: '0',
     }),
 
     /** Makes other files the applied catalogue, as the owner of the database does. */

@@ -31,6 +31,9 @@ export type Configuration = {
   rates: { perSource: number; perClient: number; failures: number };
   tokenRetentionHours: number;
   drainSeconds: number;
+  /** 0: the kill switch is not tested on a schedule. */
+  drillSeconds: number;
+  missedDrillStopsHigh: boolean;
   logLevel: LogLevel;
 };
 
@@ -100,6 +103,9 @@ export function readConfiguration(
     },
     tokenRetentionHours: read.integer('MAYFLY_TOKEN_RETENTION_HOURS', 168, { min: 2, max: 8_760 }),
     drainSeconds: read.integer('MAYFLY_DRAIN_SECONDS', 10, { min: 0, max: 300 }),
+    drillSeconds: read.integer('MAYFLY_DRILL_SECONDS', 60, { min: 0, max: DAY_SECONDS }),
+    missedDrillStopsHigh:
+      read.choice('MAYFLY_MISSED_DRILL_STOPS_HIGH', ['true', 'false'], 'false') === 'true',
     logLevel: read.choice('MAYFLY_LOG_LEVEL', LOG_LEVELS, 'info'),
   };
   refuseContradictions(configuration, as, problems);
@@ -203,6 +209,9 @@ function refuseContradictions(configuration: Configuration, as: Reader, problems
   }
   if (tls !== undefined && issuer.startsWith('http:'))
     problems.push('with TLS, MAYFLY_ISSUER has to be https');
+  if (configuration.missedDrillStopsHigh && configuration.drillSeconds === 0) {
+    problems.push('MAYFLY_MISSED_DRILL_STOPS_HIGH needs drills: MAYFLY_DRILL_SECONDS is 0');
+  }
   if (port === metrics.port) problems.push('MAYFLY_PORT and MAYFLY_METRICS_PORT have to differ');
   // Only beside an embedded database does anything use the sample server's port.
   if (database.kind === 'embedded' && (samplePort === port || samplePort === metrics.port)) {

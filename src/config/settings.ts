@@ -95,6 +95,16 @@ export const SETTINGS: readonly Setting[] = [
   { name: 'MAYFLY_TOKEN_RETENTION_HOURS', meaning: 'how long minted tokens stay on record', fallback: '168' },
   { name: 'MAYFLY_DRAIN_SECONDS', meaning: 'how long a stop waits for requests in flight', fallback: '10' },
   {
+    name: 'MAYFLY_DRILL_SECONDS',
+    meaning: 'between two self-tests of the kill switch; 0: none',
+    fallback: '60',
+  },
+  {
+    name: 'MAYFLY_MISSED_DRILL_STOPS_HIGH',
+    meaning: '`true`: after a missed self-test nothing is minted for actions of sensitivity HIGH',
+    fallback: 'false',
+  },
+  {
     name: 'MAYFLY_LOG_LEVEL',
     meaning: '`fatal`, `error`, `warn`, `info`, `debug` or `silent`',
     fallback: 'info',

@@ -118,6 +118,14 @@ async function pruneInRounds(database: Kysely<unknown>, call: RawBuilder<unknown
   return total;
 }
 
+const DRILL_DAYS_KEPT = 7;
+const MAX_PRUNED_DRILLS = 5_000;
+
+/** Drills of long ago, with their canaries' sessions: nobody has the keys of those. */
+export async function pruneDrills(database: Kysely<unknown>): Promise<void> {
+  await sql`select prune_drills(${DRILL_DAYS_KEPT}, ${MAX_PRUNED_DRILLS})`.execute(database);
+}
+
 /** One question that tells whether the database answers, what time it has, and how far partitions reach. */
 export async function askDatabase(
   database: Kysely<unknown>,

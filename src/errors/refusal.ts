@@ -207,6 +207,7 @@ export const REFUSAL_REASONS = {
   database_replaced: 'temporarily_unavailable',
   database_unavailable: 'temporarily_unavailable',
   signing_key_unavailable: 'temporarily_unavailable',
+  drill_missed: 'temporarily_unavailable',
   catalogue_differs: 'catalogue_differs',
 } as const satisfies Record<string, RefusalCode>;
 

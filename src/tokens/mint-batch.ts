@@ -141,7 +141,13 @@ function asRefusal(error: unknown): Refusal {
   return new Refusal(isUnstorable(error) ? 'database_unavailable' : 'parameter_invalid', { cause: error });
 }
 
-function claimsOf(row: MintRow, grant: Grant, outcome: MintOutcome & { reason: null }, issuer: string) {
+/** What the token of a row says, once the statement has minted it. */
+export function claimsOf(
+  row: MintRow,
+  grant: Pick<Grant, 'call'>,
+  outcome: MintOutcome & { reason: null },
+  issuer: string,
+) {
   return {
     iss: issuer,
     sub: row.agentId,

@@ -35,6 +35,8 @@ export type TokenEndpointOptions = {
   minter: TokenMinter;
   /** With connections of its own, so that no flood of agents stands between an operator and the kill switch (L2). */
   operatorMinter: TokenMinter;
+  /** Whether nothing may be minted for actions of sensitivity HIGH, since nobody knows that it could be revoked. */
+  isHighStopped: () => boolean;
   clock: Clock;
 };
 
@@ -54,7 +56,9 @@ export function createTokenEndpoint(options: TokenEndpointOptions): (call: Call)
   function decide(request: TokenRequest, client: AgentClient | OperatorClient): Grant {
     if (client.kind === 'operator')
       return decideOperatorGrant(request, { operator: client.operator, issuer });
-    return decideGrant(request, { agent: client.agent, catalogue, resourceAliases });
+    const grant = decideGrant(request, { agent: client.agent, catalogue, resourceAliases });
+    if (options.isHighStopped()) refuseHigh(grant, catalogue);
+    return grant;
   }
 
   return async (call) => {
@@ -80,6 +84,14 @@ export function createTokenEndpoint(options: TokenEndpointOptions): (call: Call)
     });
     return answerOf(minted, nonces);
   };
+}
+
+/** Ledger rule L26. Operators go on: it takes them to put it right. */
+function refuseHigh({ actions }: Grant, catalogue: Catalogue): void {
+  if (actions.every((name) => catalogue.actions.get(name)?.sensitivity !== 'HIGH')) return;
+  refuse('drill_missed', {
+    hint: 'The last self-test of the kill switch was missed, and this action is too sensitive to go on without.',
+  });
 }
 
 function withSessions(client: Client): AgentClient | OperatorClient {

@@ -1,0 +1,106 @@
+/**
+ * A drill, from beginning to end: a canary is minted for each resource, goes out with leases, is accepted by every
+ * live verifier, is revoked like any other session, and is refused by every live verifier. So what the kill switch
+ * stands on is known to work: minting, leases, the ledger, its feed, the verifiers' rule, their acknowledgements.
+ *
+ * It writes down what it heard, and nothing is taken for granted: a verifier that says nothing has failed the drill.
+ */
+import type { Log } from '../errors/log.ts';
+import type { Clock } from '../time/clock.ts';
+import { newIdentifier } from '../time/identifier.ts';
+import type { DrillResult, DrillStore } from './drill-store.ts';
+import type { Minted } from './mint-canaries.ts';
+
+export type Conductor = {
+  /** Runs a drill, or waits for the one that is under way. @returns its id; null when one began too lately */
+  conduct(options: { by: string; pauseSeconds: number }): Promise<string | null>;
+};
+
+/** A verifier asks about each second, and once more to say what it thinks. */
+const PATIENCE_MILLISECONDS = 5_000;
+const LOOK_MILLISECONDS = 100;
+
+type Outcome = { result: DrillResult; because: string | null };
+const PASSED: Outcome = { result: 'passed', because: null };
+
+export function createConductor(options: {
+  store: DrillStore;
+  mint: (drillId: string) => Promise<Minted>;
+  /** Whether the database's own rule lets the token live. */
+  isAlive: (jti: string) => Promise<boolean>;
+  announce: () => void;
+  /** The broker hands the canaries out from now on. */
+  onPublished: () => Promise<void>;
+  log: Log;
+  clock: Clock;
+}): Conductor {
+  const { store, mint, isAlive, announce, onPublished, log, clock } = options;
+
+  async function untilNone(drillId: string, of: 'accept' | 'refuse'): Promise<number> {
+    const endsAt = clock.monotonicMilliseconds() + PATIENCE_MILLISECONDS;
+    for (;;) {
+      const outstanding = (await store.outstanding(drillId))[of];
+      if (outstanding === 0 || clock.monotonicMilliseconds() > endsAt) return outstanding;
+      await sleep(LOOK_MILLISECONDS);
+    }
+  }
+
+  async function failed(because: string): Promise<Outcome> {
+    if (await store.isHeld()) return { result: 'held', because: 'something is stopped' };
+    return { result: 'failed', because };
+  }
+
+  async function run(drillId: string): Promise<Outcome> {
+    const { sessionId, canaries } = await mint(drillId);
+    const [first] = canaries;
+    if (sessionId === null || first === undefined)
+      return { result: 'held', because: 'everything is stopped' };
+    await store.addCanaries(drillId, canaries);
+    await store.publish(drillId, sessionId);
+    await onPublished();
+    if (!(await isAlive(first.claims.jti))) return failed('the database calls a new canary dead');
+    const deaf = await untilNone(drillId, 'accept');
+    const epoch = await store.revoke(drillId, {
+      id: newIdentifier('rev', clock),
+      auditId: newIdentifier('aud', clock),
+    });
+    if (epoch === null) return failed('it was over before its canary was revoked');
+    announce();
+    if (await isAlive(first.claims.jti)) return failed('the database calls a revoked canary alive');
+    const late = await untilNone(drillId, 'refuse');
+    if (deaf > 0) return failed(`${deaf} verifier(s) did not accept their canary`);
+    return late > 0 ? failed(`${late} verifier(s) did not refuse their canary`) : PASSED;
+  }
+
+  async function finish(drillId: string): Promise<void> {
+    const outcome = await run(drillId).catch((error: unknown): Outcome => {
+      log.error({ err: error, drill: drillId }, 'a drill of the kill switch could not be run');
+      return { result: 'failed', because: 'it could not be run: the log says why' };
+    });
+    await store.finish(drillId, outcome);
+    if (outcome.result === 'failed') {
+      log.error({ drill: drillId, because: outcome.because }, 'a drill of the kill switch failed');
+    }
+  }
+
+  async function untilOver(drillId: string): Promise<void> {
+    const endsAt = clock.monotonicMilliseconds() + 2 * PATIENCE_MILLISECONDS;
+    while (!(await store.outstanding(drillId)).over && clock.monotonicMilliseconds() < endsAt) {
+      await sleep(LOOK_MILLISECONDS);
+    }
+  }
+
+  return {
+    async conduct({ by, pauseSeconds }) {
+      const id = newIdentifier('drl', clock);
+      const current = await store.start({ id, by, pauseSeconds });
+      if (current === id) await finish(id);
+      else if (current !== null) await untilOver(current);
+      return current;
+    },
+  };
+}
+
+function sleep(milliseconds: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, milliseconds));
+}

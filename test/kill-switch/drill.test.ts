@@ -1,0 +1,150 @@
+/** The self-test of the kill switch (L26), with verifiers as resource servers embed them, at two brokers. */
+import assert from 'node:assert/strict';
+import { after, test } from 'node:test';
+import { createVerifier, type Verifier, type VerifierOptions } from '../../src/verifier/index.ts';
+import { until } from '../broker-process.ts';
+import { callOf } from '../openapi/stage.ts';
+import { newSessionKey } from '../test-agent.ts';
+import { createTestWorld, TEST_ISSUER } from '../test-broker.ts';
+import { createVerifierRows } from './verifier-rows.ts';
+
+const world = await createTestWorld();
+const [broker, other] = [await world.startBroker(), await world.startBroker()];
+const olivia = world.operator(broker, 'olivia');
+const omar = world.operator(other, 'omar');
+const verifiers: Verifier[] = [];
+after(() => Promise.all(verifiers.map((verifier) => verifier.close())));
+
+const RUN = 'mayfly:run:drills';
+const READ = 'mayfly:read:kill-switch';
+const PATH = '/v1/kill-switch/drill';
+
+async function startVerifier(resource: string, file: string, url: string): Promise<Verifier> {
+  const key = world.scopes.keys.get(file) as VerifierOptions['key'];
+  const verifier = createVerifier({
+    issuer: TEST_ISSUER,
+    brokers: [url],
+    resource,
+    key,
+    timeoutMilliseconds: 10_000,
+    renewMilliseconds: 100,
+  });
+  verifiers.push(verifier);
+  await verifier.ready();
+  return verifier;
+}
+
+const run = async () => {
+  await until(async () => (await world.query<{ old: boolean }>(OLD_ENOUGH))[0]?.old !== false, 'a pause');
+  return olivia.post(PATH, RUN, {});
+};
+const OLD_ENOUGH = `select max(started_at) < clock_timestamp() - interval '1 second' as old from drills`;
+
+test('without any verifier a drill shows that the database obeys', async () => {
+  const { status, body } = await run();
+  assert.equal(status, 200);
+  assert.deepEqual([body.last.result, body.last.started_by, body.last.verifiers], ['passed', 'olivia', []]);
+  assert.deepEqual([body.every_seconds, body.missed], [0, false]);
+});
+
+test('a canary is accepted and then refused by every verifier, whichever broker it asks', async () => {
+  await startVerifier('https://customers.example.com', 'customers', broker.url);
+  await startVerifier('https://customers.example.com', 'customers', other.url);
+  await startVerifier('https://storage.example.com', 'storage', other.url);
+  const { status, body } = await run();
+  assert.equal(status, 200, JSON.stringify(body));
+  assert.deepEqual([body.last.result, body.last.because], ['passed', null]);
+  assert.equal(body.last.verifiers.length, 3);
+  for (const { accepted_at: accepted, refused_at: refused } of body.last.verifiers) {
+    assert.ok(accepted !== null && accepted < refused);
+  }
+  assert.ok(body.last.latency_milliseconds >= 0);
+  const read = await omar.get(PATH, READ);
+  assert.equal(read.body.last.id, body.last.id);
+  const metrics = await (await fetch(`${broker.metricsUrl}/metrics`)).text();
+  assert.match(metrics, /^mayfly_drill_age_seconds \d/m);
+  assert.match(metrics, /^mayfly_drill_latency_seconds \d/m);
+  assert.match(metrics, /^mayfly_drill_missed 0$/m);
+});
+
+test('a canary is nobody, and its token is kept nowhere', async () => {
+  const [row] = await world.query<{ client: string; jkt: string }>(
+    `select s.client_id as client, s.jkt from sessions s join drills d on d.session_id = s.id limit 1`,
+  );
+  assert.equal(row?.client, 'mayfly:canary');
+  const stored = JSON.stringify(await world.query('select * from canaries'));
+  assert.doesNotMatch(stored, /eyJ/);
+  const entries = await world.query(`select kind, standing from revocations where actor = 'mayfly:drill'`);
+  assert.ok(entries.length > 0);
+  for (const entry of entries) assert.deepEqual(entry, { kind: 'session', standing: false });
+});
+
+test('two who ask at once get one drill', async () => {
+  await run();
+  await until(async () => (await world.query<{ old: boolean }>(OLD_ENOUGH))[0]?.old === true, 'a pause');
+  const before = await world.query('select id from drills');
+  const both = await Promise.all([olivia.post(PATH, RUN, {}), omar.post(PATH, RUN, {})]);
+  assert.deepEqual([...new Set(both.map(({ body }) => body.last.id))].length, 1);
+  assert.equal((await world.query('select id from drills')).length, before.length + 1);
+});
+
+test('a verifier that says nothing fails the drill, and is named; high actions can be made to wait for a good one', async () => {
+  const rows = createVerifierRows(world);
+  const silent = await rows.add({ leaseSeconds: 300 });
+  const strict = await world.startBroker({
+    settings: { MAYFLY_DRILL_SECONDS: '3600', MAYFLY_MISSED_DRILL_STOPS_HIGH: 'true' },
+  });
+  const agent = world.agent(strict, 'report-writer');
+  const billing = world.agent(strict, 'billing-runner');
+  const hold = () =>
+    billing.token(newSessionKey(), callOf('billing:hold:payments', 'https://billing.example.com/holds'));
+  assert.equal((await hold()).status, 200);
+  const { body } = await run();
+  assert.deepEqual([body.last.result, body.missed], ['failed', false], 'here they are not on schedule');
+  assert.match(body.last.because, /^1 verifier\(s\) did not accept/);
+  const told = body.last.verifiers.find(({ instance }: { instance: string }) => instance === silent);
+  assert.deepEqual([told.accepted_at, told.refused_at], [null, null]);
+  assert.equal(
+    body.last.verifiers.filter((each: { refused_at: string | null }) => each.refused_at !== null).length,
+    3,
+  );
+
+  await until(async () => /missed/.test(await (await fetch(`${strict.url}/readyz`)).text()), 'it shows');
+  const ready = await fetch(`${strict.url}/readyz`);
+  assert.equal(ready.status, 200, 'a missed drill is no reason to send nobody here');
+  assert.equal((await agent.token(newSessionKey())).status, 200);
+  const refused = await hold();
+  assert.deepEqual([refused.status, refused.body.error], [503, 'temporarily_unavailable']);
+  const asHigh = await world.operator(strict, 'olivia').token('mayfly:engage:kill-switch');
+  assert.ok(asHigh, 'operators go on');
+
+  await world.query('delete from verifiers where instance = $1', [silent]);
+  assert.equal((await run()).body.last.result, 'passed', 'the canary is exempt from the stop');
+  await until(async () => !/missed/.test(await (await fetch(`${strict.url}/readyz`)).text()), 'it is over');
+});
+
+test('while something is stopped a drill is held, not failed', async () => {
+  const { body: killed } = await olivia.post('/v1/kill-switch', 'mayfly:engage:kill-switch', {
+    target: { kind: 'all' },
+    reason: 'a test',
+  });
+  const { body } = await run();
+  assert.deepEqual([body.last.result, body.missed], ['held', false]);
+  await omar.post(`/v1/kill-switch/${killed.id}/release`, 'mayfly:release:kill-switch', { reason: 'a test' });
+});
+
+test('what is on schedule runs by itself, at one broker', async () => {
+  const before = await world.query('select id from drills');
+  const settings = { MAYFLY_DRILL_SECONDS: '1' };
+  const scheduled = [await world.startBroker({ settings }), await world.startBroker({ settings })];
+  await until(
+    async () => (await world.query('select id from drills')).length >= before.length + 2,
+    'two drills',
+  );
+  await Promise.all(scheduled.map((each) => each.stop()));
+  const times = await world.query<{ apart: number }>(
+    `select extract(epoch from d.started_at - lag(d.finished_at) over (order by d.started_at))::float8 as apart
+       from drills d where d.started_by = 'schedule'`,
+  );
+  for (const { apart } of times.slice(1)) assert.ok(apart > 0, 'never two at once');
+});
