@@ -50,7 +50,8 @@ export function createRenewal(options: {
   const { issuer, makeQuestion, ask, urls, workIn, onSuccess, onFailure, everyMilliseconds } = options;
   let timer: NodeJS.Timeout | undefined;
   let stopped = false;
-  let underWay = 0;
+  /** The broker of each question that is not answered yet. */
+  const underWay: string[] = [];
   /** After a question that came soon; another one is wanted after that. */
   let [resting, isWanted] = [false, false];
 
@@ -67,14 +68,14 @@ export function createRenewal(options: {
 
   async function askOnce(): Promise<void> {
     const broker = urls.current();
-    underWay += 1;
+    underWay.push(broker);
     try {
       await workIn((await put(broker, makeQuestion())).answer);
     } catch (error) {
       urls.failed(broker);
       throw error;
     } finally {
-      underWay -= 1;
+      underWay.splice(underWay.indexOf(broker), 1);
     }
   }
 
@@ -102,8 +103,8 @@ export function createRenewal(options: {
 
   function tick(): void {
     schedule(everyMilliseconds * (1 + JITTER * (2 * Math.random() - 1)));
-    if (underWay >= MAX_UNDER_WAY) return;
-    if (underWay > 0) urls.failed(urls.current());
+    if (underWay.length >= MAX_UNDER_WAY) return;
+    if (underWay.includes(urls.current())) urls.failed(urls.current());
     now().catch(() => undefined); // said already
   }
 
