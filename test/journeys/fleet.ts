@@ -127,7 +127,7 @@ export async function createFleet(options: FleetOptions = {}) {
     /** What every instance that enforces it says of a token. */
     async everywhere(minted: Minted, among: readonly VerifierProcess[] = verifiers): Promise<string[]> {
       const { origin } = new URL(minted.use.url);
-      const enforcing = among.filter(({ resource }) => resource === origin);
+      const enforcing = among.filter(({ resource, child }) => resource === origin && child.connected);
       return (await Promise.all(enforcing.map((each) => each.decide([asked(minted)])))).flat(2);
     },
   };
