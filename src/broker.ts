@@ -27,10 +27,9 @@ import type { Log } from './errors/log.ts';
 import { createHealth } from './health.ts';
 import { startHousekeeping } from './housekeeping.ts';
 import { createHttpApplication } from './http/application.ts';
-import { createListener } from './http/listener.ts';
+import { createListener, requireFreePort } from './http/listener.ts';
 import { createMetrics } from './http/metrics.ts';
-import { createRequestBounds, RATE_LIMITS, type RateLimits } from './http/rate-bound.ts';
-import type { Rate } from './http/token-bucket.ts';
+import { createRequestBounds, rateLimitsFor } from './http/rate-bound.ts';
 import { buildDrills } from './kill-switch-parts.ts';
 import { openLedger } from './ledger.ts';
 import { metricsRoutes, registerGauges } from './metrics-routes.ts';
@@ -69,6 +68,7 @@ export async function startBroker(options: BrokerOptions): Promise<Broker> {
   refuseDevelopmentKeysInProduction(configuration, catalogue);
   await using starting = new AsyncDisposableStack();
 
+  await requireFreePorts(configuration);
   const prepared = await prepareDatabase(options);
   starting.defer(prepared.stop);
   const metrics = createMetrics({ logLost });
@@ -125,7 +125,7 @@ export async function startBroker(options: BrokerOptions): Promise<Broker> {
   starting.defer(housekeeping.stop);
 
   const clients = clientsOf(catalogue, developmentKeysOf(configuration, catalogue));
-  const bounds = createRequestBounds({ clock, limits: ratesOf(configuration) });
+  const bounds = createRequestBounds({ clock, limits: rateLimitsFor(configuration.rates) });
   const capabilities = {
     configuration,
     catalogue: active,
@@ -164,6 +164,12 @@ export async function startBroker(options: BrokerOptions): Promise<Broker> {
       await started.disposeAsync();
     },
   };
+}
+
+/** Said before a database is made and migrated; whoever takes one of them meanwhile is found when it is bound. */
+async function requireFreePorts({ host, port, metrics }: Configuration): Promise<void> {
+  await requireFreePort({ host, port, portSetting: 'MAYFLY_PORT' });
+  await requireFreePort({ ...metrics, portSetting: 'MAYFLY_METRICS_PORT' });
 }
 
 async function listen(
@@ -266,18 +272,4 @@ async function keyEncryptionKeys(
 ): Promise<{ current: Buffer; previous: Buffer[] }> {
   const { keyEncryptionKeys: given, dataDirectory } = configuration;
   return given ?? { current: await loadOrCreateKek(embeddedKekPath(dataDirectory)), previous: [] };
-}
-
-/** Bursts grow and shrink with the settings: as many seconds' worth at once as the defaults allow. */
-function ratesOf({ rates }: Configuration): Partial<RateLimits> {
-  const rate = (perSecond: number, usual: Rate): Rate => ({
-    perSecond,
-    burst: Math.ceil(perSecond * (usual.burst / usual.perSecond)),
-  });
-  return {
-    sourceRequests: rate(rates.perSource, RATE_LIMITS.sourceRequests),
-    sourceFailures: rate(rates.failures, RATE_LIMITS.sourceFailures),
-    clientFailures: rate(rates.failures, RATE_LIMITS.clientFailures),
-    clientMints: rate(rates.perClient, RATE_LIMITS.clientMints),
-  };
 }

@@ -9,6 +9,7 @@ const NAMES: readonly string[] = [
   'ConnectionUrlError',
   'DatabaseNotReadyError',
   'DirectoryLockedError',
+  'EmbeddedPostgresError',
   'KeyRingError',
   'ListenError',
   'MigrationError',

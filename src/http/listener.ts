@@ -196,7 +196,14 @@ function finishThenClose({ response }: Exchange, socket: Duplex): void {
   response.once('close', () => socket.destroy());
 }
 
-function bind(server: Server, { host, port, portSetting }: ListenerOptions): Promise<void> {
+/** Takes a port and gives it back. @throws {ListenError} when it cannot be had now */
+export async function requireFreePort(wish: Wish): Promise<void> {
+  const probe = createHttpServer();
+  await bind(probe, wish);
+  await new Promise((resolve) => probe.close(resolve));
+}
+
+function bind(server: Server, { host, port, portSetting }: Wish): Promise<void> {
   return new Promise((resolve, reject) => {
     const refuse = (error: NodeJS.ErrnoException) => reject(listenError(error, { host, port, portSetting }));
     server.once('error', refuse);

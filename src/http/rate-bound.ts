@@ -45,6 +45,24 @@ export const RATE_LIMITS: Readonly<RateLimits> = Object.freeze({
   maxClients: 20_000,
 });
 
+/** Bursts grow and shrink with the rates: as many seconds' worth at once as the defaults allow. */
+export function rateLimitsFor(rates: {
+  perSource: number;
+  perClient: number;
+  failures: number;
+}): Partial<RateLimits> {
+  const rate = (perSecond: number, usual: Rate): Rate => ({
+    perSecond,
+    burst: Math.ceil(perSecond * (usual.burst / usual.perSecond)),
+  });
+  return {
+    sourceRequests: rate(rates.perSource, RATE_LIMITS.sourceRequests),
+    sourceFailures: rate(rates.failures, RATE_LIMITS.sourceFailures),
+    clientFailures: rate(rates.failures, RATE_LIMITS.clientFailures),
+    clientMints: rate(rates.perClient, RATE_LIMITS.clientMints),
+  };
+}
+
 /** All of them throw a Refusal `rate_limited` with `Retry-After` when a bound is exceeded, or return nothing. */
 export type RequestBounds = {
   admit(source: Source): void;

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { execFileSync } from 'node:child_process';
+import { execFileSync, spawnSync } from 'node:child_process';
 import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -125,16 +125,33 @@ test('two brokers on different ports and data folders run side by side', async (
   await Promise.all(brokers.map((broker) => broker.exited));
 });
 
-test('a taken port is an error that names it, and leaves no database running', async () => {
+test('a taken port is an error that names it, before a database is made', async () => {
   const settings = await freshSettings();
-  const taken = createServer().listen(Number(settings.MAYFLY_PORT), '127.0.0.1');
-  const broker = startBrokerProcess({ settings });
-  const { code } = await broker.exited;
-  taken.close();
-  assert.equal(code, 1);
-  assert.match(broker.output(), new RegExp(settings.MAYFLY_PORT));
-  assert.match(broker.output(), /MAYFLY_PORT/);
-  assert.doesNotMatch(broker.output(), /\n\s+at /);
+  const port = Number(settings.MAYFLY_PORT);
+  for (const [name, ports] of [
+    ['MAYFLY_PORT', [port, port + 9]], // as when a broker runs there already
+    ['MAYFLY_METRICS_PORT', [port + 9]],
+  ] as const) {
+    const taken = ports.map((each) => createServer().listen(each, '127.0.0.1'));
+    const broker = startBrokerProcess({ settings });
+    const { code } = await broker.exited;
+    for (const server of taken) server.close();
+    assert.equal(code, 1);
+    assert.match(broker.output(), new RegExp(`^Port ${ports[0]} on 127.0.0.1 is taken: .* ${name}\\.\n$`));
+    assert.throws(() => statSync(settings.MAYFLY_DATA_DIR), 'nothing was made');
+  }
+  await nothingRuns(settings.MAYFLY_DATA_DIR);
+});
+
+test('too few open files for Postgres are told in one sentence', async () => {
+  const settings = await freshSettings();
+  const command = 'ulimit -n 48; exec "$0" src/launch.js start';
+  const { status, stderr } = spawnSync('/bin/sh', ['-c', command, process.execPath], {
+    env: cleanEnvironment(settings),
+    encoding: 'utf8',
+  });
+  assert.equal(status, 1);
+  assert.match(stderr, /^The embedded Postgres may not open enough files here: .*ulimit.*\n$/);
   await nothingRuns(settings.MAYFLY_DATA_DIR);
 });
 

@@ -19,6 +19,11 @@ const UNFINISHED = '.unfinished-';
 
 const run = promisify(execFile);
 
+/** Postgres cannot run here, and not for a reason of ours; the message says what to do. */
+export class EmbeddedPostgresError extends Error {
+  override readonly name = 'EmbeddedPostgresError';
+}
+
 export type ClusterOptions = {
   /** Where the cluster is or shall be. */
   cluster: string;
@@ -97,14 +102,18 @@ async function runInitdb({
     await run(command as string, args, options);
   } catch (error) {
     const { stderr, message } = error as { stderr?: string; message: string };
+    if (stderr?.includes('insufficient file descriptors')) throw new EmbeddedPostgresError(TOO_FEW_FILES);
     throw new Error(`initdb could not make a database in ${unfinished}: ${stderr?.trim() || message}`);
   }
 }
 
+const TOO_FEW_FILES =
+  'The embedded Postgres may not open enough files here: raise the limit (`ulimit -n 1024`) and start again.';
+
 async function requireVersion(cluster: string, majorVersion: number): Promise<void> {
   const found = await readFile(join(cluster, 'PG_VERSION'), 'utf8').catch(() => '');
   if (found.trim() === String(majorVersion)) return;
-  throw new Error(
+  throw new EmbeddedPostgresError(
     found.trim() === ''
       ? `${cluster} is no Postgres database (it has no PG_VERSION). Move it away and start again.`
       : `The database in ${cluster} was made by Postgres ${found.trim()}; this mayfly brings Postgres ` +
