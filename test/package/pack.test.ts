@@ -123,7 +123,10 @@ test('the installed broker starts, is ready and stops', async () => {
     stdio: ['ignore', 'pipe', 'inherit'],
   });
   const ended = new Promise<number | null>((resolve) => child.once('exit', resolve));
-  child.stdout.resume();
+  let output = '';
+  child.stdout.on('data', (chunk: Buffer) => {
+    output += chunk;
+  });
   const ready = async () => {
     try {
       return (await fetch(`http://127.0.0.1:${port}/readyz`)).status === 200;
@@ -132,6 +135,10 @@ test('the installed broker starts, is ready and stops', async () => {
     }
   };
   await until(ready, 'the installed broker is ready', 60_000);
+  await until(
+    () => /^ {2}MAYFLY_PORT=\d+ .*mayfly tour$/m.test(output),
+    'it names the command that is installed',
+  );
   child.kill('SIGTERM');
   assert.equal(await ended, 0);
 });
