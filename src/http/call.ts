@@ -5,9 +5,6 @@ import type { HttpLimits } from './limits.ts';
 import type { Call } from './route.ts';
 import type { Source } from './source.ts';
 
-/** Short and plain, or not recorded at all: it goes into logs that people read in terminals. */
-const CLAIMED_NAME = /^[A-Za-z0-9_.-]{1,64}$/;
-
 /** A class for its getters: what few routes ask for costs the others nothing. */
 export class ReceivedCall implements Call {
   readonly request: IncomingMessage;
@@ -48,16 +45,4 @@ export class ReceivedCall implements Call {
     else response.once('close', abort);
     return gone.signal;
   }
-
-  get claimed(): Call['claimed'] {
-    const { headers } = this.request;
-    return {
-      requestId: claimedName(headers['request-id'] ?? headers['x-request-id']),
-      traceparent: claimedName(headers.traceparent),
-    };
-  }
-}
-
-function claimedName(value: string | string[] | undefined): string | undefined {
-  return typeof value === 'string' && CLAIMED_NAME.test(value) ? value : undefined;
 }

@@ -6,6 +6,7 @@ import { newIdentifier } from '../time/identifier.ts';
 import { createAnswerWriter } from './answer-writer.ts';
 import { discardRest, readFormBody, readJsonBody, refuseBody } from './body.ts';
 import { ReceivedCall } from './call.ts';
+import { callerNames } from './caller-names.ts';
 import { EMPTY_FORM } from './form.ts';
 import { refuseBadFraming } from './framing.ts';
 import { type HttpLimits, httpLimits } from './limits.ts';
@@ -156,9 +157,10 @@ export function createEdge(options: EdgeOptions): Edge {
     }
   }
 
-  function logDefect({ requestId, route }: Exchange, thrown: unknown): void {
+  function logDefect({ requestId, route, request }: Exchange, thrown: unknown): void {
     const path = route === null ? undefined : `${route.method} ${route.path}`;
-    log.error({ err: thrown, request_id: requestId, route: path }, 'a request met a defect of mayfly');
+    const details = { err: thrown, request_id: requestId, ...callerNames(request), route: path };
+    log.error(details, 'a request met a defect of mayfly');
   }
 
   return {

@@ -40,8 +40,6 @@ export type Call = {
   readonly query: Form;
   /** Aborted when the caller goes away before it was answered. */
   readonly signal: AbortSignal;
-  /** Names that the caller gave this request, for the log only; undefined when absent or not plain. */
-  readonly claimed: { readonly requestId: string | undefined; readonly traceparent: string | undefined };
 };
 
 export type Answer = {
