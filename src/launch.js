@@ -4,6 +4,7 @@
 import { spawn } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { createRequire } from 'node:module';
+import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 const OLDEST_NODE = 24;
@@ -27,9 +28,7 @@ if (Number.parseInt(process.versions.node, 10) >= OLDEST_NODE) {
 function bundledNode() {
   const name = BUNDLED[`${process.platform}-${process.arch}`];
   try {
-    return fileURLToPath(
-      new URL('bin/node', `file://${createRequire(import.meta.url).resolve(`${name}/package.json`)}`),
-    );
+    return join(dirname(createRequire(import.meta.url).resolve(`${name}/package.json`)), 'bin', 'node');
   } catch {
     process.stderr.write(
       `mayfly needs Node ${OLDEST_NODE} or newer; this is ${process.version}, and the Node that mayfly brings ` +

@@ -7,7 +7,8 @@ import type { Environment } from '../config/environment.ts';
 
 type Group = { name: string; about: string; load: (environment: Environment) => Promise<Command> };
 
-const scopesDirectory = (environment: Environment) => environment.MAYFLY_SCOPES_DIR ?? 'scopes';
+/** An empty value is none, as for every setting. */
+const scopesDirectory = (environment: Environment) => environment.MAYFLY_SCOPES_DIR || 'scopes';
 
 const GROUPS: readonly Group[] = [
   {

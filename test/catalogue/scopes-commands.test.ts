@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { LINT_RULES } from '../../src/catalogue/index.ts';
+import { commandLine } from '../cli/command-line.ts';
 import { mayfly } from './mayfly-command.ts';
 import { type Policy, policyFiles, smallPolicy, withFolder } from './policy-fixture.ts';
 
@@ -29,6 +30,12 @@ test('scopes check exits with 0 for the shipped folder and prints its version', 
   const report = JSON.parse(json.stdout);
   assert.deepEqual([json.code, report.ok, report.problems], [0, true, []]);
   assert.ok(text.stdout.includes(report.digest));
+});
+
+test('an empty MAYFLY_SCOPES_DIR is none, as for a broker: the folder is scopes/', async () => {
+  const { code, stdout, stderr } = await commandLine({ MAYFLY_SCOPES_DIR: '' })('scopes check');
+  assert.equal(code, 0, stderr);
+  assert.match(stdout, /^4 zones, 5 resources/);
 });
 
 test('scopes check exits with 1 and shows place, rule, message and repair', async () => {
