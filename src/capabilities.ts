@@ -36,6 +36,8 @@ import { createTokenIntrospector } from './tokens/introspect-token.ts';
 import { createManagedTokenRoutes } from './tokens/managed-token-routes.ts';
 import { createMintStore } from './tokens/mint-store.ts';
 import { createTokenMinter } from './tokens/mint-token.ts';
+import { createOwnRevocationStore } from './tokens/own-revocation-store.ts';
+import { createOwnRevocations } from './tokens/own-revocations.ts';
 import { createTokenRevoker } from './tokens/revoke-token.ts';
 import { PATHS } from './tokens/server-metadata.ts';
 import { createTokenRoutes, type TokenRoutes } from './tokens/token-routes.ts';
@@ -91,10 +93,11 @@ export function buildCapabilities(
     lanes: 1,
   });
   const operatorGuard = buildOperatorGuard(options, nonces);
+  const ownRevocations = createOwnRevocations(createOwnRevocationStore(database.kysely));
   const feed = createFeed({ ...ledger, clock });
   return {
     async idle() {
-      await Promise.all([minter.idle(), operatorMinter.idle()]);
+      await Promise.all([minter.idle(), operatorMinter.idle(), ownRevocations.idle()]);
     },
     drain: feed.drain,
     requireLedger: ledger.trust.require,
@@ -108,12 +111,12 @@ export function buildCapabilities(
       feed,
       authenticator,
       operatorGuard,
-      spend: createTokenStore(database.kysely, clock).spend,
+      spend: createTokenStore(database.kysely).spend,
       clock,
     }),
     leases: buildLeaseRoutes(options),
     verifiers: createVerifierRoutes({ store: createVerifierListStore(database.kysely) }),
-    tokens: buildTokenRoutes(options, authenticator),
+    tokens: buildTokenRoutes(options, { authenticator, ownRevocations }),
     discovery: createDiscoveryRoutes({ issuer, jwks: ring.jwks, ledgerJwks: ring.ledgerJwks }),
     tokenEndpoint: {
       issuer,
@@ -143,7 +146,7 @@ function buildOperatorGuard(
     issuer,
     resourceMetadataUrl: `${issuer}${PATHS.protectedResource}`,
     readToken: (text) => readOwnToken(text, { issuer, keyOf: ring.tokenVerificationKey }),
-    admit: createTokenStore(database.operatorKysely, clock).admit,
+    admit: createTokenStore(database.operatorKysely).admit,
     rolesOf: (name) => operators.get(name)?.roles ?? [],
     nonces,
     noncePolicy,
@@ -180,7 +183,7 @@ function buildManagement(
       clock,
     }),
     sessions: createSessionRoutes({ store: createSessionStore(kysely), ...managed }),
-    managedTokens: createManagedTokenRoutes({ store: createTokenStore(kysely, clock), ...managed }),
+    managedTokens: createManagedTokenRoutes({ store: createTokenStore(kysely), ...managed }),
     agents: createAgentRoutes({
       store: createAgentStore(kysely),
       catalogue: catalogue.catalogue,
@@ -211,10 +214,13 @@ function buildLeaseRoutes(options: CapabilityOptions): LeaseRoutes {
 
 function buildTokenRoutes(
   { configuration, database, ledger, ring, bounds, recorder, clock }: CapabilityOptions,
-  authenticator: ClientAuthenticator,
+  {
+    authenticator,
+    ownRevocations,
+  }: { authenticator: ClientAuthenticator; ownRevocations: ReturnType<typeof createOwnRevocations> },
 ): TokenRoutes {
   const { issuer } = configuration;
-  const store = createTokenStore(database.kysely, clock);
+  const store = createTokenStore(database.kysely);
   const readToken = (text: string) => readOwnToken(text, { issuer, keyOf: ring.tokenVerificationKey });
   return createTokenRoutes({
     authenticator,
@@ -222,6 +228,7 @@ function buildTokenRoutes(
     revoker: createTokenRevoker({
       store,
       readToken,
+      ownRevocations,
       admit: bounds.admitRevocation,
       announce: ledger.announcer.announce,
       clock,

@@ -98,7 +98,7 @@ export function buildDrills(parts: Parts): DrillParts {
   const { issuer, drillSeconds } = configuration;
   const store = createDrillStore(database.pool);
   const watch = watchDrills({ store, everySeconds: drillSeconds, signer: ring.tokenSigner, log, clock });
-  const tokens = createTokenStore(database.kysely, clock);
+  const tokens = createTokenStore(database.kysely);
   const conductor = createConductor({
     store,
     mint: createCanaryMinter({

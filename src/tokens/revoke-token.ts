@@ -4,12 +4,15 @@
  */
 import type { AuthenticatedClient } from '../agents/authenticate-client.ts';
 import type { AuditEntry } from '../audit/audit-entry.ts';
+import type { Lanes } from '../bounds/lanes.ts';
 import { refuse } from '../errors/refusal.ts';
-import type { NewRevocation } from '../revocations/revocation-store.ts';
 import type { Clock } from '../time/clock.ts';
 import { newIdentifier } from '../time/identifier.ts';
 import type { TokenReader } from './introspect-token.ts';
-import type { TokenStore } from './token-store.ts';
+import type { OwnRevocation } from './own-revocation-store.ts';
+import type { RecordedToken, TokenStore } from './token-store.ts';
+
+type Asked = { by: AuthenticatedClient; requestId: string };
 
 export type TokenRevoker = {
   /**
@@ -27,13 +30,44 @@ export type TokenRevoker = {
 export function createTokenRevoker(options: {
   store: TokenStore;
   readToken: TokenReader;
+  ownRevocations: Pick<Lanes<OwnRevocation, boolean>, 'submit'>;
   /** How many entries one client may make. @throws {Refusal} `rate_limited` */
   admit: (clientId: string) => void;
   /** Told when the ledger has an entry more. */
   announce: () => void;
   clock: Clock;
 }): TokenRevoker {
-  const { store, readToken, admit, announce, clock } = options;
+  const { store, readToken, ownRevocations, admit, announce, clock } = options;
+
+  /** There is nothing to revoke; that somebody asked is recorded all the same. */
+  function spendInVain({ by, requestId }: Asked, recorded: RecordedToken | null): Promise<boolean> {
+    const token = recorded === null ? {} : { tokenId: recorded.jti, sessionId: recorded.sessionId };
+    const entry: AuditEntry = {
+      id: newIdentifier('aud', clock),
+      action: 'token.revoked',
+      outcome: 'allowed',
+      requestId,
+      actor: by.client.id,
+      ...token,
+      details: { effect: 'none' },
+    };
+    return store.spend({ assertion: by.assertion, entry });
+  }
+
+  function revoke({ by, requestId }: Asked, { jti, sessionId }: RecordedToken): Promise<boolean> {
+    return ownRevocations.submit({
+      lineId: newIdentifier('aud', clock),
+      ledgerLineId: newIdentifier('aud', clock),
+      entryId: newIdentifier('rev', clock),
+      jti,
+      sessionId,
+      assertion: by.assertion,
+      reason: 'revoked by the client that it was issued to',
+      actor: by.client.id,
+      requestId,
+    });
+  }
+
   return {
     async revokeOwnToken({ token, by, requestId }) {
       const claims = readToken(token);
@@ -41,26 +75,13 @@ export function createTokenRevoker(options: {
       const recorded = own === null ? null : await store.find(own.jti);
       const living = recorded?.alive ? recorded : null;
       if (living !== null) admit(by.client.id);
-      const entry: AuditEntry = {
-        id: newIdentifier('aud', clock),
-        action: 'token.revoked',
-        outcome: 'allowed',
-        requestId,
-        actor: by.client.id,
-        ...(recorded === null ? {} : { tokenId: recorded.jti, sessionId: recorded.sessionId }),
-        details: { effect: living === null ? 'none' : 'revoked' },
-      };
-      const revocation =
-        living === null ? undefined : revocationOf(living.jti, { actor: by.client.id, requestId });
-      const fresh = await store.spend({ assertion: by.assertion, entry }, revocation);
+      const fresh =
+        living === null
+          ? await spendInVain({ by, requestId }, recorded)
+          : await revoke({ by, requestId }, living);
       if (!fresh) refuse('assertion_replayed');
-      if (revocation !== undefined) announce();
+      if (living !== null) announce();
       return { foreign: claims !== null && own === null };
     },
   };
-}
-
-function revocationOf(jti: string, by: { actor: string; requestId: string }): NewRevocation {
-  const reason = 'revoked by the client that it was issued to';
-  return { target: { kind: 'token', id: jti }, standing: false, reason, ...by };
 }

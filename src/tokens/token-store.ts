@@ -5,9 +5,7 @@
 import { type Kysely, sql } from 'kysely';
 import type { AuditEntry } from '../audit/audit-entry.ts';
 import { hourOf, type SpentKey } from '../dpop/replay-key.ts';
-import { appendRevocation, type NewRevocation } from '../revocations/revocation-store.ts';
 import { TOKEN_LIVES, TOKEN_UNREVOKED } from '../revocations/rule-store.ts';
-import type { Clock } from '../time/clock.ts';
 import { millisecondsOfIdentifier } from '../time/identifier.ts';
 
 export type RecordedToken = {
@@ -71,14 +69,13 @@ export type TokenStore = {
    */
   introspect(jti: string | null, by: Spending): Promise<{ fresh: boolean; alive: boolean }>;
   /**
-   * Marks an assertion as used outside of a mint, and records what for; with `revocation` the ledger gets that
-   * entry in the same statement, so that the record never says of a revocation that it was made when it was not.
-   * @returns false when it was used before; then nothing is recorded and nothing revoked
+   * Marks an assertion as used outside of a mint, and records what for.
+   * @returns false when it was used before; then nothing is recorded
    */
-  spend(spending: Spending, revocation?: NewRevocation): Promise<boolean>;
+  spend(spending: Spending): Promise<boolean>;
 };
 
-export function createTokenStore(database: Kysely<unknown>, clock: Clock): TokenStore {
+export function createTokenStore(database: Kysely<unknown>): TokenStore {
   return {
     async find(jti) {
       const hour = hourOfToken(jti);
@@ -159,22 +156,15 @@ export function createTokenStore(database: Kysely<unknown>, clock: Clock): Token
       return rows[0] ?? { fresh: false, alive: false };
     },
 
-    async spend({ assertion, entry }, revocation) {
+    async spend({ assertion, entry }) {
       const { rows } = await sql<{ fresh: boolean }>`
         with spent as (${insertSpent(assertion, entry.id)}),
-        recorded as (${insertEntry(entry, sql`spent`, sql`${entry.sessionId ?? null}::text`)}),
-        revoked as (${revocation === undefined ? sql`select null` : revokeOnce(revocation, clock)})
-        select exists (select from spent) as fresh, (select count(*) from revoked) as revoked
+        recorded as (${insertEntry(entry, sql`spent`, sql`${entry.sessionId ?? null}::text`)})
+        select exists (select from spent) as fresh
       `.execute(database);
       return rows[0]?.fresh ?? false;
     },
   };
-}
-
-/** For the row of `spent`, if there is one. */
-function revokeOnce(revocation: NewRevocation, clock: Clock) {
-  const { appended } = appendRevocation(revocation, clock);
-  return sql`select entry.epoch from spent cross join lateral ${appended} as entry`;
 }
 
 function insertSpent({ hour, key }: SpentKey, on: string) {

@@ -61,7 +61,7 @@ before(async () => {
 });
 
 test('the SQL of introspection says what the pure rule says', async () => {
-  const tokens = createTokenStore(minting.kysely, systemClock);
+  const tokens = createTokenStore(minting.kysely);
   const appended = async (target: RevocationTarget, standing: boolean, releases: number | null) => {
     const { rows } = await minting.owner.query(
       'select epoch from append_revocation($1, $2, $3, $4, $5, $6, $7, $8, null)',

@@ -1,6 +1,5 @@
 import assert from 'node:assert/strict';
 import { before, test } from 'node:test';
-import { systemClock } from '../../src/time/clock.ts';
 import type { MintRow } from '../../src/tokens/mint-row.ts';
 import { createTokenStore } from '../../src/tokens/token-store.ts';
 import { until } from '../broker-process.ts';
@@ -232,7 +231,7 @@ test('revoking a signing key writes it into the ledger, so that what it signed i
   const other = await prepareMinting();
   const [outcome] = await other.store.mint([mintRow()], { kid: other.kid });
   assert.ok(outcome?.reason === null);
-  const tokens = createTokenStore(other.kysely, systemClock);
+  const tokens = createTokenStore(other.kysely);
   assert.equal((await tokens.find(outcome.token_id))?.alive, true);
   assert.equal(await other.ring.retireNow({ kid: other.kid, actor: 'operator' }), true);
   assert.equal((await tokens.find(outcome.token_id))?.alive, false);

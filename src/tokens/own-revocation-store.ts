@@ -1,0 +1,72 @@
+/**
+ * Revocations that clients make of their own tokens, many in one statement: assertions are spent, the ledger gets its
+ * entries, the record its lines. So of one broker there is never more than one of these at the head of the ledger,
+ * however many clients revoke at once, and whoever kills waits behind that one (L2).
+ */
+import { type Kysely, sql } from 'kysely';
+import type { SpentKey } from '../dpop/replay-key.ts';
+
+export type OwnRevocation = {
+  /** `aud_…` of the line that says what the client did, and of the one that goes with the ledger's entry. */
+  lineId: string;
+  ledgerLineId: string;
+  /** `rev_…`. */
+  entryId: string;
+  jti: string;
+  sessionId: string;
+  assertion: SpentKey;
+  reason: string;
+  actor: string;
+  requestId: string;
+};
+
+export type OwnRevocationStore = {
+  /** @returns for each whether its assertion was fresh; of one that was not, nothing was revoked */
+  append(revocations: readonly OwnRevocation[]): Promise<boolean[]>;
+};
+
+export function createOwnRevocationStore(database: Kysely<unknown>): OwnRevocationStore {
+  return {
+    async append(revocations) {
+      const { rows } = await sql<{ lineId: string }>`
+        with request as materialized (
+          select * from json_to_recordset(${JSON.stringify(revocations.map(rowOf))}::json) as r (
+            hour integer, key uuid, line text, ledger_line text, entry text, jti text, session_id text, reason text,
+            actor text, request_id text)
+        ), spent as (
+          insert into spent_jti (hour, key, token_id)
+          select r.hour, r.key, r.line from request r order by r.hour, r.key
+              on conflict do nothing
+          returning token_id
+        ), due as materialized (
+          select r.* from request r join spent p on p.token_id = r.line
+        ), recorded as (
+          insert into audit_entries (id, action, outcome, request_id, actor, session_id, token_id, details)
+          select d.line, 'token.revoked', 'allowed', d.request_id, d.actor, d.session_id, d.jti,
+                 jsonb_build_object('effect', 'revoked')
+            from due d
+        ), revoked as materialized (
+          select d.line, a.epoch
+            from (select * from due order by entry) as d
+           cross join lateral append_revocation(d.entry, 'token', d.jti, false, null, d.reason, d.actor,
+                                                d.ledger_line, d.request_id) as a
+        )
+        select v.line as "lineId" from revoked v
+      `.execute(database);
+      const done = new Set(rows.map(({ lineId }) => lineId));
+      return revocations.map(({ lineId }) => done.has(lineId));
+    },
+  };
+}
+
+function rowOf({ assertion, lineId, ledgerLineId, entryId, sessionId, requestId, ...same }: OwnRevocation) {
+  return {
+    ...same,
+    ...assertion,
+    line: lineId,
+    ledger_line: ledgerLineId,
+    entry: entryId,
+    session_id: sessionId,
+    request_id: requestId,
+  };
+}
