@@ -19,6 +19,8 @@ export type ListVerb = Named & {
   columns: readonly string[];
   /** Parameters of the query, and what they are for. */
   filters?: Readonly<Record<string, string>>;
+  /** What is meant when it was not said, given what was. */
+  implied?: (given: Readonly<Record<string, unknown>>) => Readonly<Record<string, string>>;
 };
 
 export type ShowVerb = Named & { kind: 'show' };

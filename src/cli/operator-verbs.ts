@@ -3,6 +3,7 @@
  * has no power of its own; the broker decides.
  */
 import type { OperatorVerb } from './operator-verb.ts';
+import { sessionsOfAgents } from './sessions-of-agents.ts';
 
 export const OPERATOR_VERBS: readonly OperatorVerb[] = [
   {
@@ -15,9 +16,11 @@ export const OPERATOR_VERBS: readonly OperatorVerb[] = [
     columns: ['id', 'agent', 'zone', 'state', 'opened_at', 'expires_at'],
     filters: {
       agent: 'those of this agent or operator',
+      kind: 'of an agent (if no --agent is named), an operator, a canary; all for every kind',
       zone: 'those of this zone',
       state: 'open or ended',
     },
+    implied: sessionsOfAgents,
   },
   {
     kind: 'show',

@@ -56,9 +56,12 @@ async function runList(
   if (cursor !== null) say(`There are more than these ${rows.length}; --limit shows more of them.`);
 }
 
-function filtersOf({ filters = {} }: ListVerb, options: ListOptions): Record<string, string> {
-  const given = Object.keys(filters).map((name) => [name, options[name]]);
-  return Object.fromEntries(given.filter(([, value]) => typeof value === 'string'));
+/** `all` is every value of a filter, also of one that is implied. */
+function filtersOf({ filters = {}, implied = () => ({}) }: ListVerb, options: ListOptions) {
+  const said = Object.keys(filters).map((name) => [name, options[name]]);
+  const given = Object.fromEntries(said.filter(([, value]) => typeof value === 'string'));
+  const meant: Record<string, string> = { ...implied(given), ...given };
+  return Object.fromEntries(Object.entries(meant).filter(([, value]) => value !== 'all'));
 }
 
 function rowsOf({ data }: Json): Json[] {

@@ -8,6 +8,7 @@ import { type ConnectionOptions, readIdentity } from './operator-identity.ts';
 import { plainJson } from './plain-text.ts';
 import { print, say } from './print.ts';
 import { sessionChanges } from './session-changes.ts';
+import { sessionsOfAgents } from './sessions-of-agents.ts';
 import { table } from './table.ts';
 
 type WatchOptions = ConnectionOptions & {
@@ -23,7 +24,7 @@ const MAX_SECONDS = 60;
 
 export function watchCommand(environment: Environment): Command {
   const command = new Command('watch')
-    .description('a line for each session that is open or changes, until none of them is open')
+    .description('a line for each session of an agent that is open or changes, until none of them is open')
     .argument('[id]', 'one session; all that are open when left out')
     .option('--agent <name>', 'those of this agent or operator')
     .option('--zone <name>', 'those of this zone')
@@ -40,7 +41,11 @@ async function watchSessions(id: string | undefined, options: WatchOptions, envi
   const changes = sessionChanges({
     client: createOperatorClient(readIdentity(environment, options)),
     id,
-    filters: { ...(agent === undefined ? {} : { agent }), ...(zone === undefined ? {} : { zone }) },
+    filters: {
+      ...sessionsOfAgents({ agent }),
+      ...(agent === undefined ? {} : { agent }),
+      ...(zone === undefined ? {} : { zone }),
+    },
     untilEnded: until === 'ended',
     pause: () => wait(everySeconds * 1_000),
     onLost: (failure) => say(`${failure.message} Trying again.`),

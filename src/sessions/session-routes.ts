@@ -15,7 +15,7 @@ export type SessionRoutes = {
   revoke: (call: Call, operator: Operator) => Promise<Answer>;
 };
 
-const FILTERS = ['agent', 'zone', 'state'];
+const FILTERS = ['agent', 'kind', 'zone', 'state'];
 
 export function createSessionRoutes(options: {
   store: SessionStore;
@@ -29,6 +29,7 @@ export function createSessionRoutes(options: {
       const page = readPage(query, { filters: FILTERS, isIdentifier: isSessionId });
       const filters = {
         clientId: query.one('agent'),
+        kind: readChoice(query, 'kind', ['agent', 'operator', 'canary']),
         zone: query.one('zone'),
         state: readChoice(query, 'state', ['open', 'ended']),
       };

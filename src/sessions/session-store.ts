@@ -22,6 +22,7 @@ export type StoredSession = {
 
 export type SessionFilters = {
   clientId?: string | undefined;
+  kind?: StoredSession['kind'] | undefined;
   zone?: string | undefined;
   state?: 'open' | 'ended' | undefined;
 };
@@ -44,9 +45,10 @@ const TABLES = sql`
 
 export function createSessionStore(database: Kysely<unknown>): SessionStore {
   return {
-    async list({ clientId, zone, state }, { after, atMost }) {
+    async list({ clientId, kind, zone, state }, { after, atMost }) {
       const conditions = [
         ...(clientId === undefined ? [] : [sql`s.client_id = ${clientId}`]),
+        ...(kind === undefined ? [] : [sql`a.kind = ${kind}`]),
         ...(zone === undefined ? [] : [sql`s.zone = ${zone}`]),
         ...(state === 'open' ? [SESSION_OPEN] : []),
         ...(state === 'ended' ? [sql`not ${SESSION_OPEN}`] : []),

@@ -112,6 +112,7 @@ describe('Sessions', () => {
     const { code } = await mayfly('agent revoke report-writer --reason test --yes');
     assert.equal(code, 0);
     assert.deepEqual(await once(watch, 'close'), [0, null]);
+    assert.equal((await mayfly('session watch')).stdout, '', 'only operators have sessions');
     for (const { id } of runs) {
       assert.match(told, new RegExp(`^${id}  report-writer  analytics  open$`, 'm'));
       assert.match(told, new RegExp(`^${id}  report-writer  analytics  revoked$`, 'm'));

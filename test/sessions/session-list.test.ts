@@ -88,6 +88,8 @@ test('filters hold for every session in the list, and leave none out', async () 
     ['&state=ended', ({ state }) => state !== 'open'],
     ['&agent=report-writer', ({ agent }) => agent === 'report-writer'],
     ['&agent=olivia', ({ kind }) => kind === 'operator'],
+    ['&kind=agent', ({ kind }) => kind === 'agent'],
+    ['&kind=operator&state=open', ({ kind, state }) => kind === 'operator' && state === 'open'],
     ['&zone=finance', ({ zone }) => zone === 'finance'],
     ['&agent=report-writer&state=ended', ({ agent, state }) => agent === 'report-writer' && state !== 'open'],
     ['&agent=nobody', () => false],
