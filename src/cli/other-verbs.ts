@@ -32,6 +32,13 @@ export const OTHER_VERBS: readonly OtherVerb[] = [
     load: async (environment) => (await import('./kill-commands.ts')).releaseCommand(environment),
   },
   {
+    noun: 'kill',
+    verb: 'drill',
+    may: 'mayfly:run:drills',
+    operations: ['POST /v1/kill-switch/drill', 'GET /v1/kill-switch/drill'],
+    load: async (environment) => (await import('./drill-command.ts')).drillCommand(environment),
+  },
+  {
     noun: 'receipt',
     verb: 'verify',
     may: null,

@@ -117,6 +117,13 @@ describe('A command of an operator ends', () => {
   });
 });
 
+test('a self-test that was missed ends with 7, and says what came of it all the same', async () => {
+  broker.answers({ management: { status: 200, body: { missed: true, last: null } } });
+  const { code, stdout, stderr } = await mayfly('kill drill');
+  assert.deepEqual([code, stdout], [7, 'missed  yes\nlast    -\n']);
+  assert.match(stderr, /^The self-test was missed/);
+});
+
 test('an error names code, hint and request, and no secret', async () => {
   broker.answers({ management: problem(404, 'not_found') });
   const { stderr } = await mayfly(SHOW);

@@ -122,6 +122,15 @@ describe('With enforcement points', () => {
     await json(`kill release ${killed.id} --reason test --yes --as omar`);
   });
 
+  test('the switch is tested on a canary, now, and the result is told', async () => {
+    const { last, missed } = await json('kill drill --now');
+    assert.equal(missed, false);
+    const drill = last as { result: string; verifiers: { accepted_at: string; refused_at: string }[] };
+    assert.equal(drill.result, 'passed');
+    assert.equal(drill.verifiers.length, 2);
+    assert.equal((await json('kill drill')).missed, false);
+  });
+
   test('one that does not answer is named, with the moment at which it stops; it is engaged all the same', async () => {
     server.child.kill('SIGSTOP');
     const line = 'kill engage zone support --reason test --yes --wait-seconds 0 -o jsonl';
