@@ -44,7 +44,7 @@ import { createTokenRoutes, type TokenRoutes } from './tokens/token-routes.ts';
 import { createTokenStore } from './tokens/token-store.ts';
 import { createFeedRoutes } from './verifiers/feed-routes.ts';
 import { createLeaseRoutes, type LeaseRoutes } from './verifiers/lease-routes.ts';
-import { createLeaseRenewals } from './verifiers/renew-leases.ts';
+import { createLeaseRenewals, createPace } from './verifiers/renew-leases.ts';
 import { createLeaseSigner } from './verifiers/sign-lease.ts';
 import { createVerifierListStore } from './verifiers/verifier-list-store.ts';
 import { createVerifierRoutes } from './verifiers/verifier-routes.ts';
@@ -205,6 +205,7 @@ function buildLeaseRoutes(options: CapabilityOptions): LeaseRoutes {
       store: createVerifierStore(database.ledgerPool),
       readPages: ledger.store.readPages,
       trust: ledger.trust,
+      gather: createPace(clock),
     }),
     sign: createLeaseSigner({ issuer, signer: ring.ledgerSigner, catalogue, drills, clock }),
     drills,

@@ -18,6 +18,7 @@ import { Refusal } from '../errors/refusal.ts';
 import type { LedgerPage } from '../revocations/ledger-entry.ts';
 import type { PageQuestion } from '../revocations/ledger-store.ts';
 import type { LedgerTrust } from '../revocations/ledger-trust.ts';
+import type { Clock } from '../time/clock.ts';
 import { foldAttendances } from './fold-attendances.ts';
 import type { ReceivedQuestion } from './question.ts';
 import type { VerifierStore } from './verifier-store.ts';
@@ -35,6 +36,19 @@ export type LeaseRenewals = {
 
 const MAX_BATCH = 512;
 const MAX_WAITING = 8_192;
+
+/** A statement for few costs a broker as much as one for many; nobody notices so short a wait. */
+const BATCH_MILLISECONDS = 20;
+
+/** @returns resolves at once when there was no batch lately, and else that long after the last one began */
+export function createPace(clock: Clock, everyMilliseconds = BATCH_MILLISECONDS): () => Promise<void> {
+  let beganAt = Number.NEGATIVE_INFINITY;
+  return async () => {
+    const wait = beganAt + everyMilliseconds - clock.monotonicMilliseconds();
+    if (wait > 0) await new Promise((resolve) => setTimeout(resolve, wait));
+    beganAt = clock.monotonicMilliseconds();
+  };
+}
 
 export function createLeaseRenewals(options: {
   store: VerifierStore;

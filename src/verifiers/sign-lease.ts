@@ -1,6 +1,7 @@
 import type { ActiveCatalogue } from '../catalogue/active-catalogue.ts';
 import type { Catalogue } from '../catalogue/catalogue.ts';
-import { LEASE_TYPE, type Lease, type Sensitivity, signMessage } from '../revocations/ledger-message.ts';
+import { encodeHeader, signCompactJws } from '../jws/compact-jws.ts';
+import { LEASE_TYPE, type Lease, type Sensitivity } from '../revocations/ledger-message.ts';
 import type { Signer } from '../signing-keys/signers.ts';
 import { type Clock, numericDate } from '../time/clock.ts';
 import type { Drills } from './drills.ts';
@@ -19,6 +20,7 @@ export function createLeaseSigner(options: {
   clock: Clock;
 }): LeaseSigner {
   const { issuer, signer, catalogue, drills, clock } = options;
+  let header = { kid: '', encoded: '' }; // the same for a day
 
   /** What the applied catalogue says of the resource's actions, if the verifier does not know that version. */
   function newsOf(version: number | undefined, audience: string): Lease['catalogue'] {
@@ -40,7 +42,9 @@ export function createLeaseSigner(options: {
       ...(news === undefined ? {} : { catalogue: news }),
       ...(canaries.length === 0 ? {} : { drills: [...canaries] }),
     };
-    return signMessage(LEASE_TYPE, lease, signer());
+    const { kid, privateKey } = signer();
+    if (header.kid !== kid) header = { kid, encoded: encodeHeader({ alg: 'EdDSA', typ: LEASE_TYPE, kid }) };
+    return signCompactJws(header.encoded, lease, privateKey);
   };
 }
 
