@@ -10,8 +10,11 @@ import type { Lease, Question } from '../revocations/ledger-message.ts';
 import type { Decision } from './lease-state.ts';
 
 export type Drills = {
-  /** Takes the canaries of an answer; those of the one before are over. */
-  take(drills: Lease['drills']): Promise<void>;
+  /**
+   * Takes the canaries of an answer; those of the one before are over.
+   * @returns true when there is one that was not there before: somebody waits to hear of it
+   */
+  take(drills: Lease['drills']): Promise<boolean>;
   outcomes(): NonNullable<Question['drills']>;
 };
 
@@ -25,11 +28,13 @@ export function createDrills({ check }: { check: (token: string) => Promise<Judg
     async take(drills = []) {
       const known = new Map(current.map(({ id, judge }) => [id, judge]));
       const next: typeof current = [];
+      const isNews = drills.some(({ id }) => !known.has(id));
       for (const { id, token } of drills) {
         const judge = known.get(id) ?? (await check(token));
         if (judge !== null) next.push({ id, judge });
       }
       current = next;
+      return isNews;
     },
     outcomes() {
       const outcomes: NonNullable<Question['drills']> = [];

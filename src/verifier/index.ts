@@ -17,6 +17,7 @@ export {
   requestOfFetch,
   requestOfNode,
 } from './resource-request.ts';
+export { createRedisProofs, type SharedProofs } from './shared-proofs.ts';
 export type { VerifierStatus } from './status.ts';
 export type { TokenClaims } from './token.ts';
 export { createVerifier, type Demand, type Granted, type Verification, type Verifier } from './verifier.ts';

@@ -62,9 +62,9 @@ export function createLedgerLink(options: {
     if (heard === 'unasked') return;
     const isNews = actions.learn(lease.catalogue, lease.page.generation);
     await fetchMissing();
-    await drills.take(lease.drills);
+    const isDrill = await drills.take(lease.drills);
     feed.start();
-    if (isNews) renewal.soon(); // its actions may have longer leases than were asked for
+    if (isNews || isDrill) renewal.soon(); // actions may have longer leases than were asked for; a drill waits
   }
 
   async function onPage(text: string): Promise<void> {

@@ -56,16 +56,27 @@ const SHARE_OF_ONE_KEY = 0.1;
 
 export const DEFAULT_MAX_PROOFS = 500_000;
 
-/** @param maxProofs how many are remembered before requests are refused: about a minute's worth */
+const NONCE_SECRET_BYTES = 32;
+
+/**
+ * @param maxProofs how many are remembered before requests are refused: about a minute's worth
+ * @param nonceSecret what several instances of one server share, 32 bytes or more, so that each takes the nonces of the
+ *   others. Default: one of its own, by which neither the broker's nonces nor those before a restart mean anything.
+ * @throws {TypeError} when the secret is too short
+ */
 export function createProofMemory({
   maxProofs = DEFAULT_MAX_PROOFS,
+  nonceSecret = randomBytes(NONCE_SECRET_BYTES),
   clock = systemClock,
 }: {
   maxProofs?: number;
+  nonceSecret?: Uint8Array;
   clock?: Clock;
 } = {}): ProofMemory {
-  // A secret of this memory alone: neither the broker's nonces nor those before a restart mean anything here.
-  const secret = createSecretKey(randomBytes(32));
+  if (!(nonceSecret instanceof Uint8Array && nonceSecret.byteLength >= NONCE_SECRET_BYTES)) {
+    throw new TypeError(`nonceSecret has to be at least ${NONCE_SECRET_BYTES} bytes`);
+  }
+  const secret = createSecretKey(nonceSecret);
   const nonces = createNonces({ secrets: () => ({ current: secret }), clock });
   const caches = {
     headers: createRecent<JwsHeader>(REMEMBERED_KEYS),

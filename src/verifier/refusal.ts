@@ -73,6 +73,7 @@ const REASONS = {
   // bounds and outages
   proofs_of_key_exhausted: 'too_many_requests',
   proof_memory_full: 'temporarily_unavailable',
+  proof_store_unreachable: 'temporarily_unavailable',
   broker_unreachable: 'temporarily_unavailable',
   broker_refuses: 'temporarily_unavailable',
   broker_answer_unusable: 'temporarily_unavailable',

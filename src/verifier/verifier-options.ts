@@ -6,6 +6,7 @@ import type { ResourceKey } from './assertion.ts';
 import { createProofMemory, type ProofMemory } from './proof-memory.ts';
 import { RENEW_EVERY_MILLISECONDS } from './renewal.ts';
 import { resourceMetadataUrl } from './resource-metadata.ts';
+import type { SharedProofs } from './shared-proofs.ts';
 
 export type VerifierOptions = {
   /** The broker's issuer, to the letter; https unless it is on this machine. */
@@ -27,6 +28,8 @@ export type VerifierOptions = {
   noncePolicy?: NoncePolicy;
   /** What several verifiers of one process share when they stand at one origin. Default: one of its own. */
   proofs?: ProofMemory;
+  /** What several instances of this server share, beside the memory of each. */
+  sharedProofs?: SharedProofs;
   /** For one question to the broker. Default 2,000. */
   timeoutMilliseconds?: number;
   /** Between two renewals of the lease. Default 1,000, which is what brokers are made for. */
@@ -42,7 +45,8 @@ export type VerifierLog = {
   warn(details: object, message: string): void;
 };
 
-export type CheckedOptions = Required<VerifierOptions>;
+export type CheckedOptions = Required<Omit<VerifierOptions, 'sharedProofs'>> &
+  Pick<VerifierOptions, 'sharedProofs'>;
 
 const DEFAULTS = {
   noncePolicy: 'optional',

@@ -24,6 +24,7 @@ import { momentOf } from './moment.ts';
 import { refuse, VerifierRefusal } from './refusal.ts';
 import { type Refused, refusedWith } from './refused.ts';
 import type { ResourceRequest } from './resource-request.ts';
+import { spendShared } from './shared-proofs.ts';
 import { statusOf, type VerifierStatus } from './status.ts';
 import type { TokenClaims } from './token.ts';
 import type { VerifiedToken } from './verified-tokens.ts';
@@ -64,7 +65,7 @@ export type Verifier = ActionGuard & {
 /** @throws {TypeError} that lists every mistake in the options */
 export function createVerifier(given: VerifierOptions): Verifier {
   const options = checkOptions(given);
-  const { issuer, publicUrl, noncePolicy, proofs, clock } = options;
+  const { issuer, publicUrl, noncePolicy, proofs, sharedProofs, clock } = options;
   const { keys, tokens, consume, link, urls } = connect(options);
   const { state, actions, renewal, feed } = link;
   const underWay = new Set<Promise<unknown>>();
@@ -99,10 +100,9 @@ export function createVerifier(given: VerifierOptions): Verifier {
     if (call !== null) checkCall(call, { action, method, url, arguments: callArguments });
     refuseUnlessAlive(token, action); // or proof and token would be used up for nothing
     proofs.spend(proof, now());
-    if (call !== null) {
-      await consume(claims);
-      refuseUnlessAlive(token, action);
-    }
+    if (sharedProofs !== undefined) await spendShared(sharedProofs, proof, options);
+    if (call !== null) await consume(claims);
+    refuseUnlessAlive(token, action);
     return {
       granted: true,
       claims,
