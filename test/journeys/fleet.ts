@@ -12,6 +12,7 @@ import type { VerifierOptions } from '../../src/verifier/index.ts';
 import { type BrokerProcess, freePort, startBrokerProcess } from '../broker-process.ts';
 import { newSessionKey, type SessionKey } from '../test-agent.ts';
 import { createTestWorld, TEST_ISSUER } from '../test-broker.ts';
+import type { TestDatabase } from '../test-database.ts';
 import { type Asked, startVerifierProcess, type VerifierProcess } from './verifier-process.ts';
 
 export const CUSTOMERS = 'https://customers.example.com';
@@ -29,11 +30,14 @@ export type FleetOptions = {
   /** One process for each; default two of the customers' server and one of the storage. */
   verifiers?: readonly { resource: string; instances?: number; brokers?: readonly string[] }[];
   settings?: Readonly<Record<string, string>>;
+  /** Puts something between brokers and Postgres. @returns where brokers connect */
+  reachDatabase?: (database: TestDatabase) => Promise<string>;
 };
 
 export async function createFleet(options: FleetOptions = {}) {
   const { brokers: count = 2, settings = {} } = options;
   const world = await createTestWorld();
+  const databaseUrl = await options.reachDatabase?.(world.database);
   const brokers: BrokerProcess[] = [];
   const verifiers: VerifierProcess[] = [];
   after(async () => {
@@ -48,6 +52,7 @@ export async function createFleet(options: FleetOptions = {}) {
     const broker = startBrokerProcess({
       settings: {
         ...world.environment(),
+        ...(databaseUrl === undefined ? {} : { DATABASE_URL: databaseUrl }),
         MAYFLY_PORT: String(await freePort()),
         MAYFLY_DPOP_NONCE: 'optional',
         MAYFLY_LOG_LEVEL: 'fatal',
