@@ -20,6 +20,7 @@ import { newIdentifier } from '../time/identifier.ts';
 import { readAccessToken, readProofHeader } from './access-credentials.ts';
 import { withChallenge } from './challenge.ts';
 import type { ManagementAction } from './management-actions.ts';
+import { createRequestBound } from './request-bound.ts';
 
 export type Operator = { name: string; roles: readonly Role[]; sessionId: string; tokenId: string };
 
@@ -27,7 +28,7 @@ export type OperatorGuard = {
   /**
    * Resolves once the request is admitted; its proof is spent and the record has a line.
    * @throws {Refusal} 401 `credentials_missing`, `invalid_token`, `invalid_dpop_proof` or `use_dpop_nonce`, 403
-   *   `insufficient_scope`, each with its challenge
+   *   `insufficient_scope`, each with its challenge; 429 `rate_limited`
    */
   require(call: Call, action: ManagementAction): Promise<Operator>;
 };
@@ -64,6 +65,7 @@ const TOKEN_HINT = 'It is unknown, expired, revoked or for somewhere else: get a
 
 export function createOperatorGuard(options: OperatorGuardOptions): OperatorGuard {
   const { issuer, resourceMetadataUrl, readToken, admit, rolesOf, nonces, noncePolicy, clock } = options;
+  const bound = createRequestBound({ clock });
 
   function claimsOf(text: string): AccessClaims {
     return readToken(text) ?? refuse('token_unreadable', { hint: TOKEN_HINT });
@@ -120,6 +122,7 @@ export function createOperatorGuard(options: OperatorGuardOptions): OperatorGuar
         actor = claims.client_id;
         const proof = checkPossession(call, text, claims);
         checkReach(claims, action);
+        bound(actor, action);
         await enter(call, action, claims, proof);
         return { name: actor, roles: rolesOf(actor), sessionId: claims.sid, tokenId: claims.jti };
       } catch (error) {

@@ -2,13 +2,15 @@ import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { test } from 'node:test';
 import type { ManagementAction } from '../../src/operators/management-actions.ts';
+import { OPERATOR_RATES } from '../../src/operators/request-bound.ts';
 import { createRevocationStore } from '../../src/revocations/revocation-store.ts';
 import { systemClock } from '../../src/time/clock.ts';
 import { newSessionKey, nowSeconds, signJwt } from '../test-agent.ts';
 import { createTestWorld, TEST_ISSUER } from '../test-broker.ts';
 import type { ManagementAnswer, TestOperator } from '../test-operator.ts';
 
-const world = await createTestWorld();
+const SAM = 'operator: sam\ntitle: Watches\nroles: [auditor]\ndevelopment_key: true\n';
+const world = await createTestWorld({ files: { 'operators/sam.yaml': SAM } });
 const broker = await world.startBroker();
 const ledger = createRevocationStore(world.owner, systemClock);
 const olivia = world.operator(broker, 'olivia');
@@ -313,6 +315,30 @@ test('who may not is told the same of things that exist and of things that do no
   }
   assert.deepEqual(answers[1], answers[0]);
   assert.deepEqual(answers[2], answers[0]);
+});
+
+test('who changes without end is told to wait; reading and others go on', async () => {
+  const stopped = { ...systemClock, monotonicMilliseconds: () => 1_000 };
+  const own = await world.startBroker({ clock: stopped });
+  const [busy, other] = [world.operator(own, 'olivia'), world.operator(own, 'sam')];
+  const action = 'mayfly:revoke:agents';
+  const request = {
+    method: 'POST',
+    path: '/v1/agents/nobody/revoke',
+    body: {},
+    token: await busy.token(action),
+  } as const;
+  const codes: Record<string, number> = {};
+  const BATCH = 50;
+  for (let sent = 0; sent < OPERATOR_RATES.changing.burst + BATCH; sent += BATCH) {
+    const answers = await Promise.all(
+      Array.from({ length: BATCH }, () => busy.send({ ...request, proof: busy.proof(request) })),
+    );
+    for (const { body } of answers) codes[body.code] = (codes[body.code] ?? 0) + 1;
+  }
+  assert.deepEqual(codes, { invalid_request: OPERATOR_RATES.changing.burst, rate_limited: BATCH });
+  assert.equal((await busy.get(PATH, ACTION)).status, 200);
+  assert.equal((await other.get(PATH, ACTION)).status, 200);
 });
 
 test('without the database nobody is let in, and it is said so', async () => {
