@@ -83,12 +83,13 @@ describe('Sessions', () => {
   test('are watched until they end, a line for each change', async () => {
     const { id } = await agent.run();
     const watch = startCommand(`session watch ${id} --every-seconds 0.1`, place.settings);
+    const closed = once(watch, 'close'); // it ends before the command does that ends the session
     const lines: string[] = [];
     const reader = createInterface({ input: watch.stdout }).on('line', (line) => lines.push(line));
-    await once(reader, 'line');
+    await Promise.race([once(reader, 'line'), closed]);
     const { code } = await mayfly(`session revoke ${id} --reason test --yes`);
     assert.equal(code, 0);
-    assert.deepEqual(await once(watch, 'close'), [0, null]);
+    assert.deepEqual(await closed, [0, null]);
     assert.deepEqual(
       lines.map((line) => [JSON.parse(line).id, JSON.parse(line).state]),
       [
@@ -104,14 +105,15 @@ describe('Sessions', () => {
       'session watch --agent report-writer --every-seconds 0.1 -o table',
       place.settings,
     );
+    const closed = once(watch, 'close');
     let told = '';
     watch.stdout.setEncoding('utf8').on('data', (part: string) => {
       told += part;
     });
-    await once(watch.stdout, 'data');
+    await Promise.race([once(watch.stdout, 'data'), closed]);
     const { code } = await mayfly('agent revoke report-writer --reason test --yes');
     assert.equal(code, 0);
-    assert.deepEqual(await once(watch, 'close'), [0, null]);
+    assert.deepEqual(await closed, [0, null]);
     assert.equal((await mayfly('session watch')).stdout, '', 'only operators have sessions');
     for (const { id } of runs) {
       assert.match(told, new RegExp(`^${id}  report-writer  analytics  open$`, 'm'));
