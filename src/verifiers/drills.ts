@@ -9,5 +9,3 @@ export type Drills = {
   /** What an instance says of them. Its row is committed. Never throws. */
   noteDrillOutcomes(heard: { instance: string; resource: string; outcomes: readonly DrillOutcome[] }): void;
 };
-
-export const noDrills: Drills = { drillsFor: () => [], noteDrillOutcomes() {} };

@@ -9,6 +9,7 @@ import { isJsonObject } from '../json/strict-json.ts';
 import type { UnverifiedJwt } from '../jws/compact-jws.ts';
 import { type Clock, numericDate } from '../time/clock.ts';
 import type { Drills } from './drills.ts';
+import { createInstanceBound } from './instance-bound.ts';
 import { checkQuestion, parseQuestion, type ReceivedQuestion } from './question.ts';
 import type { LeaseRenewals } from './renew-leases.ts';
 import type { LeaseSigner } from './sign-lease.ts';
@@ -29,6 +30,7 @@ export function createLeaseRoutes(options: {
 }): LeaseRoutes {
   const { issuer, clients, bounds, renewals, sign, drills, clock } = options;
   const headers = createRecent<UnverifiedJwt['header']>(MAX_HEADERS);
+  const instances = createInstanceBound({ clock });
 
   /** Bounded and rated as the authentication that it is. */
   function authenticate(jwt: UnverifiedJwt, { source }: Call): ReceivedQuestion {
@@ -52,8 +54,9 @@ export function createLeaseRoutes(options: {
         refuse('client_authentication_repeated', { hint: 'The signature of the question is enough.' });
       }
       const asked = authenticate(parseQuestion(questionIn(call.json), headers), call);
-      const granted = await renewals.renew(asked);
       const { instance, drills: outcomes = [] } = asked.question;
+      instances.admit({ instance, resource: asked.resource.audience });
+      const granted = await renewals.renew(asked);
       if (outcomes.length > 0) {
         drills.noteDrillOutcomes({ instance, resource: asked.resource.audience, outcomes });
       }

@@ -5,6 +5,7 @@ import { silentLog } from '../../src/errors/log.ts';
 import { until } from '../broker-process.ts';
 import { asSuperuser } from '../test-cluster.ts';
 import { createTestDatabase, type TestDatabase } from '../test-database.ts';
+import { createDatabaseProxy } from '../threats/database-proxy.ts';
 
 let database: TestDatabase;
 before(async () => {
@@ -52,6 +53,27 @@ test('a connection that is ended is made anew, and what it missed is looked for'
   await until(async () => heard.wakes === 2, 'it listens again');
   await tell();
   await until(async () => heard.wakes === 3, 'it was told');
+});
+
+test('a connection that is dead and did not say so is found out, and made anew', async (t) => {
+  const proxy = await createDatabaseProxy(database);
+  const heard = { wakes: 0 };
+  const listening = listenTo({
+    url: proxy.applicationUrl,
+    channel: 'news',
+    onWake: () => {
+      heard.wakes += 1;
+    },
+    log: silentLog,
+    retryMilliseconds: 1,
+    heartbeatMilliseconds: 20,
+  });
+  t.after(() => listening.close());
+  await until(() => heard.wakes === 1, 'it listens');
+  proxy.become('silent');
+  await until(() => !listening.isConnected(), 'it has noticed');
+  proxy.become('open');
+  await until(() => heard.wakes === 2, 'it listens again');
 });
 
 test('it can be stopped at any moment of its life', async () => {
