@@ -2,8 +2,8 @@
 import { randomUUID } from 'node:crypto';
 import type { Environment } from '../config/environment.ts';
 import { carryOut } from './carry-out.ts';
-import { fail } from './failure.ts';
 import { filledIn } from './filled-in.ts';
+import { pagesOf } from './list-pages.ts';
 import { createOperatorClient, type Json, type OperatorClient } from './operator-client.ts';
 import type { ChangeOptions, ListOptions, OperatorOptions } from './operator-commands.ts';
 import { readIdentity } from './operator-identity.ts';
@@ -11,9 +11,6 @@ import type { ChangeVerb, ListVerb, OperatorVerb, ShowVerb } from './operator-ve
 import { plainJson, plainText } from './plain-text.ts';
 import { print, printOne, say } from './print.ts';
 import { table } from './table.ts';
-
-/** What the broker gives at once. */
-const MAX_PAGE_ROWS = 200;
 
 type Running<Options> = {
   values: Readonly<Record<string, string>>;
@@ -29,43 +26,32 @@ export async function runVerb(verb: OperatorVerb, running: Running<object>): Pro
   return runChange(verb, client, running as Running<ChangeOptions>);
 }
 
-/** Page after page, as far as the limit goes. */
 async function runList(
   verb: ListVerb,
   client: OperatorClient,
   options: OperatorOptions & ListOptions,
 ): Promise<void> {
   const { output, limit } = options;
+  const { may, path, columns } = verb;
   const rows: Json[] = [];
-  let cursor: string | null = null;
-  do {
-    const missing = limit - rows.length;
-    const query: Record<string, string> = {
-      ...filtersOf(verb, options),
-      limit: String(Math.min(missing, MAX_PAGE_ROWS)),
-      ...(cursor === null ? {} : { cursor }),
-    };
-    const { body } = await client.ask({ may: verb.may, method: 'GET', path: verb.path, query });
-    const page = rowsOf(body).slice(0, missing);
-    rows.push(...page);
-    if (output === 'jsonl') print(linesOf(page));
-    cursor = typeof body.next_cursor === 'string' ? body.next_cursor : null;
-  } while (cursor !== null && rows.length < limit);
-  if (output === 'table') print(table(verb.columns, rows));
+  let isWhole = true;
+  for await (const page of pagesOf(client, { may, path, query: filtersOf(verb, options), limit })) {
+    rows.push(...page.rows);
+    isWhole = page.isLast;
+    if (output === 'jsonl') print(linesOf(page.rows));
+  }
+  if (output === 'table') print(table(columns, rows));
   if (output === 'json') print(`${plainJson(rows, { indent: 2 })}\n`);
-  if (cursor !== null) say(`There are more than these ${rows.length}; --limit shows more of them.`);
+  if (!isWhole) say(`There are more than these ${rows.length}; --limit shows more of them.`);
 }
 
-/** `all` is every value of a filter, also of one that is implied. */
+/** Of a filter that is implied, `all` is every value. */
 function filtersOf({ filters = {}, implied = () => ({}) }: ListVerb, options: ListOptions) {
   const said = Object.keys(filters).map((name) => [name, options[name]]);
   const given = Object.fromEntries(said.filter(([, value]) => typeof value === 'string'));
   const meant: Record<string, string> = { ...implied(given), ...given };
-  return Object.fromEntries(Object.entries(meant).filter(([, value]) => value !== 'all'));
-}
-
-function rowsOf({ data }: Json): Json[] {
-  return Array.isArray(data) ? data : fail('server', 'What came back is no list.');
+  const isEvery = (name: string, value: string) => value === 'all' && name in implied({});
+  return Object.fromEntries(Object.entries(meant).filter(([name, value]) => !isEvery(name, value)));
 }
 
 async function runShow(verb: ShowVerb, client: OperatorClient, { values, options }: Running<object>) {

@@ -4,6 +4,7 @@
  * between two looks.
  */
 import { CommandFailure, EXIT, fail } from './failure.ts';
+import { pagesOf } from './list-pages.ts';
 import type { Json, OperatorClient } from './operator-client.ts';
 
 export type SessionWatch = {
@@ -20,7 +21,6 @@ export type SessionWatch = {
 
 const PATH = '/v1/sessions';
 const MAY = 'mayfly:read:sessions';
-const PAGE_ROWS = 200;
 const MAX_WATCHED = 1_000;
 /** A broker that restarts is back by then. */
 const PATIENCE_MILLISECONDS = 30_000;
@@ -63,18 +63,13 @@ async function one(client: OperatorClient, id: string): Promise<Json> {
 
 async function allOpen(client: OperatorClient, filters: Readonly<Record<string, string>>): Promise<Json[]> {
   const open: Json[] = [];
-  let cursor: unknown = null;
-  do {
-    const query = { ...filters, state: 'open', limit: String(PAGE_ROWS) };
-    const paged = typeof cursor === 'string' ? { ...query, cursor } : query;
-    const { body } = await client.ask({ may: MAY, method: 'GET', path: PATH, query: paged });
-    if (!Array.isArray(body.data)) fail('server', 'What came back is no list.');
-    open.push(...body.data);
-    cursor = body.next_cursor;
-    if (open.length > MAX_WATCHED) {
+  const request = { may: MAY, path: PATH, query: { ...filters, state: 'open' }, limit: MAX_WATCHED } as const;
+  for await (const { rows, isLast } of pagesOf(client, request)) {
+    open.push(...rows);
+    if (!isLast && open.length >= MAX_WATCHED) {
       fail('usage', `More than ${MAX_WATCHED} sessions are open: --agent or --zone names fewer.`);
     }
-  } while (typeof cursor === 'string');
+  }
   return open;
 }
 

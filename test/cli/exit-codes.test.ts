@@ -48,6 +48,7 @@ describe('A command of an operator ends', () => {
       const { code: ended, stdout, stderr } = await mayfly(SHOW);
       assert.deepEqual([ended, stdout], [code, ''], stderr);
       assert.equal(stderr.trim().split('\n').length, 1, 'one line says it');
+      for (const secret of broker.secrets) assert.ok(!stderr.includes(secret), 'no key, no token');
     });
   }
 
@@ -213,4 +214,21 @@ test('a list follows the cursor as far as the limit, and says when there is more
   assert.equal(JSON.parse(part.stdout).length, 3);
   assert.match(part.stderr, /There are more than these 3/);
   assert.match(broker.asked.at(-1)?.url ?? '', /limit=1&/);
+  broker.answers({ management: { status: 200, body: { data: [], next_cursor: 'again' } } });
+  assert.equal((await mayfly('session list')).code, 2, 'a list without an end');
+});
+
+test('what is implied is sent, unless it is said to be all', async () => {
+  broker.answers({ management: { status: 200, body: { data: [], next_cursor: null } } });
+  for (const line of [
+    'session list',
+    'session list --kind all',
+    'session list --agent a',
+    'kill list --kind all',
+  ])
+    await mayfly(line);
+  assert.deepEqual(
+    broker.asked.map(({ url }) => url.replace(/[?&]limit=200/, '')),
+    ['/v1/sessions?kind=agent', '/v1/sessions', '/v1/sessions?agent=a', '/v1/kill-switch?kind=all'],
+  );
 });

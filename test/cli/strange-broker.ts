@@ -17,6 +17,8 @@ export type Asked = { method: string; url: string; headers: IncomingMessage['hea
 export type StrangeBroker = {
   settings: Record<string, string>;
   url: string;
+  /** The operator's private key, and the token that was given out. */
+  secrets: string[];
   /** What was asked at the management API, in order. */
   asked: Asked[];
   /** From now on. A text body goes out as it stands. */
@@ -28,15 +30,15 @@ export type StrangeBroker = {
   close(): void;
 };
 
-const GOOD_TOKEN: Strange = {
+const GOOD_TOKEN = {
   status: 200,
-  body: { access_token: 'a.b.c', token_type: 'DPoP', expires_in: 120 },
+  body: { access_token: 'secret.access.token', token_type: 'DPoP', expires_in: 120 },
 };
 
 export async function openStrangeBroker(): Promise<StrangeBroker> {
   const asked: Asked[] = [];
   let metadata = {};
-  let token = GOOD_TOKEN;
+  let token: Strange = GOOD_TOKEN;
   let management: Strange | ((asked: Asked) => Strange) = { status: 200, body: {} };
   const server = createServer((request, response) => {
     const { method = '', url: path = '', headers } = request;
@@ -58,9 +60,11 @@ export async function openStrangeBroker(): Promise<StrangeBroker> {
   const folder = mkdtempSync(join(tmpdir(), 'mayfly-cli-'));
   const { privateKey } = generateKeyPairSync('ed25519');
   const keyFile = join(folder, 'key.json');
-  writeFileSync(keyFile, JSON.stringify({ ...privateKey.export({ format: 'jwk' }), kid: 'k' }));
+  const jwk = privateKey.export({ format: 'jwk' });
+  writeFileSync(keyFile, JSON.stringify({ ...jwk, kid: 'k' }));
   return {
     url,
+    secrets: [String(jwk.d), GOOD_TOKEN.body.access_token],
     asked,
     settings: { MAYFLY_ISSUER: url, MAYFLY_OPERATOR: 'olivia', MAYFLY_OPERATOR_KEY_FILE: keyFile },
     answers(next) {

@@ -1,11 +1,11 @@
-/** `mayfly --help` and tab completion are waited for: what they load is little. */
+/** What commands load: little where somebody waits for it, and nothing of the server where none of it is needed. */
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
-import { dirname, resolve } from 'node:path';
+import { dirname, relative, resolve } from 'node:path';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 
-const ENTRY = fileURLToPath(new URL('../../src/cli/mayfly.ts', import.meta.url));
+const SOURCE = fileURLToPath(new URL('../../src', import.meta.url));
 
 /** What is loaded before anything runs: not `import type`, not `import()`. */
 function staticImportsOf(path: string): string[] {
@@ -27,7 +27,20 @@ function closureOf(path: string, packages: Set<string>, seen: Set<string> = new 
 
 test('help loads commander, the settings and a handful of small files', () => {
   const packages = new Set<string>();
-  const files = closureOf(ENTRY, packages);
+  const files = closureOf(`${SOURCE}/cli/mayfly.ts`, packages);
   assert.deepEqual([...packages], ['commander']);
   assert.ok(files.size >= 4 && files.size <= 10, [...files].join('\n'));
 });
+
+for (const file of ['run-operator-verb', 'watch-command', 'kill-commands', 'drill-command']) {
+  test(`${file}.ts knows the management API and no other way into a broker`, () => {
+    const packages = new Set<string>();
+    const files = closureOf(`${SOURCE}/cli/${file}.ts`, packages);
+    const folders = new Set([...files].map((path) => relative(SOURCE, path).split('/')[0]));
+    assert.deepEqual([...folders].sort(), ['cli', 'config', 'jws', 'sdk']);
+    assert.ok(
+      [...packages].every((name) => ['commander', 'jose'].includes(name)),
+      [...packages].join(' '),
+    );
+  });
+}
