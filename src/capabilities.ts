@@ -8,6 +8,7 @@ import type { RefusalRecorder } from './audit/refusal-recorder.ts';
 import { createRecent } from './bounds/recent.ts';
 import type { ActiveCatalogue } from './catalogue/active-catalogue.ts';
 import type { Configuration } from './config/configuration.ts';
+import { createCommitWait } from './database/commit-wait.ts';
 import type { Database } from './database/connections.ts';
 import { createNonces, type Nonces } from './dpop/nonce.ts';
 import { requireTarget } from './dpop/target-url.ts';
@@ -161,10 +162,11 @@ function buildManagement(
   { authenticator, nonces }: { authenticator: ClientAuthenticator; nonces: Nonces },
 ): Management {
   const { configuration, catalogue, database, ledger, ring, bounds, clock } = options;
-  const afterRevocation = buildAfterRevocation(options);
+  const commit = createCommitWait({ pool: database.pool, aside: database.killSwitchPool, log: options.log });
+  const afterRevocation = buildAfterRevocation(options, commit);
   const { issuer, noncePolicy } = configuration;
   const { kysely } = database;
-  const changeStore = createManagedChangeStore(kysely, clock);
+  const changeStore = createManagedChangeStore({ database: kysely, commit, clock });
   const changes = createManagedChanges({ reach: createReachStore(kysely), afterRevocation });
   const managed = { changes, changeStore };
   return {

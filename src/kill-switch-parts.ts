@@ -1,7 +1,7 @@
 /** The kill switch of a running broker, and the receipts that it shares with every other revocation. */
 import type { ActiveCatalogue } from './catalogue/active-catalogue.ts';
 import type { Configuration } from './config/configuration.ts';
-import { type CommitStatement, createCommitWait, EMPTY_COMMIT } from './database/commit-wait.ts';
+import { type CommitStatement, EMPTY_COMMIT } from './database/commit-wait.ts';
 import type { Database } from './database/connections.ts';
 import type { Pool } from './database/pool.ts';
 import type { Log } from './errors/log.ts';
@@ -63,9 +63,8 @@ const PAUSE_SHARE = 0.8;
 const WAIT_MILLISECONDS = 1_000;
 
 /** What an operator revoked otherwise gets the same receipt, on connections that are everybody's. */
-export function buildAfterRevocation(parts: Parts): AfterRevocation {
-  const { pool, killSwitchPool: aside } = parts.database;
-  const commit = createCommitWait({ pool, aside, log: parts.log });
+export function buildAfterRevocation(parts: Parts, commit: CommitStatement): AfterRevocation {
+  const { pool } = parts.database;
   const receipts = buildReceipts(parts, { pool, commit });
   return async ({ epoch }) => {
     parts.ledger.announcer.announce();

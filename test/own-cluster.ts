@@ -6,7 +6,14 @@ import { after } from 'node:test';
 import type pg from 'pg';
 import { asSuperuser, SOCKET_VARIABLE, startTestCluster } from './test-cluster.ts';
 
-const cluster = await startTestCluster({ wal_level: 'replica', max_wal_senders: 1 });
+/** Few, so that a test can take them all. */
+export const MAX_CONNECTIONS = 60;
+
+const cluster = await startTestCluster({
+  wal_level: 'replica',
+  max_wal_senders: 1,
+  max_connections: MAX_CONNECTIONS,
+});
 process.env[SOCKET_VARIABLE] = cluster.socketDirectory;
 after(() => cluster.stop());
 

@@ -4,6 +4,8 @@
  * its idempotency key will get again (L1).
  */
 import { type Kysely, type RawBuilder, sql } from 'kysely';
+import type { QueryResultRow } from 'pg';
+import type { CommitStatement } from '../database/commit-wait.ts';
 import { isRetryable } from '../database/database-error.ts';
 import type { SpentKey } from '../dpop/replay-key.ts';
 import type { Change } from '../operators/read-change.ts';
@@ -59,12 +61,20 @@ export type ManagedChangeStore = {
 
 const MAX_ATTEMPTS = 3;
 
-export function createManagedChangeStore(database: Kysely<unknown>, clock: Clock): ManagedChangeStore {
+/** @param options.commit runs them; a standby that does not answer must not let one hold the head of the ledger */
+export function createManagedChangeStore(options: {
+  database: Kysely<unknown>;
+  commit: CommitStatement;
+  clock: Clock;
+}): ManagedChangeStore {
+  const { database, commit, clock } = options;
+
   /** A deadlock left nothing behind: the same statement may well succeed. */
   async function ask<Outcome>(call: RawBuilder<unknown>): Promise<Outcome> {
     for (let attempt = 1; ; attempt += 1) {
       try {
-        const { rows } = await sql<Outcome>`select outcome, answer from ${call}`.execute(database);
+        const { sql: text, parameters } = sql`select outcome, answer from ${call}`.compile(database);
+        const { rows } = await commit<Outcome & QueryResultRow>({ text, values: [...parameters] });
         const [row] = rows;
         if (row === undefined) throw new Error('the database did not say what became of a change');
         return row;
