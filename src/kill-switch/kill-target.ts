@@ -5,7 +5,11 @@
 import { z } from 'zod';
 import type { Catalogue } from '../catalogue/catalogue.ts';
 
-const name = z.string().min(1).max(512);
+/** What names can be made of: nothing else is looked up. */
+const name = z
+  .string()
+  .max(512)
+  .regex(/^[\x21-\x7e]+$/);
 
 export const KILL_KINDS = ['all', 'zone', 'agent', 'action', 'resource', 'subject'] as const;
 
