@@ -42,14 +42,16 @@ export type FollowerOptions = {
 };
 
 const POLL_MILLISECONDS = 1_000;
-/** Pages that are kept for who is a little behind; each is what one look found. */
+/** Pages that are kept for who is a little behind; each is what one look found, few entries or a thousand. */
 const MAX_TAIL_PAGES = 256;
+const MAX_TAIL_ENTRIES = 10_000;
 
 /** Has looked once when it resolves. */
 export async function followLedger(options: FollowerOptions): Promise<LedgerFollower> {
   const { store, trust, sign, listen, log, clock, pollMilliseconds = POLL_MILLISECONDS } = options;
   const listeners = new Set<() => void>();
   const tail = new Map<number, SignedPage>(); // by `since`, oldest first
+  let tailEntries = 0;
   let head: ObservedHead | null = null;
   let lookedAt = clock.monotonicMilliseconds();
 
@@ -61,14 +63,17 @@ export async function followLedger(options: FollowerOptions): Promise<LedgerFoll
 
   function startAnew(next: ObservedHead | null): void {
     tail.clear();
+    tailEntries = 0;
     change(next);
   }
 
   function keep(page: SignedPage): void {
     tail.set(page.page.since, page);
-    for (const oldest of tail.keys()) {
-      if (tail.size <= MAX_TAIL_PAGES) return;
-      tail.delete(oldest);
+    tailEntries += page.page.entries.length;
+    for (const [since, oldest] of tail) {
+      if (tail.size <= MAX_TAIL_PAGES && tailEntries <= MAX_TAIL_ENTRIES) return;
+      tail.delete(since);
+      tailEntries -= oldest.page.entries.length;
     }
   }
 

@@ -131,6 +131,28 @@ test('where a request comes from is what the front saw, whatever a stranger says
   assert.deepEqual(rows.rows, [{ source: '127.0.0.7' }]);
 });
 
+test('the feed comes through the front as it is written, not when enough of it has come', {
+  skip: withoutNginx,
+}, async () => {
+  const audience = 'https://customers.example.com';
+  const key = JSON.parse(await readFile(join(prepared, 'clients', 'customers.private.jwk.json'), 'utf8'));
+  const server = createTestAgent({ url: ISSUER, issuer: ISSUER, clientId: audience, key });
+  const headers = { Accept: 'text/event-stream', Authorization: `Bearer ${server.assertion()}` };
+  const feed = front.watch({ path: '/v1/revocations?since=0', headers });
+  const events = () => feed.received().match(/^event: ledger$/gm)?.length ?? 0;
+  await until(() => events() === 1, 'the first page is there');
+  await asSuperuser(
+    database.socketDirectory,
+    (client) =>
+      client.query(
+        `select append_revocation('rev_front', 'session', 'ses_front', false, null, 'r', 'a', 'aud_front', null)`,
+      ),
+    database.name,
+  );
+  await until(() => events() === 2, 'the next is there');
+  feed.close();
+});
+
 test('the front speaks TLS 1.3 only, and leaves refusals to the broker', { skip: withoutNginx }, async () => {
   await assert.rejects(
     front.ask({ path: '/oauth/authorize', maxVersion: 'TLSv1.2' }),

@@ -43,6 +43,8 @@ export async function startFront(options: FrontOptions) {
   return {
     log: () => readFile(logPath, 'utf8'),
     ask: (asked: FrontRequest) => ask({ ...asked, port: options.port, authority }),
+    /** An answer that goes on: what came of it so far, each time that more came. */
+    watch: (asked: FrontRequest) => watch({ ...asked, port: options.port, authority }),
     stop,
   };
 }
@@ -91,8 +93,32 @@ export type FrontAnswer = {
   protocol: string | null;
 };
 
+type Sent = FrontRequest & { port: number; authority: Buffer };
+
+function watch({ path, headers = {}, port, authority }: Sent) {
+  let text = '';
+  const sent = request({
+    host: '127.0.0.1',
+    port,
+    path,
+    headers: { Host: 'broker.example.com', ...headers },
+    servername: 'broker.example.com',
+    ca: authority,
+    agent: false,
+  });
+  sent.on('error', () => {});
+  sent.on('response', (response) => {
+    response.setEncoding('utf8').on('data', (chunk: string) => {
+      text += chunk;
+    });
+    response.on('error', () => {});
+  });
+  sent.end();
+  return { received: () => text, close: () => sent.destroy() };
+}
+
 /** On a connection of its own, as a client that verifies the certificate of the public name. */
-function ask(asked: FrontRequest & { port: number; authority: Buffer }): Promise<FrontAnswer> {
+function ask(asked: Sent): Promise<FrontAnswer> {
   const { method = 'GET', path, headers = {}, body, port, authority, localAddress, maxVersion } = asked;
   return new Promise((resolve, reject) => {
     const sent = request({

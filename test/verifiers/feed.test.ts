@@ -139,7 +139,7 @@ test('a broker that stops ends its streams, and asks their readers to come back 
 test('a reader that goes away is forgotten', async () => {
   const feed = await openFeed(broker.url, { since: 0, headers: bearer() });
   await feed.event();
-  assert.equal(await openStreams(), 1);
+  await until(async () => (await openStreams()) === 1, 'only this stream is open');
   feed.close();
   await until(async () => (await openStreams()) === 0, 'no stream is open');
 });
