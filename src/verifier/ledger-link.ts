@@ -3,6 +3,8 @@
  * second and says how long to go on; the feed brings what is revoked at once; pages are fetched where one is missing.
  * All three end in the same state, which decides what any of it is worth.
  */
+
+import type { LedgerPage } from '../revocations/ledger-entry.ts';
 import type { Clock } from '../time/clock.ts';
 import { newIdentifier } from '../time/identifier.ts';
 import type { ImportedKey } from './assertion.ts';
@@ -12,11 +14,13 @@ import { createDrills, type Judge } from './drills.ts';
 import { createFeedListener, type FeedListener, type FeedTimes } from './feed-listener.ts';
 import type { KeySet } from './key-set.ts';
 import { createKnownActions, type KnownActions } from './known-actions.ts';
+import type { Taken } from './known-ledger.ts';
 import { createLeaseState, type LeaseState } from './lease-state.ts';
 import { createMessageReader } from './message-reader.ts';
 import { momentOf } from './moment.ts';
 import { createPageFetcher } from './page-fetcher.ts';
 import { createQuestions } from './questions.ts';
+import { refuse } from './refusal.ts';
 import { createRenewal, type Renewal } from './renewal.ts';
 import type { TroubleLog } from './trouble-log.ts';
 
@@ -52,14 +56,22 @@ export function createLedgerLink(options: {
   const actions = createKnownActions();
   const drills = createDrills({ check: options.checkCanary });
   const messages = createMessageReader({ issuer, keys: ledgerKeys, isRevokedKey: state.isRevokedKey });
-  const { missing, take } = state;
+  const { missing } = state;
+
+  function take(page: LedgerPage): Taken {
+    const taken = state.take(page);
+    trouble.alarm(state.alarm());
+    return taken;
+  }
+
   const fetchMissing = createPageFetcher({ issuer, missing, take, ask: askBrokers, signAssertion, messages });
 
   async function workIn(text: unknown): Promise<void> {
     const lease = await messages.lease(text);
     const heard = state.answer(lease, momentOf(clock));
     trouble.alarm(state.alarm());
-    if (heard === 'unasked') return;
+    if (heard === 'clock_differs') refuse('clock_differs'); // another broker may have the right time
+    if (heard === 'unasked' || heard === 'unusable') refuse('broker_answer_unusable');
     const isNews = actions.learn(lease.catalogue, lease.page.generation);
     await fetchMissing();
     const isDrill = await drills.take(lease.drills);
@@ -69,8 +81,7 @@ export function createLedgerLink(options: {
 
   async function onPage(text: string): Promise<void> {
     const before = state.position().epoch;
-    state.take(await messages.page(text));
-    trouble.alarm(state.alarm());
+    take(await messages.page(text));
     await fetchMissing();
     if (state.position().epoch !== before) renewal.soon();
   }

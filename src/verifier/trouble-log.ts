@@ -16,6 +16,7 @@ const OF_THE_BROKER = [
   'broker_refuses',
   'broker_answer_unusable',
   'questions_exhausted',
+  'clock_differs',
 ];
 
 export function createTroubleLog(log: VerifierLog, issuer: string): TroubleLog {

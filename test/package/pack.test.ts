@@ -110,7 +110,26 @@ test('the exports can be imported by name', () => {
   assert.deepEqual(JSON.parse(run(process.execPath, ['import.js'], installed)), ['function', true]);
 });
 
-test('the installed broker starts, is ready and stops', async () => {
+/** A resource server of somebody who installed the package, in a process of its own that ends by itself. */
+function askWithInstalledVerifier(issuer: string): unknown {
+  const script = `
+    import { readFileSync } from 'node:fs';
+    import { createVerifier } from 'mayfly/verifier';
+    const key = JSON.parse(readFileSync(${JSON.stringify(join(folder, 'data', 'keys', 'customers.jwk.json'))}, 'utf8'));
+    const verifier = createVerifier({ issuer: '${issuer}', resource: 'https://customers.example.com', key });
+    await verifier.ready();
+    const guarded = verifier.guard({ action: 'db:read:customers' }, () => new Response('in'));
+    const response = await guarded(new Request('https://customers.example.com/customers'));
+    const { serving, feed } = verifier.status();
+    await verifier.close();
+    const told = ['connected', 'disconnected'].includes(feed) ? 'connected or not' : feed;
+    process.stdout.write(JSON.stringify([serving.LOW, told, response.status]));
+  `;
+  writeFileSync(join(installed, 'verify.js'), script);
+  return JSON.parse(run(process.execPath, ['verify.js'], installed));
+}
+
+test('the installed broker starts, gives the installed verifier its lease, and stops', async () => {
   const port = await freePort();
   const settings = {
     MAYFLY_PORT: String(port),
@@ -135,6 +154,8 @@ test('the installed broker starts, is ready and stops', async () => {
     }
   };
   await until(ready, 'the installed broker is ready', 60_000);
+  const issuer = `http://127.0.0.1:${port}`;
+  assert.deepEqual(askWithInstalledVerifier(issuer), ['granted', 'connected or not', 401]);
   await until(
     () => /^ {2}MAYFLY_PORT=\d+ .*mayfly tour$/m.test(output),
     'it names the command that is installed',

@@ -353,10 +353,15 @@ describe('Several brokers', () => {
   async function withTwo(
     work: (world: Fixture, second: Fixture['issuer']) => Promise<void>,
     options: Partial<VerifierOptions> = OFTEN,
+    secondIsAheadSeconds = 0,
   ) {
     const world = await createFixture(QUIET);
     const { now, issuer } = world;
-    const second = await startFakeIssuer({ now, actions: { [ACTION]: 'HIGH' }, shared: issuer.shared });
+    const second = await startFakeIssuer({
+      now: () => now() + secondIsAheadSeconds,
+      actions: { [ACTION]: 'HIGH' },
+      shared: issuer.shared,
+    });
     const verifier = createVerifier({
       ...world.options,
       ...options,
@@ -399,6 +404,19 @@ describe('Several brokers', () => {
         await until(() => other.questions.length > length + 10, 'the other one is asked');
       },
       { ...OFTEN, timeoutMilliseconds: 60_000 },
+    ));
+
+  test('One whose clock is minutes off gives no lease, and so the other one does', () =>
+    withTwo(
+      async ({ issuer, verifier, clock }) => {
+        for (let count = 0; count < 5; count += 1) {
+          clock.advanceSeconds(3);
+          await verifier.ready();
+          assert.equal(verifier.status().broker, issuer.url);
+        }
+      },
+      QUIET,
+      600,
     ));
 
   test('Good-bye is said to the one that lives', () =>
