@@ -43,7 +43,7 @@ export async function openLedger(options: {
     log,
     clock,
   });
-  const others = createAnnouncer(database.kysely, log);
+  const others = createAnnouncer(database.ledgerPool, log);
   return {
     trust,
     store,

@@ -2,7 +2,8 @@
  * Tells the other brokers that the ledger has grown: NOTIFY, on its own, after the commit (L1). At most one is under
  * way; what grows meanwhile is told by the next one. Losing one costs a second, since every broker also polls.
  */
-import { type Kysely, sql } from 'kysely';
+import type { Pool } from 'pg';
+import { runStatement } from '../database/transaction.ts';
 import type { Log } from '../errors/log.ts';
 
 export const LEDGER_CHANNEL = 'mayfly_ledger';
@@ -12,9 +13,8 @@ export type Announcer = {
   announce(): void;
 };
 
-export const silentAnnouncer: Announcer = { announce() {} };
-
-export function createAnnouncer(database: Kysely<unknown>, log: Log): Announcer {
+/** @param pool one that whoever floods the broker does not stand in front of */
+export function createAnnouncer(pool: Pool, log: Log): Announcer {
   let busy = false;
   let again = false;
 
@@ -22,7 +22,7 @@ export function createAnnouncer(database: Kysely<unknown>, log: Log): Announcer 
     busy = true;
     do {
       again = false;
-      await sql`select pg_notify(${LEDGER_CHANNEL}, '')`.execute(database);
+      await runStatement(pool, { text: `select pg_notify('${LEDGER_CHANNEL}', '')` });
     } while (again);
   }
 

@@ -109,3 +109,26 @@ test('a batch that fails as a whole fails each of its items, and the lane goes o
   batches[1]?.finish();
   assert.equal(await next, 'done 3');
 });
+
+test('what arrives while a lane gathers is in the batch that it forms afterwards', async () => {
+  const gate = Promise.withResolvers<void>();
+  const batches: (readonly number[])[] = [];
+  const lanes = createLanes<number, number>({
+    lanes: 1,
+    maxBatch: 10,
+    maxWaiting: 100,
+    gather: () => gate.promise,
+    async run(items) {
+      batches.push(items);
+      return items.map((value) => ({ status: 'fulfilled', value }));
+    },
+  });
+  const first = lanes.submit(1);
+  await turn();
+  const second = lanes.submit(2);
+  await turn();
+  assert.deepEqual(batches, []);
+  gate.resolve();
+  assert.deepEqual(await Promise.all([first, second]), [1, 2]);
+  assert.deepEqual(batches, [[1, 2]]);
+});

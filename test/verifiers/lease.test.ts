@@ -201,6 +201,28 @@ test('two questions of one instance at once are both answered', async () => {
   assert.equal(new Set(answers.map(({ lease }) => lease?.nonce)).size, 12);
 });
 
+test('two brokers renew the same instances at once, in any order, and none of them stumbles', async () => {
+  const other = await world.startBroker();
+  const fleet = Array.from({ length: 24 }, (_, index) =>
+    world.verifier(broker, index % 2 === 0 ? CUSTOMERS : STORAGE),
+  );
+  for (let round = 0; round < 4; round += 1) {
+    await revoke({ kind: 'agent', id: `nobody-${round}` }, true);
+    const shuffled = [...fleet, ...fleet.toReversed()];
+    const answers = await Promise.all(
+      shuffled.map((verifier, index) =>
+        verifier.send(
+          verifier.question({ applied_epoch: index % 3 === 0 ? 9_999 : verifier.known().applied_epoch }),
+          index % 2 === 0 ? broker.url : other.url,
+        ),
+      ),
+    );
+    assert.deepEqual([...new Set(answers.map(({ status }) => status))], [200]);
+    await Promise.all(fleet.map((verifier) => verifier.renew()));
+  }
+  await other.stop();
+});
+
 test('a question that is not good is refused, and leaves no row', async () => {
   const verifier = world.verifier(broker, CUSTOMERS);
   const now = nowSeconds();

@@ -97,7 +97,7 @@ const schedule = fc.array(fc.nat(7), { minLength: 40, maxLength: 120 });
 const holds = (fault: Fault) => fc.asyncProperty(schedule, (picks) => play(picks, fault));
 
 test('whatever the order of steps, nobody decides without what everybody is said to have applied', async () => {
-  await fc.assert(holds('none'), { numRuns: 200 * soakFactor() });
+  await fc.assert(holds('none'), { numRuns: soakFactor() === 1 ? 200 : 100_000 });
 });
 
 for (const fault of [
