@@ -156,14 +156,19 @@ language plpgsql set search_path = public, pg_temp as $$
 declare
   margin constant bigint := 1000000;
   credible constant bigint := 1000000000000;              -- nobody lost more than that; larger claims are lies
+  credible_moves constant integer := 1000;
   highest bigint;
+  newest integer;                                         -- a backup from before a move has forgotten that one, too
 begin
   select greatest(h.epoch, above, (select max(v.applied_epoch) from verifiers v),
                   (select max(c.epoch) from ledger_claims c where c.epoch < h.epoch + credible))
     into highest from revocation_head h for update;
+  select greatest(h.generation, (select max(c.generation) from ledger_claims c
+                                  where c.generation < h.generation + credible_moves))
+    into newest from revocation_head h;
   if highest + margin > 4503599627370496 then raise exception 'epochs would get too large to be told apart'; end if;
   update revocation_head h
-     set epoch = highest + margin - 1, generation = h.generation + 1, moved_at = clock_timestamp(),
+     set epoch = highest + margin - 1, generation = newest + 1, moved_at = clock_timestamp(),
          system_identifier = i.system_identifier, timeline = i.timeline
     from database_identity() i;
   delete from ledger_claims;
