@@ -1,11 +1,18 @@
 /** `mayfly …` as somebody types it, in a process of its own, without a terminal. */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { cleanEnvironment } from '../broker-process.ts';
 
 const LAUNCHER = fileURLToPath(new URL('../../src/launch.js', import.meta.url));
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
+
+/** Most of what a short command costs is reading its own source: once a test file is enough. */
+const COMPILED = mkdtempSync(join(tmpdir(), 'mayfly-cli-compiled-'));
+process.on('exit', () => rmSync(COMPILED, { recursive: true, force: true }));
 
 export type Outcome = { code: number | null; stdout: string; stderr: string };
 export type CommandLine = (line: string | readonly string[], input?: string) => Promise<Outcome>;
@@ -35,7 +42,7 @@ export function startCommand(
   const words = typeof line === 'string' ? line.split(' ') : line;
   return spawn(process.execPath, [LAUNCHER, ...words], {
     cwd: directory,
-    env: cleanEnvironment(settings),
+    env: { ...cleanEnvironment(settings), NODE_COMPILE_CACHE: COMPILED },
     stdio: 'pipe',
   });
 }
