@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { createPrivateKey } from 'node:crypto';
 import { describe, test } from 'node:test';
 import * as mcp from '@modelcontextprotocol/client';
+import { until } from '../broker-process.ts';
 import { createTestAgent } from '../test-agent.ts';
 import { ACTION, AGENT, type ClientWorld } from './client-world.ts';
 
@@ -65,11 +66,15 @@ export function describeMcpClient(world: () => ClientWorld): void {
       await authorised(customersUrl);
       const revoker = createTestAgent({ url: issuer, issuer, clientId: AGENT, key: agentKey.jwk });
       await revoker.post('/oauth/revoke', revoker.authenticated({ token: provider.tokens()?.access_token }));
-      exchanges.length = 0;
-      assert.equal((await authorised(customersUrl)).status, 200);
+      const refused = 'GET /customers 401';
+      await until(async () => {
+        exchanges.length = 0;
+        assert.equal((await authorised(customersUrl)).status, 200);
+        return exchanges.includes(refused);
+      }, 'the resource server hears of the revocation');
       assert.deepEqual(
         exchanges.filter((exchange) => !exchange.includes('.well-known')),
-        ['GET /customers 401', 'POST /oauth/token 200', 'GET /customers 200'],
+        [refused, 'POST /oauth/token 200', 'GET /customers 200'],
       );
     });
 

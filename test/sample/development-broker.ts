@@ -5,12 +5,11 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtemp, rm } from 'node:fs/promises';
-import type { AddressInfo } from 'node:net';
-import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { type Configuration, readConfiguration } from '../../src/config/configuration.ts';
+import { freePort } from '../broker-process.ts';
 
 const LAUNCHER = fileURLToPath(new URL('../../src/launch.js', import.meta.url));
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
@@ -24,12 +23,12 @@ export type Place = {
 /** A folder and ports that nobody uses; nothing runs there yet. */
 export async function createPlace(): Promise<Place> {
   const directory = await mkdtemp(join(tmpdir(), 'mayfly-development-'));
-  const [port, samplePort, metricsPort] = await freePorts(3);
+  const port = await freePort();
   const settings = {
     MAYFLY_DATA_DIR: join(directory, 'data'),
     MAYFLY_PORT: String(port),
-    MAYFLY_SAMPLE_PORT: String(samplePort),
-    MAYFLY_METRICS_PORT: String(metricsPort),
+    MAYFLY_SAMPLE_PORT: String(port + 1),
+    MAYFLY_METRICS_PORT: String(port + 9),
   };
   return {
     settings,
@@ -99,12 +98,4 @@ export async function startDevelopmentBroker(place: Place): Promise<Running> {
   const broker = runMayfly('start', place);
   await broker.says('mayfly is up');
   return broker;
-}
-
-async function freePorts(count: number): Promise<number[]> {
-  const servers = Array.from({ length: count }, () => createServer().listen(0, '127.0.0.1'));
-  await Promise.all(servers.map((server) => once(server, 'listening')));
-  const ports = servers.map((server) => (server.address() as AddressInfo).port);
-  await Promise.all(servers.map((server) => once(server.close(), 'close')));
-  return ports;
 }
