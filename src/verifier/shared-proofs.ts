@@ -28,19 +28,24 @@ export async function spendShared(
   { timeoutMilliseconds }: { timeoutMilliseconds: number },
 ): Promise<void> {
   const name = replayKey('proof', jkt, jti);
-  const isFirst = await Promise.race([
-    shared.spend({ name, keepMilliseconds: KEEP_MILLISECONDS }),
-    timeout(timeoutMilliseconds),
-  ]).catch((cause: unknown) => refuse('proof_store_unreachable', { hint: OUTAGE_HINT, cause }));
-  if (isFirst !== true) refuse('proof_replayed', { hint: 'Make a new proof for each request.' });
-}
-
-const OUTAGE_HINT = 'It cannot be decided now whether this proof was used before; try again with a new one.';
-
-function timeout(milliseconds: number): Promise<never> {
-  return new Promise((_resolve, reject) => {
-    setTimeout(() => reject(new Error('the store of proofs does not answer')), milliseconds).unref();
-  });
+  const late = Promise.withResolvers<never>();
+  const timer = setTimeout(
+    () => late.reject(new Error('the store of proofs does not answer')),
+    timeoutMilliseconds,
+  );
+  try {
+    const isFirst = await Promise.race([
+      shared.spend({ name, keepMilliseconds: KEEP_MILLISECONDS }),
+      late.promise,
+    ]);
+    if (isFirst === true) return;
+  } catch (cause) {
+    const hint = 'It cannot be decided now whether this proof was used before; try again with a new one.';
+    refuse('proof_store_unreachable', { hint, cause });
+  } finally {
+    clearTimeout(timer);
+  }
+  refuse('proof_replayed', { hint: 'Make a new proof for each request.' });
 }
 
 /**

@@ -257,13 +257,24 @@ test('Every mistake in the options is told at once, and no key is shown', () => 
     publicUrl: 'https://a/?b',
     noncePolicy: 'sometimes',
     timeoutMilliseconds: 0,
+    renewMilliseconds: 1.5,
+    brokers: ['http://broker.example.com'],
     key: { kty: 'EC', kid: 'x', d: secret },
   };
   assert.throws(
     () => createVerifier(options as never),
     ({ message }: Error) =>
-      /5 mistake/.test(message) && /publicUrl/.test(message) && !message.includes(secret),
+      /7 mistake/.test(message) &&
+      /brokers have to be https/.test(message) &&
+      /publicUrl/.test(message) &&
+      !message.includes(secret),
   );
+  for (const brokers of [[], Array(17).fill('https://broker.example.com'), 'https://broker.example.com']) {
+    assert.throws(
+      () => createVerifier({ ...world.options, brokers: brokers as never }),
+      /list of 1 to 16 URLs/,
+    );
+  }
   assert.throws(
     () => createVerifier({ ...world.options, key: options.key as never }),
     (error: Error) => error.message === 'key: it is not a private JWK' && error.cause === undefined,
