@@ -10,6 +10,7 @@ import { cpus, release, type } from 'node:os';
 import { setTimeout as delay } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import { type Fleet, type KillStage, openKillStage, processesFor } from './kill-stage.ts';
+import { measureIdle } from './measure.ts';
 import { median } from './report.ts';
 
 const { values } = parseArgs({
@@ -145,12 +146,20 @@ function percentile(numbers: readonly number[], share: number): string {
   return (sorted[Math.min(sorted.length - 1, Math.ceil(share * sorted.length) - 1)] ?? Number.NaN).toFixed(0);
 }
 
-function report(stage: KillStage, reached: Reached[], costs: Awaited<ReturnType<typeof cost>>): string {
+function report(
+  stage: KillStage,
+  {
+    reached,
+    costs,
+    idleShare,
+  }: { reached: Reached[]; costs: Awaited<ReturnType<typeof cost>>; idleShare: number },
+): string {
   const processors = cpus();
   const base = median(costs[0]?.milliseconds ?? []);
   return [
     `Machine: ${processors[0]?.model ?? 'unknown processor'}, ${processors.length} cores, ${type()} ${release()}; ` +
       `Node ${process.versions.node}, Postgres ${stage.postgresVersion} (fsync on). Two brokers, Postgres and all verifiers on it.`,
+    `Before it began, ${(idleShare * 100).toFixed(0)} % of one core was busy with other things.`,
     '',
     '| verifiers | processes | kills | commit → refused everywhere: p50 ms | p95 ms | p99 ms | answer with `200`: p50 ms |',
     '|--:|--:|--:|--:|--:|--:|--:|',
@@ -174,10 +183,11 @@ function report(stage: KillStage, reached: Reached[], costs: Awaited<ReturnType<
 
 const stage = await openKillStage();
 try {
+  const idleShare = await measureIdle(values.quick ? 100 : 3_000);
   const reached: Reached[] = [];
   for (const instances of FLEETS) reached.push(await reach(stage, instances));
   const costs = await cost(stage);
-  process.stdout.write(`\n${report(stage, reached, costs)}`);
+  process.stdout.write(`\n${report(stage, { reached, costs, idleShare })}`);
 } finally {
   await stage.close();
 }
