@@ -28,6 +28,7 @@ async function holdHead(t: { after: (done: () => Promise<void>) => void }) {
   t.after(async () => {
     await Promise.all([holder.end(), revoker.end()]);
   });
+  await revoker.query("set lock_timeout = '60s'"); // this test decides how long it waits
   await holder.query('begin');
   await holder.query('select from revocation_head for update');
   return {
