@@ -1,6 +1,9 @@
 /** What every change has: a reason, a record, a key to be sent again under, and a way to look before. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { createPool, openKysely } from '../../src/database/pool.ts';
+import { pruneIdempotencyKeys } from '../../src/database/upkeep.ts';
+import { silentLog } from '../../src/errors/log.ts';
 import { newSessionKey } from '../test-agent.ts';
 import { createTestWorld } from '../test-broker.ts';
 import { createManagementStage, WHY } from './management-stage.ts';
@@ -154,4 +157,26 @@ test('a name is compared to the letter: a wildcard is nobody', async () => {
     }
   }
   assert.equal(await entries(), before);
+});
+
+test('an answer is kept under its key for a day, and then forgotten', async () => {
+  const request = ['/v1/agents/report-writer/revoke', 'mayfly:revoke:agents', WHY] as const;
+  for (const key of ['yesterday', 'today']) await olivia.post(...request, { 'Idempotency-Key': key });
+  const age = (key: string, hours: number) =>
+    world.query(
+      `update idempotency_keys set created_at = now() - make_interval(hours => $2) where key = $1`,
+      [key, hours],
+    );
+  await age('yesterday', 25);
+  await age('today', 23);
+  const application = openKysely<unknown>(
+    createPool({ url: world.database.applicationUrl, size: 1, applicationName: 'test', log: silentLog }),
+  );
+  assert.equal(await pruneIdempotencyKeys(application), 1);
+  await application.destroy();
+  const before = await entries();
+  await olivia.post(...request, { 'Idempotency-Key': 'today' });
+  assert.equal(await entries(), before);
+  await olivia.post(...request, { 'Idempotency-Key': 'yesterday' });
+  assert.equal(await entries(), before + 1);
 });
