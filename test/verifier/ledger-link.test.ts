@@ -386,7 +386,7 @@ describe('Several brokers', () => {
       await until(() => living.questions.length > length, 'the other is asked');
       clock.advanceSeconds(SETTLED_SECONDS);
       await verifier.ready();
-      assert.equal(verifier.status().broker, living.url);
+      await until(() => verifier.status().broker === living.url, 'the other one is the one to ask');
       assert.equal(await outcomeNow(world), 'ok');
       assert.equal(await outcomeNow(world, request(requestToken({ method: 'GET' }))), 'ok');
       await until(() => living.streams.size > 0, 'the other one feeds');
@@ -408,11 +408,11 @@ describe('Several brokers', () => {
 
   test('One whose clock is minutes off gives no lease, and so the other one does', () =>
     withTwo(
-      async ({ issuer, verifier, clock }) => {
+      async ({ verifier, clock }) => {
         for (let count = 0; count < 5; count += 1) {
           clock.advanceSeconds(3);
           await verifier.ready();
-          assert.equal(verifier.status().broker, issuer.url);
+          assert.equal(verifier.status().serving.HIGH, 'granted');
         }
       },
       QUIET,
