@@ -77,7 +77,8 @@ export async function createBrokerProxy(broker: string): Promise<BrokerProxy> {
         const { 'transfer-encoding': _, ...rest } = headers;
         outgoing.writeHead(status, { ...rest, 'content-length': body.length }).end(body);
       };
-      if (isLease && mode === 'repeat answers' && lastAnswer !== null) {
+      if (isLease && mode === 'repeat answers') {
+        if (lastAnswer === null) return void outgoing.destroy(); // there is none of before
         count.repeated += 1;
         send(lastAnswer);
       } else if (isLease && mode === 'hold answers') {
