@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
 import fc from 'fast-check';
 import { Refusal } from '../../src/errors/refusal.ts';
 import { createRequestBounds, RATE_LIMITS } from '../../src/http/rate-bound.ts';
@@ -279,22 +281,26 @@ describe('A bucket', () => {
   });
 });
 
-test('a million different sources and names leave memory bounded, and each costs microseconds', () => {
+test('a million different sources and names leave memory bounded', () => {
   const bounds = createRequestBounds({
     clock: clockAt(),
     limits: { maxSources: 10_000, maxClients: 10_000 },
   });
-  global.gc?.();
-  const before = process.memoryUsage().heapUsed;
-  const start = performance.now();
+  const before = heapInUse();
   for (let index = 0; index < 1_000_000; index += 1) {
     const source = from(`10.${index >> 16}.${(index >> 8) & 255}.${index & 255}`);
     bounds.admit(source);
     bounds.failed(`client-${index}`, source);
   }
-  const milliseconds = performance.now() - start;
-  global.gc?.();
-  const grown = process.memoryUsage().heapUsed - before;
-  assert.ok(grown < 100_000_000, `${grown} bytes`);
-  assert.ok(milliseconds < 20_000, `${milliseconds} ms`);
+  const grown = heapInUse() - before;
+  assert.ok(grown < 50_000_000, `${grown} bytes`);
+  bounds.admit(from('192.0.2.1')); // still in use: all that it remembers was counted
 });
+
+/** Without what nobody refers to any more: when that goes is the collector's own affair. */
+function heapInUse(): number {
+  setFlagsFromString('--expose-gc');
+  const collect = runInNewContext('gc') as () => void;
+  collect();
+  return process.memoryUsage().heapUsed;
+}
