@@ -5,10 +5,14 @@ import { operatingUser } from './operating-user.ts';
 
 type MoveOptions = { reason: string; above: number; as: string; databaseUrl?: string; yes: boolean };
 
+type RecoverOptions = { as: string; databaseUrl?: string; issuer?: string; dryRun: boolean };
+
 const EXIT_USAGE = 1;
 
 export function ledgerCommands(environment: Environment): Command {
-  return new Command('ledger').addCommand(moveHeadCommand(environment));
+  return new Command('ledger')
+    .addCommand(moveHeadCommand(environment))
+    .addCommand(recoverCommand(environment));
 }
 
 function moveHeadCommand(environment: Environment): Command {
@@ -29,6 +33,23 @@ function moveHeadCommand(environment: Environment): Command {
       }
       const { moveLedgerHead } = await import('./own-database.ts');
       await moveLedgerHead(environment, { reason, above, actor, databaseUrl });
+    });
+}
+
+function recoverCommand(environment: Environment): Command {
+  return new Command('recover')
+    .description('after move-head: revoke again what was lost and verifiers still hold, signed')
+    .argument(
+      '<file>',
+      'what `verifier.evidence()` gave, one JWS on a line, of as many verifiers as there are',
+    )
+    .option('--database-url <url>', 'the database as mayfly_owner; MAYFLY_OWNER_DATABASE_URL when left out')
+    .option('--issuer <url>', 'whose messages count; MAYFLY_ISSUER when left out')
+    .option('--as <name>', 'who does it, for the record', operatingUser())
+    .option('--dry-run', 'only tell what would be revoked again', false)
+    .action(async (file: string, { as: actor, databaseUrl, issuer, dryRun }: RecoverOptions) => {
+      const { recoverLedger } = await import('./recover-ledger.ts');
+      await recoverLedger(file, { actor, databaseUrl, issuer, dryRun }, environment);
     });
 }
 

@@ -10,6 +10,7 @@ const NAMES: readonly string[] = [
   'DatabaseNotReadyError',
   'DirectoryLockedError',
   'EmbeddedPostgresError',
+  'EvidenceError',
   'KeyRingError',
   'ListenError',
   'MigrationError',

@@ -74,7 +74,7 @@ export async function moveLedgerHead(
 }
 
 /** The embedded database's own, when its broker runs. */
-function ownerUrlOf({ database, dataDirectory }: Configuration): string {
+export function ownerUrlOf({ database, dataDirectory }: Configuration): string {
   if (database.kind === 'external') {
     if (database.ownerUrl !== undefined) return database.ownerUrl;
     throw new ConfigurationError([

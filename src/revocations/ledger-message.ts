@@ -17,7 +17,7 @@ export const RECEIPT_TYPE = 'mayfly-receipt+jwt';
 /** A page with a thousand entries of the longest targets, twice over. */
 export const MAX_MESSAGE_LENGTH = 2_097_152;
 
-const MESSAGE_BOUNDS = { maxDepth: 8, maxMembers: 16 * MAX_PAGE_ENTRIES };
+export const MESSAGE_BOUNDS = { maxDepth: 8, maxMembers: 16 * MAX_PAGE_ENTRIES };
 
 export const SENSITIVITIES = ['LOW', 'MED', 'HIGH'] as const;
 export type Sensitivity = (typeof SENSITIVITIES)[number];

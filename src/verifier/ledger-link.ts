@@ -11,6 +11,7 @@ import type { ImportedKey } from './assertion.ts';
 import type { Ask } from './bounded-fetch.ts';
 import type { AskBrokers, BrokerUrls } from './broker-urls.ts';
 import { createDrills, type Judge } from './drills.ts';
+import { createEvidence, type Evidence } from './evidence.ts';
 import { createFeedListener, type FeedListener, type FeedTimes } from './feed-listener.ts';
 import type { KeySet } from './key-set.ts';
 import { createKnownActions, type KnownActions } from './known-actions.ts';
@@ -27,6 +28,7 @@ import type { TroubleLog } from './trouble-log.ts';
 export type LedgerLink = {
   instance: string;
   state: LeaseState;
+  evidence: Evidence;
   actions: KnownActions;
   feed: FeedListener;
   renewal: Renewal;
@@ -55,7 +57,9 @@ export function createLedgerLink(options: {
   const state = createLeaseState({ instance });
   const actions = createKnownActions();
   const drills = createDrills({ check: options.checkCanary });
-  const messages = createMessageReader({ issuer, keys: ledgerKeys, isRevokedKey: state.isRevokedKey });
+  const evidence = createEvidence();
+  const { isRevokedKey } = state;
+  const messages = createMessageReader({ issuer, keys: ledgerKeys, isRevokedKey, evidence });
   const { missing } = state;
 
   function take(page: LedgerPage): Taken {
@@ -99,5 +103,5 @@ export function createLedgerLink(options: {
   });
   const appliedEpoch = () => state.position().epoch;
   const feed = createFeedListener({ ...options, appliedEpoch, onPage });
-  return { instance, state, actions, feed, renewal };
+  return { instance, state, evidence, actions, feed, renewal };
 }

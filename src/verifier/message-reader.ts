@@ -13,6 +13,7 @@ import {
   ledgerPageMessage,
   readMessage,
 } from '../revocations/ledger-message.ts';
+import type { Evidence } from './evidence.ts';
 import type { KeySet } from './key-set.ts';
 import { refuse } from './refusal.ts';
 
@@ -28,10 +29,12 @@ export function createMessageReader(options: {
   issuer: string;
   keys: KeySet;
   isRevokedKey: (kid: string) => boolean;
+  /** Is given everything that a broker signed. */
+  evidence: Pick<Evidence, 'keep'>;
 }): MessageReader {
-  const { issuer, keys, isRevokedKey } = options;
+  const { issuer, keys, isRevokedKey, evidence } = options;
 
-  async function read<Payload extends { iss: string }>(
+  async function read<Payload extends { iss: string; page: LedgerPage }>(
     text: unknown,
     expected: { typ: string; schema: z.ZodType<Payload> },
   ): Promise<Payload> {
@@ -39,9 +42,10 @@ export function createMessageReader(options: {
     const key = kid === null || isRevokedKey(kid) ? null : await keys.keyOf(kid);
     const keyOf = (named: string) => (named === kid ? key : null);
     const payload = typeof text === 'string' ? readMessage(text, { ...expected, keyOf }) : null;
-    if (payload === null || payload.iss !== issuer) {
-      refuse('broker_answer_unusable', { hint: 'What the broker says of the ledger cannot be used.' });
+    if (typeof text !== 'string' || payload === null || payload.iss !== issuer) {
+      return refuse('broker_answer_unusable', { hint: 'What the broker says of the ledger cannot be used.' });
     }
+    evidence.keep(text, payload.page);
     return payload;
   }
 

@@ -56,6 +56,11 @@ export type Verifier = ActionGuard & {
   /** What it has applied, and for how long it could go on if nothing more were heard: for health checks. */
   status(): VerifierStatus;
   /**
+   * What brokers signed of the ledger and may yet lose in a failover (L25), compact JWS as received: to be written to a
+   * file, one on a line, for `mayfly ledger recover`. What was let go of when there was too much is not in it.
+   */
+  evidence(): string[];
+  /**
    * From now on everything is refused (503). Resolves after the last decision, and when a broker was told or none
    * could be. A verifier that is not closed keeps its connection to the feed open.
    */
@@ -155,6 +160,7 @@ export function createVerifier(given: VerifierOptions): Verifier {
     ...createActionGuard(verify),
     verify,
     status: () => statusOf({ ...options, link, urls, closed }),
+    evidence: link.evidence.pages,
     async ready() {
       await becomeReady().catch((error: unknown) => {
         throw new Error(`the broker ${issuer} cannot be asked: ${reasonOf(error)}`, { cause: error });

@@ -1,0 +1,175 @@
+/**
+ * Revokes again what a failover lost (L25), from what verifiers still hold of it (evidence.ts). After the head was
+ * moved, since only then is it sure that no epoch is given twice, and everything that wide entries could hit is dead.
+ *
+ *   stood, and was not released      stands again, until somebody releases it
+ *   stood, and was released          as an ordinary one: what it had killed stays dead
+ *   ordinary, and not wide           once more: `all` passes operators by (L4), so moving the head did not end these
+ *   ordinary, and wide               covered by the moved head
+ *   ordinary, and of 13 hours ago    no longer: no session from before it lives (L5)
+ *   a release                        not at all: fail closed, and who released it can do so again
+ *
+ * Whatever was revoked again since the head was moved, by this or by a person, is left alone; so twice is once.
+ */
+import { type Kysely, sql, type Transaction } from 'kysely';
+import { parseVerificationKey } from '../jws/jwk.ts';
+import { type Clock, numericDate } from '../time/clock.ts';
+import { LEDGER_CHANNEL } from './announcement-store.ts';
+import { type EvidencedEntry, EvidenceError, type LedgerKeyState, readEvidence } from './evidence.ts';
+import { isWide, type LedgerKey, ledgerKey, type RevocationTarget, type TargetKind } from './revocation.ts';
+import { createRevocationStore } from './revocation-store.ts';
+
+export type Recovered = {
+  kind: TargetKind;
+  /** Empty for `all`. */
+  target: string;
+  standing: boolean;
+  /** The newest of the lost entries of this target. */
+  lost: number;
+  /** Of the new entry; null in a dry run. */
+  epoch: number | null;
+};
+
+export type Recovery = {
+  /** Entries that the evidence has, and how many of them this ledger has, too. */
+  evidenced: number;
+  present: number;
+  recovered: Recovered[];
+};
+
+type Head = { generation: number; floor: number; same: boolean };
+type Lost = Omit<Recovered, 'epoch'> & { key: LedgerKey };
+
+const REASON = 'recovered';
+
+/** As brokers keep entries: the longest life of a session, and a margin. */
+const KEPT_SECONDS = 13 * 3_600;
+
+/**
+ * One transaction: all of it or nothing.
+ *
+ * @param owner a connection as `mayfly_owner`; a broker cannot do this
+ * @param evidence of any number of verifiers, one compact JWS on a line
+ * @param issuer whose messages count
+ * @param actor who does it, for the record
+ * @throws {EvidenceError} when a line cannot be believed, or the head has to be moved first
+ */
+export async function recoverRevocations(options: {
+  owner: Kysely<unknown>;
+  evidence: string;
+  issuer: string;
+  actor: string;
+  dryRun: boolean;
+  clock: Clock;
+}): Promise<Recovery> {
+  const { owner, evidence, issuer, actor, dryRun, clock } = options;
+  const recovery = await owner.transaction().execute(async (transaction) => {
+    const entries = readEvidence(evidence, { issuer, keys: await readLedgerKeys(transaction) });
+    const head = await lockHead(transaction);
+    const missing = await withoutPresent(transaction, entries);
+    refuseUnmoved(head, missing);
+    const lost = await withoutCovered(transaction, {
+      lost: byTarget(missing, numericDate(clock) - KEPT_SECONDS),
+      ...head,
+    });
+    const ledger = createRevocationStore(transaction, clock);
+    const recovered: Recovered[] = [];
+    for (const { key: _, ...each } of lost) {
+      const { kind, target: id, standing } = each;
+      const target: RevocationTarget = kind === 'all' ? { kind } : { kind, id };
+      const revocation = { target, standing, reason: REASON, actor, requestId: undefined };
+      recovered.push({ ...each, epoch: dryRun ? null : (await ledger.append(revocation)).epoch });
+    }
+    return { evidenced: entries.length, present: entries.length - missing.length, recovered };
+  });
+  if (!dryRun) await sql`select pg_notify(${LEDGER_CHANNEL}, '')`.execute(owner);
+  return recovery;
+}
+
+/** Retired ones, too: they signed while they were in use, and nobody else had them. */
+async function readLedgerKeys(database: Transaction<unknown>): Promise<Map<string, LedgerKeyState>> {
+  const { rows } = await sql<{ kid: string; public_key: Buffer; is_revoked: boolean }>`
+    select k.kid, k.public_key, k.revoked_at is not null as is_revoked
+      from signing_keys k where k.purpose = 'ledger'
+  `.execute(database);
+  return new Map(
+    rows.map(({ kid, public_key: bytes, is_revoked: isRevoked }) => {
+      const jwk = { kty: 'OKP', crv: 'Ed25519', x: bytes.toString('base64url') };
+      return [kid, { key: parseVerificationKey(jwk), isRevoked }];
+    }),
+  );
+}
+
+/** Until the transaction ends nobody else appends: what is looked at stays so. */
+async function lockHead(database: Transaction<unknown>): Promise<Head> {
+  const { rows } = await sql<Head>`
+    select h.generation, h.floor::float8 as floor,
+           h.system_identifier = i.system_identifier and h.timeline = i.timeline as same
+      from revocation_head h cross join database_identity() i for update of h
+  `.execute(database);
+  const [head] = rows;
+  if (head === undefined) throw new Error('the ledger has no head');
+  return head;
+}
+
+async function withoutPresent(
+  database: Transaction<unknown>,
+  entries: readonly EvidencedEntry[],
+): Promise<EvidencedEntry[]> {
+  const asked = entries.map(({ epoch, digest }, n) => ({
+    n,
+    epoch,
+    digest: Buffer.from(digest, 'base64url').toString('hex'),
+  }));
+  const { rows } = await sql<{ n: number }>`
+    select e.n from json_to_recordset(${JSON.stringify(asked)}::json) as e (n integer, epoch bigint, digest text)
+     where not exists (select from revocations r
+                        where r.epoch = e.epoch and r.digest = decode(e.digest, 'hex'))
+     order by e.n
+  `.execute(database);
+  return rows.flatMap(({ n }) => entries[n] ?? []);
+}
+
+/** An ordinary entry at or below the floor was pruned. Another one of this generation that is missing was lost in it. */
+function refuseUnmoved({ generation, floor, same }: Head, missing: readonly EvidencedEntry[]): void {
+  const isLost = (entry: EvidencedEntry) =>
+    entry.generation > generation ||
+    (entry.generation === generation &&
+      (entry.epoch > floor || entry.kind === 'signing-key' || (entry.standing && !entry.isReleased)));
+  const lost = missing.find(isLost);
+  if (same && lost === undefined) return;
+  throw new EvidenceError(
+    `${lost === undefined ? 'This is another cluster or timeline than the ledger was written in.' : `The ledger lost epoch ${lost.epoch} of generation ${lost.generation}.`} ` +
+      'Move its head first, with `mayfly ledger move-head`. Nothing was recovered.',
+  );
+}
+
+/** What is the same target has one entry; it stands if any of them stood. */
+function byTarget(missing: readonly EvidencedEntry[], oldest: number): Lost[] {
+  const lost = new Map<LedgerKey, Lost>();
+  for (const { kind, target, epoch, ...entry } of missing) {
+    const key = ledgerKey(kind === 'all' ? { kind } : { kind, id: target });
+    const standing = (entry.standing && !entry.isReleased) || lost.get(key)?.standing === true;
+    const isOver = kind !== 'signing-key' && entry.saidAt < oldest;
+    if (!standing && (isWide(key) || isOver)) continue;
+    lost.set(key, { key, kind, target, standing, lost: epoch });
+  }
+  return [...lost.values()];
+}
+
+async function withoutCovered(
+  database: Transaction<unknown>,
+  { lost, generation }: { lost: readonly Lost[]; generation: number },
+): Promise<Lost[]> {
+  const asked = lost.map(({ key, standing }, n) => ({ n, key, standing }));
+  const { rows } = await sql<{ n: number }>`
+    select l.n from json_to_recordset(${JSON.stringify(asked)}::json) as l (n integer, key text, standing boolean)
+     where not exists (
+       select from revocations r
+        where r.key = l.key and r.releases is null
+          and ((r.standing and r.released_epoch is null) or r.kind = 'signing-key'
+               or (r.generation = ${generation}::integer and (r.standing or not l.standing))))
+     order by l.n
+  `.execute(database);
+  return rows.flatMap(({ n }) => lost[n] ?? []);
+}
