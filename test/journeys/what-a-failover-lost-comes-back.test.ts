@@ -14,6 +14,9 @@ import {
   RECEIPT_TYPE,
   signMessage,
 } from '../../src/revocations/ledger-message.ts';
+import { recoverRevocations } from '../../src/revocations/recovery-store.ts';
+import { createRevocationStore } from '../../src/revocations/revocation-store.ts';
+import { systemClock } from '../../src/time/clock.ts';
 import { createVerifier, type Verifier, type VerifierOptions } from '../../src/verifier/index.ts';
 import { cleanEnvironment, until } from '../broker-process.ts';
 import { newSessionKey } from '../test-agent.ts';
@@ -138,6 +141,13 @@ test('what was engaged and ended is in the evidence of a verifier, and stays the
   await kill('agent', 'report-writer');
   await release(await kill('agent', 'support-assistant'));
   await release(await kill('zone', 'support'));
+  await createRevocationStore(world.owner, systemClock).append({
+    target: { kind: 'signing-key', id: 'lost-kid' },
+    standing: false,
+    reason: 'a test',
+    actor: 'test',
+    requestId: undefined,
+  });
   assert.equal((await mint('report-writer')).body.code, 'agent_stopped');
   await followed(await headEpoch());
   evidence = verifier.evidence();
@@ -182,10 +192,24 @@ test('one line that nobody of ours signed, and nothing of the file counts', asyn
   assert.deepEqual(await recovered(), []);
 });
 
+test('a day later only what stands and signing keys would be of use', async () => {
+  const clock = { ...systemClock, milliseconds: () => Date.now() + 24 * 3_600_000 };
+  const order = { owner: world.owner, issuer: TEST_ISSUER, actor: 'restorer', dryRun: true, clock };
+  const recovery = await recoverRevocations({ ...order, evidence: evidence.join('\n') });
+  assert.deepEqual(
+    recovery.recovered.map(({ kind, standing }) => [kind, standing]),
+    [
+      ['agent', true],
+      ['signing-key', false],
+    ],
+  );
+  assert.deepEqual(await recovered(), []);
+});
+
 test('a kill stands again, what was ended is ended again, and what was released stays released', async () => {
   const shown = await recover(evidence, '--dry-run');
   assert.match(shown.stdout, /agent +report-writer +yes/);
-  assert.match(shown.stderr, /3 would be revoked again/);
+  assert.match(shown.stderr, /4 would be revoked again/);
   assert.deepEqual(await recovered(), []);
 
   const { code, stdout, stderr } = await recover(evidence);
@@ -194,9 +218,11 @@ test('a kill stands again, what was ended is ended again, and what was released 
     { key: `session:${lostSession}`, stands: false, actor: 'restorer' },
     { key: 'agent:report-writer', stands: true, actor: 'restorer' },
     { key: 'agent:support-assistant', stands: false, actor: 'restorer' },
+    { key: 'signing-key:lost-kid', stands: false, actor: 'restorer' },
   ]);
   assert.match(stdout, /agent +report-writer +yes +\d+ +\d+/);
-  assert.match(stderr, /3 revoked again/);
+  assert.match(stderr, /4 revoked again/);
+  assert.match(stderr, /mayfly keys revoke lost-kid --yes/);
   await until(
     async () => (await mint('report-writer')).body.code === 'agent_stopped',
     'it is stopped at the broker',
@@ -205,7 +231,7 @@ test('a kill stands again, what was ended is ended again, and what was released 
   const [recorded] = await world.query<{ n: number }>(
     `select count(*)::int as n from audit_entries where action = 'revocation.appended' and actor = 'restorer'`,
   );
-  assert.equal(recorded?.n, 3);
+  assert.equal(recorded?.n, 4);
 });
 
 test('twice is once, also after somebody released it', async () => {
