@@ -151,6 +151,7 @@ export async function startBroker(options: BrokerOptions): Promise<Broker> {
     ledger,
     verifiers,
     streams,
+    tls: configuration.tls,
     clock,
   });
 

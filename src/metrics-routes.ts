@@ -1,3 +1,5 @@
+import { X509Certificate } from 'node:crypto';
+import type { TlsFiles } from './config/read-tls.ts';
 import type { Health } from './health.ts';
 import type { Metrics } from './http/metrics.ts';
 import type { Route } from './http/route.ts';
@@ -31,6 +33,7 @@ export function registerGauges({
   verifiers,
   streams,
   drills,
+  tls,
   clock,
 }: {
   metrics: Metrics;
@@ -41,8 +44,16 @@ export function registerGauges({
   /** How many read the feed here. */
   streams: () => number;
   drills: DrillWatch;
+  tls: TlsFiles | undefined;
   clock: Clock;
 }): void {
+  const certificateEnds =
+    tls === undefined ? Number.POSITIVE_INFINITY : new X509Certificate(tls.certificate).validToDate.getTime();
+  metrics.gauge(
+    'mayfly_certificate_remaining_seconds',
+    'Seconds until the certificate of this broker ends; infinite when it has none',
+    () => (certificateEnds - clock.milliseconds()) / 1_000,
+  );
   metrics.gauge('mayfly_ready', '1 when /readyz says ready', async () =>
     (await health.readiness()).ready ? 1 : 0,
   );
