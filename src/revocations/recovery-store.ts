@@ -46,7 +46,7 @@ const REASON = 'recovered';
 const KEPT_SECONDS = 13 * 3_600;
 
 /**
- * One transaction: all of it or nothing.
+ * All lines are checked first; then one transaction: all of it or nothing.
  *
  * @param owner a connection as `mayfly_owner`; a broker cannot do this
  * @param evidence of any number of verifiers, one compact JWS on a line
@@ -63,8 +63,9 @@ export async function recoverRevocations(options: {
   clock: Clock;
 }): Promise<Recovery> {
   const { owner, evidence, issuer, actor, dryRun, clock } = options;
+  // Before the transaction: what takes seconds of this program's time is not done under the head's lock.
+  const entries = readEvidence(evidence, { issuer, keys: await readLedgerKeys(owner) });
   const recovery = await owner.transaction().execute(async (transaction) => {
-    const entries = readEvidence(evidence, { issuer, keys: await readLedgerKeys(transaction) });
     const head = await lockHead(transaction);
     const missing = await withoutPresent(transaction, entries);
     refuseUnmoved(head, missing);
@@ -87,7 +88,7 @@ export async function recoverRevocations(options: {
 }
 
 /** Retired ones, too: they signed while they were in use, and nobody else had them. */
-async function readLedgerKeys(database: Transaction<unknown>): Promise<Map<string, LedgerKeyState>> {
+async function readLedgerKeys(database: Kysely<unknown>): Promise<Map<string, LedgerKeyState>> {
   const { rows } = await sql<{ kid: string; public_key: Buffer; is_revoked: boolean }>`
     select k.kid, k.public_key, k.revoked_at is not null as is_revoked
       from signing_keys k where k.purpose = 'ledger'
