@@ -77,7 +77,7 @@ export async function createLedgerFixture() {
 
     async record(epoch: string | number | null): Promise<Record<string, unknown>[]> {
       const { rows } = await asOwner.query(
-        `select action, outcome, actor, details from audit_entries where (details->>'epoch')::bigint = $1 order by id`,
+        `select action, outcome, actor, details from audit_entries where (details->>'epoch')::bigint = $1 order by at`,
         [epoch],
       );
       return rows;
