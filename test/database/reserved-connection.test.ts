@@ -44,8 +44,8 @@ test('reserved connections are there before they are needed, and again after the
   assert.deepEqual(await openBackends(), first);
 
   await watcher.query(
-    `select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'test reserved'`,
-  );
+    `select pg_terminate_backend(pid, 10000) from pg_stat_activity where application_name = 'test reserved'`,
+  ); // and waits until they are gone
   do await reserved.open();
   while (!reserved.isOpen());
   const second = await openBackends();
