@@ -4,7 +4,7 @@
  */
 import { join } from 'node:path';
 import { clientsOf, type DevelopmentKeys } from './agents/client.ts';
-import { developmentClients, openDevelopmentKeys } from './agents/development-keys.ts';
+import { openDevelopmentKeys } from './agents/development-keys.ts';
 import { routesOf } from './app.ts';
 import { createAuditStore } from './audit/audit-store.ts';
 import { createRefusalRecorder } from './audit/refusal-recorder.ts';
@@ -12,7 +12,7 @@ import { buildCapabilities, type CapabilityOptions } from './capabilities.ts';
 import { followCatalogue } from './catalogue/active-catalogue.ts';
 import type { Catalogue } from './catalogue/catalogue.ts';
 import { createCatalogueStore } from './catalogue/catalogue-store.ts';
-import { type Configuration, ConfigurationError } from './config/configuration.ts';
+import type { Configuration } from './config/configuration.ts';
 import { connectDatabase } from './database/connections.ts';
 import { databaseUnavailable } from './database/database-error.ts';
 import { createPool, openKysely } from './database/pool.ts';
@@ -24,6 +24,7 @@ import {
 } from './database/prepared-database.ts';
 import { askDatabase, makePartitions } from './database/upkeep.ts';
 import type { Log } from './errors/log.ts';
+import { requireFittingCatalogue } from './fitting-catalogue.ts';
 import { createHealth } from './health.ts';
 import { startHousekeeping } from './housekeeping.ts';
 import { createHttpApplication } from './http/application.ts';
@@ -65,7 +66,7 @@ export type BrokerOptions = {
 /** @throws when anything is not as it has to be; the message says what to do */
 export async function startBroker(options: BrokerOptions): Promise<Broker> {
   const { configuration, catalogue, log, clock, logLost = () => 0 } = options;
-  refuseDevelopmentKeysInProduction(configuration, catalogue);
+  requireFittingCatalogue(configuration, catalogue);
   await using starting = new AsyncDisposableStack();
 
   await requireFreePorts(configuration);
@@ -247,17 +248,6 @@ async function prepareDatabase({
   } finally {
     await owner.destroy();
   }
-}
-
-/** Keys that lie in a folder of one machine are for trying things out; nothing real may trust them. */
-export function refuseDevelopmentKeysInProduction({ database }: Configuration, catalogue: Catalogue): void {
-  if (database.kind === 'embedded') return;
-  const clients = developmentClients(catalogue).map(({ clientId }) => clientId);
-  if (clients.length === 0) return;
-  throw new ConfigurationError([
-    `development_key: true is only for the embedded database, and DATABASE_URL is set. Give these clients keys ` +
-      `of their own (\`mayfly agent new\`): ${clients.join(', ')}`,
-  ]);
 }
 
 function developmentKeysOf(

@@ -1,11 +1,12 @@
 /** `mayfly start`: read the configuration, start the broker, say what to do next, stop on a signal. */
 
-import { refuseDevelopmentKeysInProduction, startBroker } from './broker.ts';
+import { startBroker } from './broker.ts';
 import type { Catalogue } from './catalogue/catalogue.ts';
 import { loadCatalogue } from './catalogue/load-catalogue.ts';
 import type { Problem } from './catalogue/problem.ts';
 import { type Configuration, readConfiguration } from './config/configuration.ts';
 import type { Environment } from './config/environment.ts';
+import { requireFittingCatalogue } from './fitting-catalogue.ts';
 import { createLog } from './log.ts';
 import { importKeks } from './signing-keys/key-encryption-key.ts';
 import { createLogOutput } from './standard-output.ts';
@@ -52,7 +53,7 @@ export async function start(environment: Environment, output: Output): Promise<v
 export async function checkConfiguration(environment: Environment, output: Output): Promise<void> {
   const configuration = readConfiguration(environment);
   const catalogue = await requireCatalogue(configuration);
-  refuseDevelopmentKeysInProduction(configuration, catalogue);
+  requireFittingCatalogue(configuration, catalogue);
   if (configuration.keyEncryptionKeys !== undefined) importKeks(configuration.keyEncryptionKeys);
   output.write(
     `The configuration is good: issuer ${configuration.issuer}, ${configuration.database.kind} database, ` +

@@ -1,5 +1,5 @@
 /** The work behind the commands of the database's owner. */
-import { refuseDevelopmentKeysInProduction } from '../broker.ts';
+
 import { loadCatalogue } from '../catalogue/load-catalogue.ts';
 import { type Configuration, ConfigurationError, readConfiguration } from '../config/configuration.ts';
 import { parseConnectionUrl } from '../config/connection-url.ts';
@@ -7,6 +7,7 @@ import type { Environment } from '../config/environment.ts';
 import { attachEmbeddedPostgres } from '../database/embedded-postgres.ts';
 import { migrate } from '../database/migrate.ts';
 import { createPool, openKysely } from '../database/pool.ts';
+import { requireFittingCatalogue } from '../fitting-catalogue.ts';
 import { createLog } from '../log.ts';
 import { CatalogueError } from '../main.ts';
 import { applyCatalogue } from '../revocations/apply-catalogue.ts';
@@ -30,7 +31,7 @@ export async function applyScopes(
       `The catalogue in ${directory} has ${problems.length} problem(s); \`mayfly scopes check ${directory}\` shows them.`,
     );
   }
-  refuseDevelopmentKeysInProduction(configuration, catalogue);
+  requireFittingCatalogue(configuration, catalogue);
   const log = createLog('warn');
   const owner = openKysely<unknown>(
     createPool({ url: ownerUrlOf(configuration), size: 1, applicationName: 'mayfly scopes apply', log }),

@@ -48,7 +48,7 @@ export function createVerifiedTokens(options: {
       key,
       claims,
       actions: new Set(claims.scope.split(' ')),
-      subject: subjectOf(claims, kid, issuer),
+      subject: subjectOf(claims, kid),
     };
     recent.set(hash, token);
     return token;
@@ -65,7 +65,7 @@ export function createVerifiedTokens(options: {
   };
 }
 
-function subjectOf(claims: TokenClaims, kid: string, issuer: string): Revocable {
+function subjectOf(claims: TokenClaims, kid: string): Revocable {
   const {
     jti,
     sid: sessionId,
@@ -81,6 +81,6 @@ function subjectOf(claims: TokenClaims, kid: string, issuer: string): Revocable 
     epoch,
     keys: new Set(tokenKeys({ jti, sessionId, clientId, subject, zone, resource, actions })),
     signingKey: ledgerKey({ kind: 'signing-key', id: kid }),
-    exemptFromWide: resource === issuer, // the management API, so that a kill of everything can be released (L4)
+    exemptFromWide: false, // only what is for the issuer itself is, and that is no resource of a verifier (L4)
   };
 }

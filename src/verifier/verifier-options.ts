@@ -84,6 +84,9 @@ function* problemsOf(given: VerifierOptions): Iterable<string> {
     yield 'issuer has to be the https URL of the broker (http only on this machine), without query and fragment';
   }
   if (!isPlainUrl(resource)) yield 'resource has to be the audience that the catalogue declares, a URL';
+  if (resource === issuer || resource === `${issuer}/`) {
+    yield 'resource has to be another name than the issuer: that one is the resource of operators';
+  }
   if (publicUrl !== undefined && !isPlainUrl(publicUrl)) {
     yield 'publicUrl has to be the URL under which clients find the root of this server, without query and fragment';
   }

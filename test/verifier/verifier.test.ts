@@ -269,6 +269,10 @@ test('Every mistake in the options is told at once, and no key is shown', () => 
       /publicUrl/.test(message) &&
       !message.includes(secret),
   );
+  assert.throws(
+    () => createVerifier({ ...world.options, resource: world.options.issuer }),
+    /resource has to be another name than the issuer/,
+  );
   for (const brokers of [[], Array(17).fill('https://broker.example.com'), 'https://broker.example.com']) {
     assert.throws(
       () => createVerifier({ ...world.options, brokers: brokers as never }),
