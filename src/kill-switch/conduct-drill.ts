@@ -22,6 +22,8 @@ const LOOK_MILLISECONDS = 100;
 
 type Outcome = { result: DrillResult; because: string | null };
 const PASSED: Outcome = { result: 'passed', because: null };
+/** What was revoked has to be refused, whatever else is stopped. */
+const failed = (because: string): Outcome => ({ result: 'failed', because });
 
 export function createConductor(options: {
   store: DrillStore;
@@ -45,9 +47,9 @@ export function createConductor(options: {
     }
   }
 
-  async function failed(because: string): Promise<Outcome> {
-    if (await store.isHeld()) return { result: 'held', because: 'something is stopped' };
-    return { result: 'failed', because };
+  /** Who does not accept a canary while something is stopped may be right. */
+  async function notAccepted(because: string): Promise<Outcome> {
+    return (await store.isHeld()) ? { result: 'held', because: 'something is stopped' } : failed(because);
   }
 
   async function run(drillId: string): Promise<Outcome> {
@@ -58,7 +60,7 @@ export function createConductor(options: {
     await store.addCanaries(drillId, canaries);
     await store.publish(drillId, sessionId);
     await onPublished();
-    if (!(await isAlive(first.claims.jti))) return failed('the database calls a new canary dead');
+    if (!(await isAlive(first.claims.jti))) return notAccepted('the database calls a new canary dead');
     const deaf = await untilNone(drillId, 'accept');
     const epoch = await store.revoke(drillId, {
       id: newIdentifier('rev', clock),
@@ -68,8 +70,8 @@ export function createConductor(options: {
     announce();
     if (await isAlive(first.claims.jti)) return failed('the database calls a revoked canary alive');
     const late = await untilNone(drillId, 'refuse');
-    if (deaf > 0) return failed(`${deaf} verifier(s) did not accept their canary`);
-    return late > 0 ? failed(`${late} verifier(s) did not refuse their canary`) : PASSED;
+    if (late > 0) return failed(`${late} verifier(s) did not refuse their canary`);
+    return deaf > 0 ? notAccepted(`${deaf} verifier(s) did not accept their canary`) : PASSED;
   }
 
   async function finish(drillId: string): Promise<void> {

@@ -133,6 +133,30 @@ test('while something is stopped a drill is held, not failed', async () => {
   await omar.post(`/v1/kill-switch/${killed.id}/release`, 'mayfly:release:kill-switch', { reason: 'a test' });
 });
 
+test('who does not refuse a canary fails the drill, whatever else is stopped', async () => {
+  const { body: killed } = await olivia.post('/v1/kill-switch', 'mayfly:engage:kill-switch', {
+    target: { kind: 'zone', id: 'support' },
+    reason: 'a test',
+  });
+  const disobedient = await createVerifierRows(world).add({ leaseSeconds: 300 });
+  const running = run();
+  await until(
+    async () =>
+      (
+        await world.query(
+          `update drill_verifiers set accepted_at = clock_timestamp()
+            where instance = '${disobedient}' and accepted_at is null returning instance`,
+        )
+      ).length === 1,
+    'it says that it accepts',
+  );
+  const { body } = await running;
+  assert.equal(body.last.result, 'failed');
+  assert.match(body.last.because, /^1 verifier\(s\) did not refuse/);
+  await world.query('delete from verifiers where instance = $1', [disobedient]);
+  await omar.post(`/v1/kill-switch/${killed.id}/release`, 'mayfly:release:kill-switch', { reason: 'a test' });
+});
+
 test('what is on schedule runs by itself, at one broker', async () => {
   const before = await world.query('select id from drills');
   const settings = { MAYFLY_DRILL_SECONDS: '1' };
