@@ -8,7 +8,7 @@ import type { RefusalRecorder } from './audit/refusal-recorder.ts';
 import { createRecent } from './bounds/recent.ts';
 import type { ActiveCatalogue } from './catalogue/active-catalogue.ts';
 import type { Configuration } from './config/configuration.ts';
-import { createCommitWait } from './database/commit-wait.ts';
+import { type CommitStatement, createCommitWait } from './database/commit-wait.ts';
 import type { Database } from './database/connections.ts';
 import { createNonces, type Nonces } from './dpop/nonce.ts';
 import { requireTarget } from './dpop/target-url.ts';
@@ -96,6 +96,7 @@ export function buildCapabilities(
   const operatorGuard = buildOperatorGuard(options, nonces);
   const ownRevocations = createOwnRevocations(createOwnRevocationStore(database.kysely));
   const feed = createFeed({ ...ledger, clock });
+  const commit = createCommitWait({ pool: database.pool, aside: database.killSwitchPool, log: options.log });
   return {
     async idle() {
       await Promise.all([minter.idle(), operatorMinter.idle(), ownRevocations.idle()]);
@@ -104,9 +105,9 @@ export function buildCapabilities(
     requireLedger: ledger.trust.require,
     streams: feed.streams,
     health,
-    killSwitch: buildSwitch(options),
+    killSwitch: buildSwitch(options, commit),
     drills: options.drills.routes,
-    ...buildManagement(options, { authenticator, nonces }),
+    ...buildManagement(options, { authenticator, nonces, commit }),
     operatorGuard,
     feed: createFeedRoutes({
       feed,
@@ -159,10 +160,13 @@ type Management = Pick<Capabilities, 'ownSession' | 'sessions' | 'managedTokens'
 
 function buildManagement(
   options: CapabilityOptions,
-  { authenticator, nonces }: { authenticator: ClientAuthenticator; nonces: Nonces },
+  {
+    authenticator,
+    nonces,
+    commit,
+  }: { authenticator: ClientAuthenticator; nonces: Nonces; commit: CommitStatement },
 ): Management {
   const { configuration, catalogue, database, ledger, ring, bounds, clock } = options;
-  const commit = createCommitWait({ pool: database.pool, aside: database.killSwitchPool, log: options.log });
   const afterRevocation = buildAfterRevocation(options, commit);
   const { issuer, noncePolicy } = configuration;
   const { kysely } = database;

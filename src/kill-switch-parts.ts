@@ -23,6 +23,7 @@ import type { AfterRevocation } from './revocations/managed-changes.ts';
 import { createReachStore } from './revocations/reach-store.ts';
 import { createReceiptStore } from './revocations/receipt-store.ts';
 import { createReceipts, type Receipts } from './revocations/receipts.ts';
+import { createSingleFlight } from './revocations/single-flight.ts';
 import type { KeyRing } from './signing-keys/key-ring.ts';
 import type { Clock } from './time/clock.ts';
 import { repeat } from './time/repeat.ts';
@@ -40,15 +41,18 @@ type Parts = {
   clock: Clock;
 };
 
-export function buildSwitch(parts: Parts): KillSwitchRoutes {
+/** @param commit on connections that are everybody's: nobody who reads stands in front of who kills (L2) */
+export function buildSwitch(parts: Parts, commit: CommitStatement): KillSwitchRoutes {
   const { catalogue, database, ledger, clock } = parts;
   const { killSwitch: onReserved, killSwitchPool, operatorPool, kysely } = database;
   const store = createKillSwitchStore({ killSwitch: onReserved, pool: operatorPool, clock });
   // On the connections that are kept for it: what comes after a kill does not wait behind what made it necessary.
   const receipts = buildReceipts(parts, { pool: killSwitchPool, commit: onReserved });
+  const reading = buildReceipts(parts, { pool: operatorPool, commit });
   const killSwitch = createKillSwitch({
     store,
     receipts,
+    stateOf: reading.stateOf,
     reach: createReachStore(kysely),
     catalogue: catalogue.catalogue,
     announce: ledger.announcer.announce,
@@ -84,7 +88,7 @@ function buildReceipts(
     issuer: configuration.issuer,
     store: createReceiptStore(pool, { longestLeaseSeconds: LONGEST_LEASE_SECONDS }),
     signer: ring.ledgerSigner,
-    confirm: async () => (await commit(EMPTY_COMMIT)).replicated,
+    confirm: createSingleFlight(async () => (await commit(EMPTY_COMMIT)).replicated),
     clock,
   });
 }

@@ -2,11 +2,11 @@
  * Work that is asked for by many and done once at a time. Who asks while it runs gets the next run, since the one
  * under way may have begun too early for them; however many ask, there is one next run.
  */
-export function createSingleFlight(work: () => Promise<void>): () => Promise<void> {
-  let running: Promise<void> | null = null;
-  let next: Promise<void> | null = null;
+export function createSingleFlight<Result>(work: () => Promise<Result>): () => Promise<Result> {
+  let running: Promise<Result> | null = null;
+  let next: Promise<Result> | null = null;
 
-  function begin(): Promise<void> {
+  function begin(): Promise<Result> {
     running = work().finally(() => {
       running = null;
     });

@@ -117,6 +117,23 @@ test('a synchronous standby that never answers makes it 202, in bounded time, an
   assert.equal((await release(killed.body.id)).status, 200);
 });
 
+test('however many read receipts while the standby is silent, nobody waits who kills', async (t) => {
+  t.after(() => standby(''));
+  await standby('nobody');
+  const first = await engage();
+  assert.deepEqual([first.status, first.body.replicated], [202, false]);
+  const path = `${PATH}/${first.body.id}`;
+  const token = await olivia.token('mayfly:read:kill-switch');
+  const reading = Array.from({ length: 120 }, () =>
+    olivia.send({ method: 'GET', path, token, proof: olivia.proof({ method: 'GET', path, token }) }),
+  );
+  const second = await engage({ target: { kind: 'zone', id: 'support' } });
+  assert.equal(second.status, 202, second.text);
+  for (const { status } of await Promise.all(reading)) assert.equal(status, 200);
+  await standby('');
+  for (const { body } of [first, second]) assert.equal((await release(body.id)).status, 200);
+});
+
 test('what operators revoke otherwise is answered in bounded time, too, and holds up nobody', async (t) => {
   const { body: minted } = await agent.token(newSessionKey());
   t.after(() => standby(''));
