@@ -97,7 +97,7 @@ function connectReserved({ minting, ...target }: Target & { minting: object }): 
     applicationName: 'mayfly operator',
     commitLocally: true,
   });
-  const ledgerPool = createPool({
+  const killPool = createPool({
     ...keep,
     size: 1,
     applicationName: 'mayfly kill switch',
@@ -111,13 +111,13 @@ function connectReserved({ minting, ...target }: Target & { minting: object }): 
     commitLocally: true,
   });
   const operatorKysely = openKysely<unknown>(operatorPool);
-  const pools = [operatorMintPool, operatorPool, ledgerPool, killSwitchPool];
+  const pools = [operatorMintPool, operatorPool, killPool, killSwitchPool];
   const reserved = reserveConnections({ pools, log: target.log });
   return {
     operatorMintPool,
     operatorPool,
     operatorKysely,
-    killSwitch: createCommitWait({ pool: ledgerPool, aside: killSwitchPool, log: target.log }),
+    killSwitch: createCommitWait({ pool: killPool, aside: killSwitchPool, log: target.log }),
     killSwitchPool,
     reserved,
     async close() {
@@ -125,7 +125,7 @@ function connectReserved({ minting, ...target }: Target & { minting: object }): 
       await Promise.all([
         operatorMintPool.end(),
         operatorKysely.destroy(),
-        ledgerPool.end(),
+        killPool.end(),
         killSwitchPool.end(),
       ]);
     },
