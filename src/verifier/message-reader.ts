@@ -40,7 +40,8 @@ export function createMessageReader(options: {
   ): Promise<Payload> {
     const kid = typeof text === 'string' ? kidOf(text) : null;
     const key = kid === null || isRevokedKey(kid) ? null : await keys.keyOf(kid);
-    const keyOf = (named: string) => (named === kid ? key : null);
+    // Asked again: what revokes it may have been applied while the keys were fetched.
+    const keyOf = (named: string) => (named === kid && !isRevokedKey(named) ? key : null);
     const payload = typeof text === 'string' ? readMessage(text, { ...expected, keyOf }) : null;
     if (typeof text !== 'string' || payload === null || payload.iss !== issuer) {
       return refuse('broker_answer_unusable', { hint: 'What the broker says of the ledger cannot be used.' });
