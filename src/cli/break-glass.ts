@@ -77,12 +77,13 @@ async function withGlass(
 /** What a person at three in the morning wants to know: is it over? */
 function outlook({ verifiers, replicated, complete }: SettledEntry): string {
   const standby = replicated ? '' : ' The standby did not confirm it: a failover now could lose it.';
-  if (complete) return `Stopped: all ${verifiers.length} enforcement points have applied it.${standby}`;
+  if (complete)
+    return `Stopped: all ${verifiers.length} enforcement points have applied it or have stopped.${standby}`;
   const outstanding = verifiers.flatMap(({ stops_at }) => stops_at ?? []).sort();
   const last = outstanding.at(-1);
   const points =
     last === undefined
-      ? `All ${verifiers.length} known enforcement points have applied it.`
+      ? `All ${verifiers.length} known enforcement points have applied it or have stopped.`
       : `${outstanding.length} of ${verifiers.length} enforcement points have not said so; the last stops at ${last}.`;
   return `Engaged. ${points}${standby}`;
 }

@@ -9,6 +9,9 @@ import { type Receipt, receiptSchema } from '../revocations/receipt.ts';
 import { fail } from './failure.ts';
 import { plainText } from './plain-text.ts';
 
+/** As many enforcement points as a receipt of the longest can name, a few members each. */
+const MAX_RECEIPT_MEMBERS = 200_000;
+
 /**
  * @param text a compact JWS, or JSON with one in `receipt`
  * @param jwks text of a JWK set: `/.well-known/mayfly-ledger-jwks.json`
@@ -20,6 +23,7 @@ export function verifyReceipt(text: string, { jwks, issuer }: { jwks: string; is
     typ: RECEIPT_TYPE,
     schema: receiptSchema,
     keyOf: (kid) => keys.get(kid) ?? null,
+    maxMembers: MAX_RECEIPT_MEMBERS,
   });
   if (receipt === null) fail('verification', 'This is no receipt that one of these keys has signed.');
   if (receipt.iss !== issuer) {

@@ -74,7 +74,7 @@ function readLine(
 ): Told {
   const { typ, kid } = unverified(line)?.header ?? refuse('is not a signed message.');
   if (typ !== LEDGER_PAGE_TYPE && typ !== LEASE_TYPE) {
-    return refuse(`is neither a page of the ledger nor a lease: its "typ" is ${JSON.stringify(typ)}.`);
+    return refuse(`is neither a page of the ledger nor a lease: its "typ" is ${plainTyp(typ)}.`);
   }
   const known = typeof kid === 'string' ? keys.get(kid) : undefined;
   if (known === undefined) return refuse('is signed with a key that is no ledger key of this database.');
@@ -88,6 +88,11 @@ function readLine(
   if (message === null) return refuse('was forged or damaged: signature or contents are wrong.');
   if (message.iss !== issuer) return refuse(`is of ${JSON.stringify(message.iss)}, not of ${issuer}.`);
   return message;
+}
+
+/** Nobody signed that for us: it goes to a terminal, so only what a type is made of (RFC 6838 §4.2). */
+function plainTyp(typ: unknown): string {
+  return typeof typ === 'string' && /^[\w!#$&^.+-]{1,127}$/.test(typ) ? `"${typ}"` : 'none that is known';
 }
 
 function unverified(line: string): UnverifiedJwt | null {

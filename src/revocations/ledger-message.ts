@@ -99,9 +99,15 @@ export function readMessage<Payload>(
     typ,
     schema,
     keyOf,
-  }: { typ: string; schema: z.ZodType<Payload>; keyOf: (kid: string) => VerificationKey | null },
+    maxMembers = MESSAGE_BOUNDS.maxMembers,
+  }: {
+    typ: string;
+    schema: z.ZodType<Payload>;
+    keyOf: (kid: string) => VerificationKey | null;
+    maxMembers?: number;
+  },
 ): Payload | null {
-  const jwt = readJwt(text);
+  const jwt = readJwt(text, maxMembers);
   if (jwt === null || jwt.header.typ !== typ || typeof jwt.header.kid !== 'string') return null;
   const key = keyOf(jwt.header.kid);
   if (key === null || !verifySignature(jwt, key)) return null;
@@ -109,9 +115,9 @@ export function readMessage<Payload>(
   return payload.success ? payload.data : null;
 }
 
-function readJwt(text: string) {
+function readJwt(text: string, maxMembers: number) {
   try {
-    return readCompactJws(text, MAX_MESSAGE_LENGTH, { bounds: MESSAGE_BOUNDS });
+    return readCompactJws(text, MAX_MESSAGE_LENGTH, { bounds: { ...MESSAGE_BOUNDS, maxMembers } });
   } catch {
     return null;
   }

@@ -176,6 +176,10 @@ test('one line that nobody of ours signed, and nothing of the file counts', asyn
     [signMessage(LEASE_TYPE, payload, { kid, privateKey: stranger }), /forged or damaged/],
     [signMessage(LEDGER_PAGE_TYPE, payload, { kid: 'mine', privateKey: stranger }), /no ledger key of this/],
     [signMessage(RECEIPT_TYPE, payload, { kid, privateKey: stranger }), /its "typ" is "mayfly-receipt\+jwt"/],
+    [
+      signMessage('\u009b2J\u202e', payload, { kid, privateKey: stranger }),
+      /its "typ" is none that is known/,
+    ],
     [`${line}x`, /not a signed message|forged or damaged/],
     ['{"page":{}}', /not a signed message/],
   ];
