@@ -21,11 +21,12 @@ export type BrokerProcess = {
 
 /**
  * Ports that nobody uses: the broker's, one more for the sample server, nine more for metrics. Below those that
- * systems hand out to whoever asks for any, or one of them would be somebody's before the broker comes to it.
+ * systems hand out to whoever asks for any, or one of them would be somebody's before the broker comes to it; and
+ * above the last that `fetch` refuses to call (10080, https://fetch.spec.whatwg.org/#port-blocking).
  */
 export async function freePort(): Promise<number> {
   for (;;) {
-    const first = randomInt(1_000, 3_200) * 10;
+    const first = randomInt(1_100, 3_200) * 10;
     const tried = await Promise.allSettled([first, first + 1, first + 9].map(listenOnce));
     if (tried.every(({ status }) => status === 'fulfilled')) return first;
   }
