@@ -87,7 +87,7 @@ export function createPool({
       ...(commitLocally && { synchronous_commit: 'local' }),
     }),
     async onConnect(client) {
-      await prepare(client, log);
+      await prepare(client, { log, isEnding: () => pool.ending });
       await admit?.(client);
     },
   });
@@ -170,9 +170,15 @@ const QUESTION = `select pg_is_in_recovery() or current_setting('transaction_rea
 
 type Answer = { read_only: boolean; synchronous_commit: string; isolation: string };
 
-async function prepare(client: pg.ClientBase, log: Log): Promise<void> {
+async function prepare(
+  client: pg.ClientBase,
+  { log, isEnding }: { log: Log; isEnding: () => boolean },
+): Promise<void> {
   // While a connection is in use nobody else listens: when it breaks, its query has to fail, not the broker.
-  client.on('error', (error) => log.warn({ err: error }, 'a database connection broke'));
+  client.on('error', (error) => {
+    // The embedded Postgres may be quicker to close one than this side: no news, then.
+    if (!isEnding()) log.warn({ err: error }, 'a database connection broke');
+  });
   const { rows } = await client.query<Answer>(QUESTION);
   const [answer] = rows;
   if (answer === undefined || answer.read_only) {

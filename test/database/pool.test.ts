@@ -51,6 +51,26 @@ test('when all connections are taken, the next one waits a bounded time', async 
   assert.equal((await pool.query('select 1')).rowCount, 1);
 });
 
+for (const { ending, warnings } of [
+  { ending: false, warnings: ['a database connection broke'] },
+  { ending: true, warnings: [] },
+]) {
+  test(`a connection that breaks is ${ending ? 'no news while its pool ends' : 'told'}`, async () => {
+    const told: string[] = [];
+    const log: Log = { ...silentLog, warn: (_, message) => void told.push(message) };
+    const pool = createPool({ url: database.applicationUrl, size: 1, applicationName: 'test broken', log });
+    const client = await pool.connect();
+    const { rows } = await client.query<{ pid: number }>('select pg_backend_pid() as pid');
+    const ended = ending ? pool.end() : undefined;
+    const broken = once(client, 'error');
+    await ask(database.superuserUrl, `select pg_terminate_backend(${rows[0]?.pid})`);
+    await broken;
+    client.release(true);
+    await (ended ?? pool.end());
+    assert.deepEqual([...new Set(told)], warnings); // the driver may say it twice
+  });
+}
+
 test('when the server has no connection left, that is an outage and passes', async (t) => {
   await ask(database.superuserUrl, `alter database ${database.name} connection limit 0`);
   const pool = open(t, {});
