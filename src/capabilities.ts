@@ -8,7 +8,7 @@ import type { RefusalRecorder } from './audit/refusal-recorder.ts';
 import { createRecent } from './bounds/recent.ts';
 import type { ActiveCatalogue } from './catalogue/active-catalogue.ts';
 import type { Configuration } from './config/configuration.ts';
-import { type CommitStatement, createCommitWait } from './database/commit-wait.ts';
+import type { CommitStatement } from './database/commit-wait.ts';
 import type { Database } from './database/connections.ts';
 import { createNonces, type Nonces } from './dpop/nonce.ts';
 import { requireTarget } from './dpop/target-url.ts';
@@ -96,7 +96,7 @@ export function buildCapabilities(
   const operatorGuard = buildOperatorGuard(options, nonces);
   const ownRevocations = createOwnRevocations(createOwnRevocationStore(database.kysely));
   const feed = createFeed({ ...ledger, clock });
-  const commit = createCommitWait({ pool: database.pool, aside: database.killSwitchPool, log: options.log });
+  const { commit } = database;
   return {
     async idle() {
       await Promise.all([minter.idle(), operatorMinter.idle(), ownRevocations.idle()]);

@@ -107,7 +107,8 @@ export function buildDrills(parts: Parts): DrillParts {
     mint: createCanaryMinter({
       issuer,
       catalogue,
-      store: createMintStore(database.operatorMintPool),
+      // Not where operators' mints are: a drill never stands before a person in an emergency (L2).
+      store: createMintStore(database.mintPool),
       signer: ring.tokenSigner,
       clock,
     }),

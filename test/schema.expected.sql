@@ -533,6 +533,27 @@ begin
 end $function$;
 grant execute on function end_own_session(text,text,integer,uuid,integer,uuid,text,text,text,text) to mayfly_app;
 
+CREATE OR REPLACE FUNCTION public.end_owners_waits(before integer)
+ RETURNS SETOF integer
+ LANGUAGE sql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+  with recursive in_the_way (pid) as (
+    select unnest(pg_blocking_pids(before))
+    union
+    select unnest(pg_blocking_pids(i.pid)) from in_the_way i
+  ), waits (pid) as materialized (
+    select w.pid
+      from pg_stat_activity w join in_the_way i on i.pid = w.pid
+     where session_user <> current_user and w.usename = current_user and w.datname = current_database()
+       and w.wait_event = 'SyncRep'
+       and exists (select from pg_stat_activity c where c.pid = before and c.usename = session_user)
+  )
+  select e.pid from (select w.pid, pg_cancel_backend(w.pid) as ended from waits w) as e where e.ended
+$function$;
+grant execute on function end_owners_waits(integer) to mayfly_app;
+
 CREATE OR REPLACE FUNCTION public.engage_kill_switch(entry_id text, entry_kind text, entry_target text, entry_reason text, entry_actor text, audit_id text, audit_request_id text, request_client text, request_key text, request_digest text)
  RETURNS TABLE(outcome text, id text, epoch bigint)
  LANGUAGE plpgsql

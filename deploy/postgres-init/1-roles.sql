@@ -10,6 +10,7 @@ do $$ begin
     create role mayfly_app login nosuperuser nocreatedb nocreaterole noreplication nobypassrls;
   end if;
 end $$;
+grant mayfly_app to mayfly_owner;
 alter role mayfly_owner set lock_timeout = '10s';
 alter role mayfly_owner set idle_in_transaction_session_timeout = '60s';
 alter role mayfly_owner set search_path = 'public';

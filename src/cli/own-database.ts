@@ -6,7 +6,7 @@ import { parseConnectionUrl } from '../config/connection-url.ts';
 import type { Environment } from '../config/environment.ts';
 import { attachEmbeddedPostgres } from '../database/embedded-postgres.ts';
 import { migrate } from '../database/migrate.ts';
-import { createPool, openKysely } from '../database/pool.ts';
+import { type OwnerDatabase, openOwner } from '../database/owner.ts';
 import { requireFittingCatalogue } from '../fitting-catalogue.ts';
 import { createLog } from '../log.ts';
 import { CatalogueError } from '../main.ts';
@@ -14,6 +14,7 @@ import { applyCatalogue } from '../revocations/apply-catalogue.ts';
 import { moveHead } from '../revocations/head-store.ts';
 import { ledgerKey } from '../revocations/revocation.ts';
 import { systemClock } from '../time/clock.ts';
+import { say } from './print.ts';
 
 export async function migrateDatabase(configuration: Configuration): Promise<void> {
   const applied = await migrate({ ownerUrl: ownerUrlOf(configuration), log: createLog('warn') });
@@ -32,26 +33,16 @@ export async function applyScopes(
     );
   }
   requireFittingCatalogue(configuration, catalogue);
-  const log = createLog('warn');
-  const owner = openKysely<unknown>(
-    createPool({ url: ownerUrlOf(configuration), size: 1, applicationName: 'mayfly scopes apply', log }),
-  );
-  try {
-    const { version, changed, revocations } = await applyCatalogue({
-      owner,
-      catalogue,
-      actor,
-      clock: systemClock,
-    });
+  await asOwner({ url: ownerUrlOf(configuration), applicationName: 'mayfly scopes apply' }, async (owner) => {
+    const application = await applyCatalogue({ owner, catalogue, actor, clock: systemClock });
+    const { version, changed, revocations } = application;
     print(
       changed
         ? `Version ${version} is active: ${catalogue.digest}`
         : `Version ${version} was active already.`,
     );
     for (const { target, reason } of revocations) print(`Revoked ${ledgerKey(target)}: ${reason}.`);
-  } finally {
-    await owner.destroy();
-  }
+  });
 }
 
 /** Says that the ledger goes on in this database, and tells from which epoch. */
@@ -62,15 +53,23 @@ export async function moveLedgerHead(
   const { databaseUrl, ...move } = options;
   if (databaseUrl !== undefined) parseConnectionUrl(databaseUrl);
   const url = databaseUrl ?? ownerUrlOf(readConfiguration(environment, { as: 'owner' }));
-  const log = createLog('warn');
-  const owner = openKysely<unknown>(
-    createPool({ url, size: 1, applicationName: 'mayfly ledger move-head', log }),
-  );
-  try {
+  await asOwner({ url, applicationName: 'mayfly ledger move-head' }, async (owner) => {
     const { epoch, generation } = await moveHead({ owner, ...move, clock: systemClock });
     print(`The ledger goes on at epoch ${epoch}, generation ${generation}. Everything before it is revoked.`);
+  });
+}
+
+/** Says when the standby did not confirm what was done: no failure, and worth knowing before a failover. */
+export async function asOwner(
+  target: { url: string; applicationName: string },
+  work: (owner: OwnerDatabase['kysely']) => Promise<void>,
+): Promise<void> {
+  const owner = openOwner({ ...target, log: createLog('error') });
+  try {
+    await work(owner.kysely);
+    if (!owner.isReplicated()) say('The standby did not confirm it: a failover now could lose it.');
   } finally {
-    await owner.destroy();
+    await owner.close();
   }
 }
 

@@ -3,12 +3,10 @@ import { closeSync, fstatSync, openSync, readFileSync } from 'node:fs';
 import { readConfiguration } from '../config/configuration.ts';
 import { parseConnectionUrl } from '../config/connection-url.ts';
 import type { Environment } from '../config/environment.ts';
-import { createPool, openKysely } from '../database/pool.ts';
-import { createLog } from '../log.ts';
 import { EvidenceError } from '../revocations/evidence.ts';
 import { type Recovery, recoverRevocations } from '../revocations/recovery-store.ts';
 import { systemClock } from '../time/clock.ts';
-import { ownerUrlOf } from './own-database.ts';
+import { asOwner, ownerUrlOf } from './own-database.ts';
 import { print, say } from './print.ts';
 import { table } from './table.ts';
 
@@ -26,10 +24,7 @@ export async function recoverLedger(
   if (databaseUrl !== undefined) parseConnectionUrl(databaseUrl);
   const configuration = () => readConfiguration(environment, { as: 'owner' });
   const url = databaseUrl ?? ownerUrlOf(configuration());
-  const owner = openKysely<unknown>(
-    createPool({ url, size: 1, applicationName: 'mayfly ledger recover', log: createLog('warn') }),
-  );
-  try {
+  await asOwner({ url, applicationName: 'mayfly ledger recover' }, async (owner) => {
     const recovery = await recoverRevocations({
       owner,
       evidence,
@@ -38,9 +33,7 @@ export async function recoverLedger(
       ...options,
     });
     tell(recovery, options);
-  } finally {
-    await owner.destroy();
-  }
+  });
 }
 
 function readEvidenceFile(path: string): string {

@@ -19,15 +19,6 @@ export type Committed<Row> = {
 /** Runs one statement that commits by itself. */
 export type CommitStatement = <Row extends QueryResultRow>(statement: QueryConfig) => Promise<Committed<Row>>;
 
-export type CommitWaitOptions = {
-  /** Where statements run. */
-  pool: Pool;
-  /** Where the onlooker asks: never waits for a commit. */
-  aside: Pool;
-  patienceMilliseconds?: number;
-  log: Log;
-};
-
 const PATIENCE_MILLISECONDS = 1_000;
 /** Until the onlooker first looks, and from one look to the next. */
 const LOOK_MILLISECONDS = 100;
@@ -44,14 +35,46 @@ export const EMPTY_COMMIT: QueryConfig = {
   text: `select pg_logical_emit_message(true, 'mayfly', '') is not null as committed`,
 };
 
+/*
+ * Those in the way may stand in a queue themselves, so the whole queue is looked through. The owner's waits are another
+ * role's to a broker; the owner lets it end those that stand before it.
+ */
 const END_WAITS = `
-  select waiting.pid, pg_cancel_backend(waiting.pid) as ended
-    from pg_stat_activity as waiting
-   where waiting.wait_event = 'SyncRep'
-     and (waiting.pid = any (pg_blocking_pids($1)) or (waiting.pid = $1 and $2))`;
+  with recursive in_the_way (pid) as (
+    select unnest(pg_blocking_pids($1))
+     union
+    select unnest(pg_blocking_pids(i.pid)) from in_the_way i
+  ), waits (pid) as materialized (
+    select waiting.pid
+      from pg_stat_activity as waiting
+     where waiting.wait_event = 'SyncRep'
+       and (waiting.pid in (select i.pid from in_the_way i) or (waiting.pid = $1 and $2))
+  )
+  select w.pid, pg_cancel_backend(w.pid) as ended from waits w
+   union all
+  select o.pid, true from end_owners_waits($1) as o (pid)`;
 
-export function createCommitWait(options: CommitWaitOptions): CommitStatement {
-  const { pool, aside, patienceMilliseconds = PATIENCE_MILLISECONDS, log } = options;
+export type OnlookerOptions = {
+  /** Where the onlooker asks: nothing else is asked there that could keep it waiting, least of all for a commit. */
+  aside: Pool;
+  patienceMilliseconds?: number;
+  log: Log;
+};
+
+export type Onlooker = {
+  /** Looks after a statement that runs on this connection. */
+  during<Result>(client: PoolClient, statement: () => Promise<Result>): Promise<Overseen<Result>>;
+};
+
+export type Overseen<Result> = {
+  outcome: PromiseSettledResult<Result>;
+  replicated: boolean;
+  /** False when the connection must not serve anything else. */
+  isFit: boolean;
+};
+
+export function createOnlooker(options: OnlookerOptions): Onlooker {
+  const { aside, patienceMilliseconds = PATIENCE_MILLISECONDS, log } = options;
   let distrustUntil = Number.NEGATIVE_INFINITY;
 
   function patience(): number {
@@ -92,26 +115,36 @@ export function createCommitWait(options: CommitWaitOptions): CommitStatement {
     };
   }
 
-  return async (statement) => {
-    const client = await pool.connect();
-    let isDoubtful = false;
-    let wasWarned = false;
-    const onNotice = ({ code }: { code?: string | undefined }) => {
-      wasWarned ||= code === WARNING;
-    };
-    client.on('notice', onNotice);
-    const onlooker = onlook(client);
-    try {
-      const { rows } = await client.query(statement);
-      return { rows, replicated: !wasWarned };
-    } catch (error) {
-      isDoubtful = isConnectionLost(error);
-      throw error;
-    } finally {
+  return {
+    async during(client, statement) {
+      let wasWarned = false;
+      const onNotice = ({ code }: { code?: string | undefined }) => {
+        wasWarned ||= code === WARNING;
+      };
+      client.on('notice', onNotice);
+      const onlooker = onlook(client);
+      const [outcome] = await Promise.allSettled([statement()]);
       client.off('notice', onNotice);
       // A signal may still be on its way to that backend, and would end whatever it does next.
       const wasEnded = await onlooker.stop();
-      client.release(isDoubtful || wasEnded);
-    }
+      const isLost = outcome.status === 'rejected' && isConnectionLost(outcome.reason);
+      return { outcome, replicated: !wasWarned, isFit: !isLost && !wasEnded };
+    },
+  };
+}
+
+export type CommitWaitOptions = OnlookerOptions & {
+  /** Where statements run. */
+  pool: Pool;
+};
+
+export function createCommitWait({ pool, ...options }: CommitWaitOptions): CommitStatement {
+  const onlooker = createOnlooker(options);
+  return async <Row extends QueryResultRow>(statement: QueryConfig) => {
+    const client = await pool.connect();
+    const { outcome, replicated, isFit } = await onlooker.during(client, () => client.query<Row>(statement));
+    client.release(!isFit);
+    if (outcome.status === 'rejected') throw outcome.reason;
+    return { rows: outcome.value.rows, replicated };
   };
 }

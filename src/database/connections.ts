@@ -1,8 +1,9 @@
 /**
  * The connections of one broker: a few that only mint, so that nothing else can queue in front; a few for operators,
  * so that whoever floods the others does not stand between a person and the kill switch (L2); one that only kills,
- * with one beside it; a few for the ledger and for leases; and the rest. What an operator needs to get as far as the
- * kill switch does not wait for a synchronous standby, nor do leases; the entry in the ledger does.
+ * with one beside it; two that only look after commits, the kill's and everybody's; a few for the ledger and for
+ * leases; and the rest. What an operator needs to get as far as the kill switch does not wait for a synchronous
+ * standby, nor do leases; the entry in the ledger does.
  */
 import type { Kysely } from 'kysely';
 import { type CommitStatement, createCommitWait } from './commit-wait.ts';
@@ -24,6 +25,8 @@ export type Database = {
   ledgerPool: Pool;
   pool: Pool;
   kysely: Kysely<unknown>;
+  /** On `pool`, for whatever else takes the head of the ledger: a standby that is gone does not let it keep that. */
+  commit: CommitStatement;
   close(): Promise<void>;
 };
 
@@ -58,13 +61,14 @@ export function connectDatabase(target: Target): Database {
   });
   const pool = createPool({ ...target, size: CONNECTIONS, applicationName: 'mayfly' });
   const kysely = openKysely<unknown>(pool);
-  const { close: closeReserved, ...reserved } = connectReserved({ ...target, minting });
+  const { close: closeReserved, onlookerPool, ...reserved } = connectReserved({ ...target, minting });
   return {
     ...reserved,
     mintPool,
     ledgerPool,
     pool,
     kysely,
+    commit: createCommitWait({ pool, aside: onlookerPool, log: target.log }),
     async close() {
       await Promise.all([closeReserved(), mintPool.end(), ledgerPool.end(), kysely.destroy()]);
     },
@@ -80,7 +84,7 @@ type Reservation = Pick<
   | 'killSwitchPool'
   | 'reserved'
   | 'close'
->;
+> & { onlookerPool: Pool };
 
 function connectReserved({ minting, ...target }: Target & { minting: object }): Reservation {
   const keep = { ...target, keepOpen: true };
@@ -110,15 +114,21 @@ function connectReserved({ minting, ...target }: Target & { minting: object }): 
     connectTimeoutMilliseconds: KILL_WAIT_MILLISECONDS,
     commitLocally: true,
   });
+  // Whoever reads or polls would delay ending a wait; so would the onlookers of everybody's commits a kill's.
+  const newOnlookerPool = (applicationName: string) =>
+    createPool({ ...keep, size: 1, applicationName, commitLocally: true });
+  const killOnlookerPool = newOnlookerPool('mayfly kill switch onlooker');
+  const onlookerPool = newOnlookerPool('mayfly onlooker');
   const operatorKysely = openKysely<unknown>(operatorPool);
-  const pools = [operatorMintPool, operatorPool, killPool, killSwitchPool];
+  const pools = [operatorMintPool, operatorPool, killPool, killSwitchPool, killOnlookerPool, onlookerPool];
   const reserved = reserveConnections({ pools, log: target.log });
   return {
     operatorMintPool,
     operatorPool,
     operatorKysely,
-    killSwitch: createCommitWait({ pool: killPool, aside: killSwitchPool, log: target.log }),
+    killSwitch: createCommitWait({ pool: killPool, aside: killOnlookerPool, log: target.log }),
     killSwitchPool,
+    onlookerPool,
     reserved,
     async close() {
       await reserved.close();
@@ -127,6 +137,8 @@ function connectReserved({ minting, ...target }: Target & { minting: object }): 
         operatorKysely.destroy(),
         killPool.end(),
         killSwitchPool.end(),
+        killOnlookerPool.end(),
+        onlookerPool.end(),
       ]);
     },
   };

@@ -13,6 +13,8 @@ export const DATABASE_NAME = 'mayfly';
 export const ROLE_STATEMENTS: readonly string[] = [
   createRole(OWNER_ROLE),
   createRole(APPLICATION_ROLE),
+  // Whoever recovers a database sees what its brokers left waiting in it, and may end that.
+  `grant ${APPLICATION_ROLE} to ${OWNER_ROLE}`,
   ...roleSettings(OWNER_ROLE, { lock_timeout: '10s', idle_in_transaction_session_timeout: '60s' }),
   ...roleSettings(APPLICATION_ROLE, {
     statement_timeout: '10s',
