@@ -21,6 +21,7 @@ import { createTokenEndpoint, type TokenEndpointOptions } from './tokens/token-e
 import type { TokenRoutes } from './tokens/token-routes.ts';
 import type { FeedRoutes } from './verifiers/feed-routes.ts';
 import type { LeaseRoutes } from './verifiers/lease-routes.ts';
+import type { ProofRoutes } from './verifiers/proof-routes.ts';
 import type { VerifierRoutes } from './verifiers/verifier-routes.ts';
 
 export type Capabilities = {
@@ -32,6 +33,7 @@ export type Capabilities = {
   requireLedger: () => void;
   feed: FeedRoutes;
   leases: LeaseRoutes;
+  proofs: ProofRoutes;
   killSwitch: KillSwitchRoutes;
   drills: DrillRoutes;
   /** Lets operators in, by the action that a route's `may` names. */
@@ -45,7 +47,8 @@ export type Capabilities = {
 };
 
 export function routesOf(capabilities: Capabilities): Route[] {
-  const { tokenEndpoint, tokens, discovery, health, feed, leases, operatorGuard, ownSession } = capabilities;
+  const { tokenEndpoint, tokens, discovery, health, feed, leases, proofs, operatorGuard, ownSession } =
+    capabilities;
   const token = createTokenEndpoint(tokenEndpoint);
   const decisions: Route[] = [
     // method, path, error format, who may call it, body, what answers
@@ -107,6 +110,14 @@ export function routesOf(capabilities: Capabilities): Route[] {
       may: 'resource server',
       body: 'json',
       answer: leases.renew,
+    },
+    {
+      method: 'POST',
+      path: '/v1/proofs/spend',
+      format: 'problem',
+      may: 'resource server',
+      body: 'json',
+      answer: proofs.spend,
     },
     {
       method: 'GET',

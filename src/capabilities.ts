@@ -45,8 +45,11 @@ import { createTokenRoutes, type TokenRoutes } from './tokens/token-routes.ts';
 import { createTokenStore } from './tokens/token-store.ts';
 import { createFeedRoutes } from './verifiers/feed-routes.ts';
 import { createLeaseRoutes, type LeaseRoutes } from './verifiers/lease-routes.ts';
+import { createProofRoutes } from './verifiers/proof-routes.ts';
+import { createProofStore } from './verifiers/proof-store.ts';
 import { createLeaseRenewals, createPace } from './verifiers/renew-leases.ts';
 import { createLeaseSigner } from './verifiers/sign-lease.ts';
+import { createProofSpender } from './verifiers/spend-proofs.ts';
 import { createVerifierListStore } from './verifiers/verifier-list-store.ts';
 import { createVerifierRoutes } from './verifiers/verifier-routes.ts';
 import { createVerifierStore } from './verifiers/verifier-store.ts';
@@ -117,6 +120,11 @@ export function buildCapabilities(
       clock,
     }),
     leases: buildLeaseRoutes(options),
+    proofs: createProofRoutes({
+      authenticator,
+      spender: createProofSpender({ store: createProofStore(database.pool), clock }),
+      clock,
+    }),
     verifiers: createVerifierRoutes({ store: createVerifierListStore(database.kysely) }),
     tokens: buildTokenRoutes(options, { authenticator, ownRevocations }),
     discovery: createDiscoveryRoutes({ issuer, jwks: ring.jwks, ledgerJwks: ring.ledgerJwks }),

@@ -10,6 +10,7 @@ export type AuditAction =
   | 'token.introspected'
   | 'token.revoked'
   | 'token.consumed'
+  | 'proofs.spent'
   | 'operator.admitted'
   | 'ledger.read'
   | 'request.refused';

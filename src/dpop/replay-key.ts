@@ -20,10 +20,14 @@ export function hourOf(seconds: number): number {
 }
 
 /**
- * @param owner thumbprint of the proof's key, or the client id of an assertion: without it one client could
- *   burn the identifiers of another
+ * @param owner thumbprint of the proof's key, the client id of an assertion, or the resource that has seen a proof:
+ *   without it one client could burn the identifiers of another
  */
-export function replayKey(kind: 'proof' | 'assertion', owner: string, jti: string): string {
+export function replayKey(
+  kind: 'proof' | 'assertion' | 'proof at a resource',
+  owner: string,
+  jti: string,
+): string {
   return hash('sha256', `${kind}\0${owner}\0${jti}`, 'hex').slice(0, 32);
 }
 

@@ -9,9 +9,11 @@ import type { Judge } from './drills.ts';
 import { loadIssuerMetadata } from './issuer-metadata.ts';
 import { createKeySet, type KeySet } from './key-set.ts';
 import { createLedgerLink, type LedgerLink } from './ledger-link.ts';
+import { createMayflyProofs } from './mayfly-proofs.ts';
 import { momentOf } from './moment.ts';
 import { VerifierRefusal } from './refusal.ts';
 import { createRemembered } from './remembered.ts';
+import type { SharedProofs } from './shared-proofs.ts';
 import { createTroubleLog } from './trouble-log.ts';
 import { createVerifiedTokens, type VerifiedTokens } from './verified-tokens.ts';
 import type { CheckedOptions } from './verifier-options.ts';
@@ -20,6 +22,7 @@ export type Connection = {
   keys: KeySet;
   tokens: VerifiedTokens;
   consume: Consume;
+  sharedProofs: SharedProofs | undefined;
   link: LedgerLink;
   urls: BrokerUrls;
 };
@@ -71,7 +74,15 @@ export function connect(options: CheckedOptions): Connection {
     times: options,
     clock,
   });
-  return { keys, tokens, urls, link, consume: createConsume({ issuer, signAssertion, ask: askBrokers }) };
+  const consume = createConsume({ issuer, signAssertion, ask: askBrokers });
+  return {
+    keys,
+    tokens,
+    urls,
+    link,
+    consume,
+    sharedProofs: sharedProofsOf(options, { urls, signAssertion }),
+  };
 }
 
 /** Keys of tokens and keys of the ledger are two sets that have nothing to do with each other (L11). */
@@ -85,4 +96,18 @@ function publishedKeys({ issuer, clock }: CheckedOptions, ask: Ask) {
   const keySet = (place: 'jwksUrl' | 'ledgerJwksUrl') =>
     createKeySet({ jwksUrl: async () => (await metadata.get())[place], ask, pauseMilliseconds, clock });
   return { keys: keySet('jwksUrl'), ledgerKeys: keySet('ledgerJwksUrl') };
+}
+
+/** Each broker has its part of the time: when one is silent another can still be asked. */
+function sharedProofsOf(
+  { issuer, sharedProofs, fetch, timeoutMilliseconds }: CheckedOptions,
+  { urls, signAssertion }: { urls: BrokerUrls; signAssertion: () => string },
+): SharedProofs | undefined {
+  if (sharedProofs !== 'mayfly') return sharedProofs;
+  const ask = createAsk({
+    fetch,
+    timeoutMilliseconds: Math.ceil(timeoutMilliseconds / urls.count),
+    maxQuestions: MAX_QUESTIONS,
+  });
+  return createMayflyProofs({ issuer, signAssertion, ask: createAskBrokers(ask, urls) });
 }

@@ -12,10 +12,11 @@ export type SharedProofs = {
   /**
    * Writes the name down unless it is there, in one atomic step, and keeps it at least that long. A store that is full
    * has to reject, not to evict: whoever could push a name out could use that proof again (ledger rule L18).
-   * @param proof `name`: 32 hexadecimal digits, of which nobody learns anything
+   * @param proof `name`: 32 hexadecimal digits, of which nobody learns anything; `filedAt`: NumericDate out of signed
+   *   bytes, the same at each instance
    * @returns true for exactly one of all who write it down
    */
-  spend(proof: { name: string; keepMilliseconds: number }): Promise<boolean>;
+  spend(proof: { name: string; filedAt: number; keepMilliseconds: number }): Promise<boolean>;
 };
 
 /** As long as a proof may be accepted anywhere, with clocks of instances a minute apart. */
@@ -24,7 +25,7 @@ const KEEP_MILLISECONDS = 180_000;
 /** @throws {VerifierRefusal} `proof_replayed`, or 503 when the store does not answer in time */
 export async function spendShared(
   shared: SharedProofs,
-  { jkt, jti }: { jkt: string; jti: string },
+  { jkt, jti, filedAt }: { jkt: string; jti: string; filedAt: number },
   { timeoutMilliseconds }: { timeoutMilliseconds: number },
 ): Promise<void> {
   const name = replayKey('proof', jkt, jti);
@@ -35,7 +36,7 @@ export async function spendShared(
   );
   try {
     const isFirst = await Promise.race([
-      shared.spend({ name, keepMilliseconds: KEEP_MILLISECONDS }),
+      shared.spend({ name, filedAt, keepMilliseconds: KEEP_MILLISECONDS }),
       late.promise,
     ]);
     if (isFirst === true) return;

@@ -28,8 +28,11 @@ export type VerifierOptions = {
   noncePolicy?: NoncePolicy;
   /** What several verifiers of one process share when they stand at one origin. Default: one of its own. */
   proofs?: ProofMemory;
-  /** What several instances of this server share, beside the memory of each. */
-  sharedProofs?: SharedProofs;
+  /**
+   * What several instances of this server share, beside the memory of each: `mayfly` asks the brokers, at each request;
+   * `createRedisProofs()` a Redis.
+   */
+  sharedProofs?: SharedProofs | 'mayfly';
   /** For one question to the broker. Default 2,000. */
   timeoutMilliseconds?: number;
   /** Between two renewals of the lease. Default 1,000, which is what brokers are made for. */
@@ -79,7 +82,13 @@ export function checkOptions(given: VerifierOptions): CheckedOptions {
 
 function* problemsOf(given: VerifierOptions): Iterable<string> {
   const { issuer, resource, publicUrl, resourceMetadataUrl: metadataUrl } = given;
-  const { noncePolicy, brokers = [issuer], timeoutMilliseconds = 1, renewMilliseconds = 1 } = given;
+  const {
+    noncePolicy,
+    sharedProofs,
+    brokers = [issuer],
+    timeoutMilliseconds = 1,
+    renewMilliseconds = 1,
+  } = given;
   if (!isPlainUrl(issuer) || !isSecure(issuer)) {
     yield 'issuer has to be the https URL of the broker (http only on this machine), without query and fragment';
   }
@@ -98,6 +107,9 @@ function* problemsOf(given: VerifierOptions): Iterable<string> {
   }
   if (noncePolicy !== undefined && !['required', 'optional'].includes(noncePolicy)) {
     yield 'noncePolicy has to be required or optional';
+  }
+  if (sharedProofs !== undefined && sharedProofs !== 'mayfly' && typeof sharedProofs?.spend !== 'function') {
+    yield 'sharedProofs has to be mayfly, or a store with spend()';
   }
   for (const [name, value] of Object.entries({ timeoutMilliseconds, renewMilliseconds })) {
     if (!(Number.isSafeInteger(value) && value > 0)) yield `${name} has to be a whole number above zero`;

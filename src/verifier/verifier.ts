@@ -70,8 +70,8 @@ export type Verifier = ActionGuard & {
 /** @throws {TypeError} that lists every mistake in the options */
 export function createVerifier(given: VerifierOptions): Verifier {
   const options = checkOptions(given);
-  const { issuer, publicUrl, noncePolicy, proofs, sharedProofs, clock } = options;
-  const { keys, tokens, consume, link, urls } = connect(options);
+  const { issuer, publicUrl, noncePolicy, proofs, clock } = options;
+  const { keys, tokens, consume, sharedProofs, link, urls } = connect(options);
   const { state, actions, renewal, feed } = link;
   const underWay = new Set<Promise<unknown>>();
   let closed = false;

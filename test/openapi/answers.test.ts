@@ -11,7 +11,7 @@ import { REFUSAL_CODES } from '../../src/errors/refusal.ts';
 import { createRevocationStore } from '../../src/revocations/revocation-store.ts';
 import { systemClock } from '../../src/time/clock.ts';
 import { until } from '../broker-process.ts';
-import { ASSERTION_TYPE, type FormFields, newSessionKey } from '../test-agent.ts';
+import { ASSERTION_TYPE, type FormFields, newSessionKey, nowSeconds } from '../test-agent.ts';
 import { createTestWorld, TEST_ISSUER, type TestWorld } from '../test-broker.ts';
 import { type Answer, decoded, operations, schema, violations } from './contract.ts';
 import { exchange, FORM, postForm, postJson } from './exchange.ts';
@@ -24,6 +24,7 @@ const MINT = 'POST /oauth/token';
 const INTROSPECT = 'POST /oauth/introspect';
 const REVOKE = 'POST /oauth/revoke';
 const CONSUME = 'POST /v1/tokens/{jti}/consume';
+const SPEND = 'POST /v1/proofs/spend';
 const OWN_END = 'POST /v1/sessions/current/revoke';
 const LEDGER = 'GET /v1/revocations';
 const LEASE = 'POST /v1/verifiers/current/lease';
@@ -366,6 +367,19 @@ test('leases are granted and refused as described', async () => {
   hold(LEASE, '415 unsupported_media_type', await postForm(url, { question }));
 });
 
+test('proofs are written down as described', async () => {
+  const proofs = [{ name: 'a'.repeat(32), filed_at: nowSeconds() }];
+  assert.deepEqual(hold(SPEND, '200', await stage.spendProofs({ proofs })).fresh, [true]);
+  assert.deepEqual(hold(SPEND, '200', await stage.spendProofs({ proofs })).fresh, [false]);
+  hold(SPEND, '400 invalid_request', await stage.spendProofs({ proofs: [] }));
+  hold(SPEND, '400 unauthorized_client', await stage.spendProofs(stage.agent().authenticated({})));
+  hold(SPEND, '401 invalid_client', await stage.spendProofs({ client_assertion: 'a.b.c' }));
+  const url = stage.url('/v1/proofs/spend');
+  hold(SPEND, '400 invalid_dpop_proof', await postJson(url, {}, { DPoP: ['a', 'b'] }));
+  hold(SPEND, '413 content_too_large', await postJson(url, { client_assertion: TOO_LONG }));
+  hold(SPEND, '415 unsupported_media_type', await postForm(url, { nonce: 'a' }));
+});
+
 for (const [operation, expected] of READS) {
   test(`${operation} answers as described, and HEAD with the same headers`, async () => {
     const path = operation.slice('GET '.length);
@@ -393,6 +407,7 @@ const DECISIONS: readonly (readonly [operation: string, ask: (on: Broker) => Pro
   [OWN_END, (on) => stage.endOwn({ on, session: lasting })],
   [LEDGER, (on) => stage.readLedger(on)],
   [LEASE, (on) => stage.renewLease(stage.verifier().question(), on)],
+  [SPEND, (on) => stage.spendProofs({}, on)],
 ];
 
 /** Opened before what it is there for goes wrong. */

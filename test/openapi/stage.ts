@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import type { Broker } from '../../src/broker.ts';
 import { canonicalDigest } from '../../src/json/canonical-json.ts';
-import { type FormFields, newSessionKey } from '../test-agent.ts';
+import { type FormFields, newSessionKey, nowSeconds } from '../test-agent.ts';
 import { TEST_ISSUER, type TestWorld } from '../test-broker.ts';
 import { type Answer, decoded } from './contract.ts';
 import { exchange, postForm, postJson } from './exchange.ts';
@@ -92,6 +92,17 @@ export function createStage(world: TestWorld, broker: Broker) {
     readLedger(on = broker): Promise<Answer> {
       const { Authorization } = this.streaming(on);
       return exchange(`${on.url}/v1/revocations?since=0`, { headers: { Authorization } });
+    },
+
+    spendProofs(fields: object = {}, on = broker): Promise<Answer> {
+      const proofs = [{ name: '0'.repeat(32), filed_at: nowSeconds() }];
+      const body = {
+        ...world.resourceServer(on, CUSTOMERS).authenticated({}),
+        nonce: 'a',
+        proofs,
+        ...fields,
+      };
+      return postJson(`${on.url}/v1/proofs/spend`, body);
     },
 
     consume(jti: string, { fields = {}, on = broker, headers = {} } = {}): Promise<Answer> {
