@@ -1,6 +1,7 @@
 /**
  * A verifier has several questions under way at once, to be sure of an answer; two of them may meet in one batch, and
- * a statement cannot write one row twice.
+ * a statement cannot write one row twice. Questions of two resources are never one, whatever instance they name: whose
+ * it is the register knows, or who is in its way would only have to ask first.
  */
 import { longestLeaseSeconds } from './lease-lengths.ts';
 import type { ReceivedQuestion } from './question.ts';
@@ -8,28 +9,25 @@ import type { Attendance } from './verifier-store.ts';
 
 export function foldAttendances(asked: readonly ReceivedQuestion[]): {
   attendances: Attendance[];
-  /** Which of them speaks for this question; null when its instance is another resource's in this very batch. */
-  attendanceOf: (asked: ReceivedQuestion) => number | null;
+  /** Which of them speaks for this question. */
+  attendanceOf: (asked: ReceivedQuestion) => number | undefined;
 } {
   const places = new Map<string, number>();
   const attendances: Attendance[] = [];
   for (const each of asked) {
     const next = attendanceIn(each);
-    const place = places.get(next.instance);
+    const name = nameOf(each);
+    const place = places.get(name);
     const known = place === undefined ? undefined : attendances[place];
-    if (place === undefined || known === undefined) {
-      places.set(next.instance, attendances.push(next) - 1);
-    } else if (known.resource === next.resource) {
-      attendances[place] = together(known, next);
-    }
+    if (place === undefined || known === undefined) places.set(name, attendances.push(next) - 1);
+    else attendances[place] = together(known, next);
   }
-  return {
-    attendances,
-    attendanceOf({ question, resource }) {
-      const place = places.get(question.instance);
-      return place !== undefined && attendances[place]?.resource === resource.audience ? place : null;
-    },
-  };
+  return { attendances, attendanceOf: (each) => places.get(nameOf(each)) };
+}
+
+/** An instance has no space in its name. */
+function nameOf({ question, resource }: ReceivedQuestion): string {
+  return `${question.instance} ${resource.audience}`;
 }
 
 function attendanceIn({ question, resource }: ReceivedQuestion): Attendance {

@@ -75,7 +75,7 @@ export function createLeaseRenewals(options: {
     trust.require();
     return asked.map((each) => {
       const index = attendanceOf(each);
-      const state = index === null ? undefined : registered[index];
+      const state = index === undefined ? undefined : registered[index];
       const page = pages.get(nameOf(each));
       if (state === undefined || !state.own) return rejected('verifier_of_another_resource');
       if (!state.open) return rejected('verifier_closed');

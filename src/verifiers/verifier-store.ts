@@ -28,7 +28,8 @@ export type Registered = {
 
 export type VerifierStore = {
   /**
-   * Commits what these instances say (L14, step 1): one statement, each instance once.
+   * Commits what these instances say (L14, step 1): one statement, each instance of each resource once. One that two
+   * resources name is that of the resource that has it, or of the first.
    * @returns in their order
    */
   register(attendances: readonly Attendance[]): Promise<Registered[]>;
@@ -38,6 +39,8 @@ export type VerifierStore = {
  * An instance is credited with an epoch only if this ledger has it, in this generation, and says the same there: only
  * then does it acknowledge anything (L12, L17). `lease_ends_at` never shrinks, and a closed instance stays closed.
  * Rows are taken in the order of their names, so that two brokers' batches wait for each other and never in a circle.
+ * Of two resources that name one instance it is `own` to the one that is registered: who knows its name cannot keep it
+ * from its lease.
  */
 const REGISTER = {
   name: 'verifiers_register',
@@ -57,15 +60,16 @@ with head as materialized (
                       (case when a.e = h.epoch then h.digest
                             else (select r.digest from revocations r where r.epoch = a.e) end) then 'differs'
             end as doubt) as d
-   order by a.i
-), before as materialized (
-  select v.instance, v.applied_epoch from verifiers v join asked a on a.instance = v.instance
+), own as materialized (
+  select distinct on (a.instance) a.*, v.applied_epoch as epoch_before
+    from asked a left join verifiers v on v.instance = a.instance
+   order by a.instance, v.resource = a.resource desc, a.n
 ), written as (
   insert into verifiers as v
          (instance, resource, started_at, generation, applied_epoch, renewed_at, lease_seconds, lease_ends_at, closed_at)
   select a.instance, a.resource, now(), a.generation, case when a.doubt is null then a.epoch else 0 end, now(),
          a.seconds, now() + make_interval(secs => a.seconds), case when a.leaving then now() end
-    from asked a
+    from own a
    order by a.instance
       on conflict (instance) do update
      set generation = excluded.generation,
@@ -76,13 +80,13 @@ with head as materialized (
                               else v.lease_ends_at end,
          closed_at = coalesce(v.closed_at, excluded.closed_at)
    where v.resource = excluded.resource
-  returning v.instance, v.applied_epoch, v.closed_at
+  returning v.instance, v.resource, v.applied_epoch, v.closed_at
 ), acknowledged as (
   insert into acknowledgements (instance, epoch, applied_at)
   select w.instance, w.applied_epoch, now()
-    from written w left join before b on b.instance = w.instance
+    from written w join own o on o.instance = w.instance
    where exists (select from awaited_epochs e
-                  where e.epoch > coalesce(b.applied_epoch, 0) and e.epoch <= w.applied_epoch)
+                  where e.epoch > coalesce(o.epoch_before, 0) and e.epoch <= w.applied_epoch)
       on conflict do nothing
 ), claimed as (
   insert into ledger_claims as c (resource, epoch, generation, claimed_at)
@@ -95,7 +99,7 @@ with head as materialized (
 )
 select w.instance is not null as own, w.closed_at is null or a.leaving as open,
        nullif(a.doubt, 'older') as doubt
-  from asked a left join written w on w.instance = a.instance
+  from asked a left join written w on w.instance = a.instance and w.resource = a.resource
  order by a.n`,
 };
 

@@ -48,17 +48,18 @@ test('a later generation is further, whatever its epoch', () => {
   assert.deepEqual([attendances[0]?.generation, attendances[0]?.appliedEpoch], [2, 3]);
 });
 
-test('an instance that two resources name in one batch is the first one’s; others are untouched', () => {
-  const batch = [asked({}), asked({}, 'thief'), asked({ instance: 'ver_2' }, 'thief')];
+test('an instance that two resources name in one batch is asked about for each: whose it is, the register says', () => {
+  const batch = [asked({}, 'thief'), asked({}), asked({ instance: 'ver_2' }, 'thief')];
   const { attendances, attendanceOf } = foldAttendances(batch);
   assert.deepEqual(
     attendances.map(({ instance, resource }) => [instance, resource]),
     [
+      ['ver_1', 'thief'],
       ['ver_1', 'a'],
       ['ver_2', 'thief'],
     ],
   );
-  assert.deepEqual(batch.map(attendanceOf), [0, null, 1]);
+  assert.deepEqual(batch.map(attendanceOf), [0, 1, 2]);
 });
 
 test('a lone batch begins at once, the next one only when more had time to come', async (t) => {

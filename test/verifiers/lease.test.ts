@@ -117,6 +117,20 @@ test('an instance belongs to the resource that named it first', async () => {
   assert.equal((await rowOf(verifier))?.closed, false);
 });
 
+test('who knows the name of an instance cannot keep it from its lease, however often and early it asks', async () => {
+  const verifier = world.verifier(broker, CUSTOMERS);
+  await verifier.renew();
+  const thief = world.verifier(broker, STORAGE);
+  for (let round = 0; round < 5; round += 1) {
+    const claims = { instance: verifier.instance, leaving: round % 2 === 0 };
+    const thefts = Array.from({ length: 8 }, () => thief.send(thief.question(claims)));
+    const renewed = await verifier.send(verifier.question());
+    assert.equal(renewed.status, 200);
+    assert.deepEqual(new Set((await Promise.all(thefts)).map(({ status }) => status)), new Set([409]));
+  }
+  assert.equal((await rowOf(verifier))?.closed, false);
+});
+
 test('an epoch is credited only in this generation, as far as the ledger goes, with its digest', async () => {
   const epoch = await revoke({ kind: 'session', id: 'ses_credit' });
   const cases: [string, object, credited: boolean][] = [
