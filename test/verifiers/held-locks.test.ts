@@ -36,10 +36,12 @@ async function holdHead(t: { after: (done: () => Promise<void>) => void }) {
     async revoke() {
       const revoked = revoker.query<{ epoch: number }>(REVOKE_AGENT);
       await until(async () => {
-        const { rows } = await holder.query(
-          `select from pg_stat_activity where wait_event_type = 'Lock' and query like '%append_revocation%'`,
+        // Not in the transaction of the holder, which would be shown again what it was shown first.
+        const waiting = await world.query(
+          `select pid from pg_stat_activity
+            where datname = current_database() and wait_event_type = 'Lock' and query like '%append_revocation%'`,
         );
-        return rows.length > 0;
+        return waiting.length > 0;
       }, 'the revocation waits for the head');
       return { committed: revoked.then(({ rows }) => rows[0]?.epoch ?? 0) };
     },
