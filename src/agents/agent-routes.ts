@@ -10,6 +10,7 @@ import type { Operator } from '../operators/operator-guard.ts';
 import type { Change } from '../operators/read-change.ts';
 import type { ChangeOutcome, ManagedChangeStore } from '../revocations/managed-change-store.ts';
 import type { ManagedChanges } from '../revocations/managed-changes.ts';
+import { isIdentifierOf } from '../time/identifier.ts';
 import type { AgentStore, StoredAgent } from './agent-store.ts';
 
 type ChangeRoute = (call: Call, operator: Operator) => Promise<Answer>;
@@ -101,5 +102,5 @@ function agentOf(text = ''): string {
 }
 
 function isIdentifier(text: string): boolean {
-  return NAME_OR_ID.test(text);
+  return isIdentifierOf('agt', text) || isIdentifierOf('opr', text);
 }

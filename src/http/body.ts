@@ -52,6 +52,18 @@ export function refuseBody(request: IncomingMessage): void {
   if (hasBody(request)) refuse('request_malformed', { hint: 'This operation takes no body.' });
 }
 
+/**
+ * Where the body is JSON nothing reads the query: what stands there was meant for something, and a change that somebody
+ * only wanted to try (`?dry_run=true`) would be made.
+ * @throws {Refusal}
+ */
+export function refuseQuery({ url = '' }: IncomingMessage): void {
+  const mark = url.indexOf('?');
+  if (mark !== -1 && mark < url.length - 1) {
+    refuse('parameter_invalid', { hint: 'Parameters belong in the body, not in the query.' });
+  }
+}
+
 /** @throws {Refusal} */
 export function readQuery(url: string, limits: HttpLimits): Form {
   const mark = url.indexOf('?');

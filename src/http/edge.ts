@@ -4,7 +4,7 @@ import { Refusal } from '../errors/refusal.ts';
 import type { Clock } from '../time/clock.ts';
 import { newIdentifier } from '../time/identifier.ts';
 import { createAnswerWriter } from './answer-writer.ts';
-import { discardRest, readFormBody, readJsonBody, refuseBody } from './body.ts';
+import { discardRest, readFormBody, readJsonBody, refuseBody, refuseQuery } from './body.ts';
 import { ReceivedCall } from './call.ts';
 import { callerNames } from './caller-names.ts';
 import { EMPTY_FORM } from './form.ts';
@@ -101,8 +101,10 @@ export function createEdge(options: EdgeOptions): Edge {
     let form = EMPTY_FORM;
     let json: unknown;
     if (route.body === 'form') form = await readFormBody(request, limits);
-    else if (route.body === 'json') json = await readJsonBody(request, limits, route.numbers ?? 'integers');
-    else refuseBody(request);
+    else if (route.body === 'json') {
+      refuseQuery(request);
+      json = await readJsonBody(request, limits, route.numbers ?? 'integers');
+    } else refuseBody(request);
     return new ReceivedCall(exchange, { form, json, params }, limits);
   }
 

@@ -25,11 +25,16 @@ export function readPage(
   query: Form,
   { filters, isIdentifier }: { filters: readonly string[]; isIdentifier: (text: string) => boolean },
 ): Page {
-  const known = [...filters, 'cursor', 'limit'];
-  if (query.names().some((name) => !known.includes(name))) {
-    refuse('parameter_invalid', { hint: `The parameters of this list are ${known.join(', ')}.` });
-  }
+  refuseUnknown(query, [...filters, 'cursor', 'limit']);
   return { after: readCursor(query.one('cursor'), isIdentifier), limit: readLimit(query.one('limit')) };
+}
+
+/** @throws {Refusal} for a parameter with another name, and for one that came twice */
+export function refuseUnknown(query: Form, known: readonly string[]): void {
+  if (query.names().some((name) => !known.includes(name))) {
+    refuse('parameter_invalid', { hint: `The parameters here are ${known.join(', ')}.` });
+  }
+  for (const name of known) query.one(name);
 }
 
 /** A filter with few values. @throws {Refusal} */
@@ -68,8 +73,12 @@ export function pageAnswer<Item>(
 function readCursor(cursor: string | undefined, isIdentifier: (text: string) => boolean): string | null {
   if (cursor === undefined) return null;
   const text = decodeBase64url(cursor)?.toString('latin1') ?? '';
-  if (isIdentifier(text)) return text;
-  return refuse('parameter_invalid', { hint: 'cursor is the next_cursor of the page before.' });
+  return isIdentifier(text) ? text : refuseCursor();
+}
+
+/** @throws {Refusal} for a cursor that no page of this list has given */
+export function refuseCursor(): never {
+  refuse('parameter_invalid', { hint: 'cursor is the next_cursor of the page before.' });
 }
 
 function readLimit(limit: string | undefined): number {

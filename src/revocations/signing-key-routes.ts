@@ -1,6 +1,6 @@
 /** The keys of the ring as operators see and revoke them. Nothing here can make one, or show a secret. */
 import { refuse } from '../errors/refusal.ts';
-import { pageAnswer, readChoice, readPage } from '../http/list.ts';
+import { pageAnswer, readChoice, readPage, refuseCursor } from '../http/list.ts';
 import type { Answer, Call } from '../http/route.ts';
 import type { Operator } from '../operators/operator-guard.ts';
 import type { KeyListing } from '../signing-keys/key-operations.ts';
@@ -26,7 +26,8 @@ export function createSigningKeyRoutes(options: {
       const keys = (await ring.list())
         .filter((key) => purpose === undefined || key.purpose === purpose)
         .sort((one, other) => other.publishedAtMilliseconds - one.publishedAtMilliseconds);
-      const last = after === null ? -1 : keys.findIndex(({ kid }) => kid === after);
+      const last = keys.findIndex(({ kid }) => kid === after);
+      if (after !== null && last === -1) refuseCursor(); // or a reader would begin again, and again
       return pageAnswer(keys.slice(last + 1), { limit, identify: ({ kid }) => kid, tell: tellKey });
     },
 

@@ -3,6 +3,7 @@ import { CLIENT_ASSERTION_TYPE, type ClientAuthenticator } from '../agents/authe
 import type { AuditEntry } from '../audit/audit-entry.ts';
 import type { SpentKey } from '../dpop/replay-key.ts';
 import { refuse } from '../errors/refusal.ts';
+import { refuseUnknown } from '../http/list.ts';
 import type { Answer, Call } from '../http/route.ts';
 import type { OperatorGuard } from '../operators/operator-guard.ts';
 import type { Feed } from '../revocations/feed.ts';
@@ -77,6 +78,7 @@ const EPOCH_HINT = 'since, and Last-Event-ID of a stream, is an epoch: a whole n
 
 /** A reader that comes back says in the header where it was (HTML §9.2.3); that is newer than the address it uses. */
 function sinceOf(call: Call): number {
+  refuseUnknown(call.query, ['since']);
   const lastEvent = isStream(call) ? call.request.headers['last-event-id'] : undefined;
   const text = lastEvent ?? call.query.one('since') ?? '0';
   const since = typeof text === 'string' && EPOCH.test(text) ? Number(text) : Number.NaN;

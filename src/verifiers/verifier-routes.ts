@@ -14,7 +14,7 @@ export function createVerifierRoutes({ store }: { store: VerifierListStore }): V
         isIdentifier: (text) => isIdentifierOf('ver', text),
       });
       const filters = {
-        resource: query.all('resource')[0],
+        resource: query.one('resource'),
         state: readChoice(query, 'state', VERIFIER_STATES),
       };
       const verifiers = await store.list(filters, { after: page.after, atMost: page.limit + 1 });
