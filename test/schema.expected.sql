@@ -706,6 +706,19 @@ AS $function$
 $function$;
 grant execute on function is_kill_target(text,text) to mayfly_app;
 
+CREATE OR REPLACE FUNCTION public.is_recovered(lost_key text, stood boolean, moved_to integer)
+ RETURNS boolean
+ LANGUAGE sql
+ STABLE
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+  select exists (
+    select from revocations r
+     where r.key = lost_key and r.releases is null
+       and ((r.standing and r.released_epoch is null) or r.kind = 'signing-key'
+            or (r.generation = moved_to and (r.standing or not stood))))
+$function$;
+
 CREATE OR REPLACE FUNCTION public.keep_answer(asked_client text, asked_key text, asked_digest text, given jsonb)
  RETURNS void
  LANGUAGE sql
@@ -1024,6 +1037,36 @@ begin
   return made;
 end $function$;
 grant execute on function record_late(integer) to mayfly_app;
+
+CREATE OR REPLACE FUNCTION public.recover_revocations(lost jsonb, moved_to integer, entry_reason text, entry_actor text)
+ RETURNS TABLE(n integer, epoch bigint)
+ LANGUAGE plpgsql
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+declare
+  at_most constant integer := 200;
+  each record;
+begin
+  if jsonb_array_length(lost) > at_most then raise exception 'at most % entries are recovered at once', at_most; end if;
+  perform from revocation_head h cross join database_identity() i
+    where h.generation = moved_to and h.system_identifier = i.system_identifier and h.timeline = i.timeline
+      for update of h;
+  if not found then
+    raise exception 'the head of the ledger was moved meanwhile' using errcode = 'serialization_failure';
+  end if;
+  for each in
+    select (l.value->>0)::integer as place, l.value->>1 as kind, l.value->>2 as target, (l.value->>3)::boolean as stood,
+           l.value->>4 as entry_id, l.value->>5 as audit_id
+      from jsonb_array_elements(lost) with ordinality as l order by l.ordinality
+  loop
+    continue when is_recovered(case when each.kind = 'all' then 'all' else each.kind || ':' || each.target end,
+                               each.stood, moved_to);
+    return query
+      select each.place, a.epoch
+        from append_revocation(each.entry_id, each.kind, each.target, each.stood, null, entry_reason, entry_actor,
+                               each.audit_id, null) a;
+  end loop;
+end $function$;
 
 CREATE OR REPLACE FUNCTION public.refuse_rewriting()
  RETURNS trigger

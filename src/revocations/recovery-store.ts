@@ -11,13 +11,13 @@
  *
  * Whatever was revoked again since the head was moved, by this or by a person, is left alone; so twice is once.
  */
-import { type Kysely, sql, type Transaction } from 'kysely';
+import { type Kysely, sql } from 'kysely';
 import { parseVerificationKey } from '../jws/jwk.ts';
 import { type Clock, numericDate } from '../time/clock.ts';
+import { newIdentifier } from '../time/identifier.ts';
 import { LEDGER_CHANNEL } from './announcement-store.ts';
 import { type EvidencedEntry, EvidenceError, type LedgerKeyState, readEvidence } from './evidence.ts';
-import { isWide, type LedgerKey, ledgerKey, type RevocationTarget, type TargetKind } from './revocation.ts';
-import { createRevocationStore } from './revocation-store.ts';
+import { isWide, type LedgerKey, ledgerKey, type TargetKind } from './revocation.ts';
 
 export type Recovered = {
   kind: TargetKind;
@@ -45,8 +45,12 @@ const REASON = 'recovered';
 /** As brokers keep entries: the longest life of a session, and a margin. */
 const KEPT_SECONDS = 13 * 3_600;
 
+/** Entries in one statement: a kill that comes meanwhile waits for no more of them than these (L2). */
+const BATCH = 100;
+
 /**
- * All lines are checked first; then one transaction: all of it or nothing.
+ * All lines are checked before anything is written. What is written comes in statements of a bounded size, each of
+ * which commits by itself: whoever is interrupted does the same again, and goes on where it stopped.
  *
  * @param owner a connection as `mayfly_owner`; a broker cannot do this
  * @param evidence of any number of verifiers, one compact JWS on a line
@@ -63,28 +67,50 @@ export async function recoverRevocations(options: {
   clock: Clock;
 }): Promise<Recovery> {
   const { owner, evidence, issuer, actor, dryRun, clock } = options;
-  // Before the transaction: what takes seconds of this program's time is not done under the head's lock.
   const entries = readEvidence(evidence, { issuer, keys: await readLedgerKeys(owner) });
-  const recovery = await owner.transaction().execute(async (transaction) => {
-    const head = await lockHead(transaction);
-    const missing = await withoutPresent(transaction, entries);
-    refuseUnmoved(head, missing);
-    const lost = await withoutCovered(transaction, {
-      lost: byTarget(missing, numericDate(clock) - KEPT_SECONDS),
-      ...head,
-    });
-    const ledger = createRevocationStore(transaction, clock);
-    const recovered: Recovered[] = [];
-    for (const { key: _, ...each } of lost) {
-      const { kind, target: id, standing } = each;
-      const target: RevocationTarget = kind === 'all' ? { kind } : { kind, id };
-      const revocation = { target, standing, reason: REASON, actor, requestId: undefined };
-      recovered.push({ ...each, epoch: dryRun ? null : (await ledger.append(revocation)).epoch });
-    }
-    return { evidenced: entries.length, present: entries.length - missing.length, recovered };
+  const head = await readHead(owner);
+  const missing = await withoutPresent(owner, entries);
+  refuseUnmoved(head, missing);
+  const lost = await withoutCovered(owner, {
+    lost: byTarget(missing, numericDate(clock) - KEPT_SECONDS),
+    ...head,
   });
-  if (!dryRun) await sql`select pg_notify(${LEDGER_CHANNEL}, '')`.execute(owner);
-  return recovery;
+  const recovered: Recovered[] = [];
+  for (let start = 0; start < lost.length; start += BATCH) {
+    const batch = lost.slice(start, start + BATCH);
+    const epochs = dryRun ? null : await append(owner, { batch, generation: head.generation, actor, clock });
+    batch.forEach(({ key: _, ...each }, n) => {
+      const epoch = epochs?.get(n);
+      if (epochs === null || epoch !== undefined) recovered.push({ ...each, epoch: epoch ?? null });
+    });
+  }
+  return { evidenced: entries.length, present: entries.length - missing.length, recovered };
+}
+
+/** @returns the epoch of each that was not revoked again before, by its place */
+async function append(
+  owner: Kysely<unknown>,
+  {
+    batch,
+    generation,
+    actor,
+    clock,
+  }: { batch: readonly Lost[]; generation: number; actor: string; clock: Clock },
+): Promise<Map<number, number>> {
+  const rows = batch.map(({ kind, target, standing }, n) => [
+    n,
+    kind,
+    target,
+    standing,
+    newIdentifier('rev', clock),
+    newIdentifier('aud', clock),
+  ]);
+  const appended = await sql<{ n: number; epoch: number }>`
+    select r.n, r.epoch::float8 as epoch
+      from recover_revocations(${JSON.stringify(rows)}::jsonb, ${generation}::integer, ${REASON}, ${actor}) r
+  `.execute(owner);
+  await sql`select pg_notify(${LEDGER_CHANNEL}, '')`.execute(owner);
+  return new Map(appended.rows.map(({ n, epoch }) => [n, epoch]));
 }
 
 /** Retired ones, too: they signed while they were in use, and nobody else had them. */
@@ -101,12 +127,12 @@ async function readLedgerKeys(database: Kysely<unknown>): Promise<Map<string, Le
   );
 }
 
-/** Until the transaction ends nobody else appends: what is looked at stays so. */
-async function lockHead(database: Transaction<unknown>): Promise<Head> {
+/** Not locked: whoever appends makes sure that it has not been moved since. */
+async function readHead(database: Kysely<unknown>): Promise<Head> {
   const { rows } = await sql<Head>`
     select h.generation, h.floor::float8 as floor,
            h.system_identifier = i.system_identifier and h.timeline = i.timeline as same
-      from revocation_head h cross join database_identity() i for update of h
+      from revocation_head h cross join database_identity() i
   `.execute(database);
   const [head] = rows;
   if (head === undefined) throw new Error('the ledger has no head');
@@ -114,7 +140,7 @@ async function lockHead(database: Transaction<unknown>): Promise<Head> {
 }
 
 async function withoutPresent(
-  database: Transaction<unknown>,
+  database: Kysely<unknown>,
   entries: readonly EvidencedEntry[],
 ): Promise<EvidencedEntry[]> {
   const asked = entries.map(({ epoch, digest }, n) => ({
@@ -159,17 +185,13 @@ function byTarget(missing: readonly EvidencedEntry[], oldest: number): Lost[] {
 }
 
 async function withoutCovered(
-  database: Transaction<unknown>,
+  database: Kysely<unknown>,
   { lost, generation }: { lost: readonly Lost[]; generation: number },
 ): Promise<Lost[]> {
   const asked = lost.map(({ key, standing }, n) => ({ n, key, standing }));
   const { rows } = await sql<{ n: number }>`
     select l.n from json_to_recordset(${JSON.stringify(asked)}::json) as l (n integer, key text, standing boolean)
-     where not exists (
-       select from revocations r
-        where r.key = l.key and r.releases is null
-          and ((r.standing and r.released_epoch is null) or r.kind = 'signing-key'
-               or (r.generation = ${generation}::integer and (r.standing or not l.standing))))
+     where not is_recovered(l.key, l.standing, ${generation}::integer)
      order by l.n
   `.execute(database);
   return rows.flatMap(({ n }) => lost[n] ?? []);
