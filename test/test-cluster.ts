@@ -10,9 +10,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import pg from 'pg';
 import { lockHolderPid } from '../src/database/embedded/directory-lock.ts';
-import { embeddedUrls } from '../src/database/embedded/embedded-urls.ts';
+import { type EmbeddedUrls, embeddedUrls } from '../src/database/embedded/embedded-urls.ts';
 import { clearOrphan } from '../src/database/embedded/orphan.ts';
-import { type EmbeddedPostgres, startEmbeddedPostgres } from '../src/database/embedded-postgres.ts';
+import { startEmbeddedPostgres } from '../src/database/embedded-postgres.ts';
 import { migrate } from '../src/database/migrate.ts';
 import { DATABASE_NAME } from '../src/database/roles.ts';
 import { silentLog } from '../src/errors/log.ts';
@@ -24,7 +24,8 @@ export const SOCKET_VARIABLE = 'TEST_POSTGRES_SOCKET';
 
 export type TestCluster = { socketDirectory: string; stop(): Promise<void> };
 
-const PREFIX = 'mayfly-test-';
+/** Of folders that a later run removes when this one was killed. */
+export const TEST_PREFIX = 'mayfly-test-';
 /** A folder without a lock: either just made by another run, or left by one that was killed while starting. */
 const SURELY_ABANDONED_MILLISECONDS = 10 * 60_000;
 
@@ -38,7 +39,7 @@ export async function startTestCluster(
   settings: Readonly<Record<string, string | number>> = {},
 ): Promise<TestCluster> {
   await sweepAbandoned();
-  const dataDirectory = await mkdtemp(join(tmpdir(), PREFIX));
+  const dataDirectory = await mkdtemp(join(tmpdir(), TEST_PREFIX));
   const postgres = await startEmbeddedPostgres({
     dataDirectory,
     log: silentLog,
@@ -56,7 +57,8 @@ export async function startTestCluster(
   };
 }
 
-async function makeTemplate({ ownerUrl, socketDirectory }: EmbeddedPostgres): Promise<void> {
+/** Of a server's only database, made a moment ago. */
+export async function makeTemplate({ ownerUrl, socketDirectory }: EmbeddedUrls): Promise<void> {
   await migrate({ ownerUrl, log: silentLog });
   await asSuperuser(socketDirectory, async (client) => {
     await client.query(`alter database ${DATABASE_NAME} rename to ${TEMPLATE_NAME}`);
@@ -81,7 +83,7 @@ export async function asSuperuser<Result>(
 }
 
 async function sweepAbandoned(): Promise<void> {
-  const names = (await readdir(tmpdir())).filter((name) => name.startsWith(PREFIX));
+  const names = (await readdir(tmpdir())).filter((name) => name.startsWith(TEST_PREFIX));
   for (const name of names) {
     const directory = join(tmpdir(), name);
     try {
