@@ -1,6 +1,7 @@
 /** What a broker does by itself, again and again: look at the catalogue, write counts, make and drop partitions. */
 import type { RefusalRecorder } from './audit/refusal-recorder.ts';
 import type { ActiveCatalogue } from './catalogue/active-catalogue.ts';
+import { endAbandonedWaits } from './database/abandoned-waits.ts';
 import type { Database } from './database/connections.ts';
 import {
   dropPartitions,
@@ -23,6 +24,7 @@ const FOLDING_MILLISECONDS = 10_000;
 const FLOOR_MILLISECONDS = 60_000;
 const PARTITION_MILLISECONDS = 300_000;
 const RECEIPT_MILLISECONDS = 30_000;
+const WAIT_MILLISECONDS = 2_000;
 
 export function startHousekeeping(options: {
   catalogue: ActiveCatalogue;
@@ -69,6 +71,10 @@ export function startHousekeeping(options: {
     chore('late lines', FOLDING_MILLISECONDS, async () => {
       const made = await recordLate(database.kysely);
       if (made > 0) log.warn({ made }, 'lines of the record were made late');
+    }),
+    chore('waits for a standby', WAIT_MILLISECONDS, async () => {
+      const ended = await endAbandonedWaits(database.operatorPool);
+      if (ended > 0) log.warn({ ended }, 'a synchronous standby does not answer; waits were ended');
     }),
     chore('drills', PARTITION_MILLISECONDS, () => pruneDrills(database.kysely)),
     chore('receipts', RECEIPT_MILLISECONDS, receipts.settleOutstanding),

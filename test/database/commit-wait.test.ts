@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict';
 import { afterEach, test } from 'node:test';
+import pg from 'pg';
+import { endAbandonedWaits } from '../../src/database/abandoned-waits.ts';
 import { createCommitWait } from '../../src/database/commit-wait.ts';
 import { createPool } from '../../src/database/pool.ts';
 import { silentLog } from '../../src/errors/log.ts';
@@ -73,4 +75,26 @@ test('a statement that fails says why, and the connection serves the next one', 
   const commit = newCommitWait();
   await assert.rejects(commit({ text: 'select 1/0' }), { code: '22012' });
   assert.equal((await commit(COUNT)).replicated, true);
+});
+
+test('a wait whose caller has gone is ended when it is too old to be anybody’s, and no other is', async (t) => {
+  await standby('nobody');
+  const caller = new pg.Client({ connectionString: database.ownerUrl, ssl: false });
+  caller.on('error', () => {});
+  await caller.connect();
+  const before = await countSeen();
+  caller.query(COUNT.text).catch(() => {});
+  await waitingForStandby();
+  await caller.end();
+  t.after(() => standby(''));
+  assert.equal(await endAbandonedWaits(aside, { afterSeconds: 60 }), 0);
+  assert.equal(await waitingForStandby(), 1, 'nobody there, and it waits all the same');
+  assert.equal(await endAbandonedWaits(aside, { afterSeconds: 0 }), 1);
+  for (;;) {
+    const { rows } = await others.query(
+      `select count(*)::int as n from pg_stat_activity where wait_event = 'SyncRep'`,
+    );
+    if (rows[0].n === 0) break;
+  }
+  assert.equal(await countSeen(), before + 1, 'what it did is done');
 });
