@@ -20,6 +20,7 @@ export type Order =
   | { do: 'get ready' }
   | { do: 'decide'; asked: readonly Asked[] }
   | { do: 'tell' }
+  | { do: 'give evidence' }
   /** Both clocks of the process go on by so much. */
   | { do: 'skip'; milliseconds: number }
   | { do: 'close' };
@@ -31,6 +32,8 @@ export type VerifierProcess = {
   /** For each request what each instance says; nothing of it repeats a proof, for instances have their own memory. */
   decide(asked: readonly Asked[]): Promise<Outcome[][]>;
   status(): Promise<ReturnType<Verifier['status']>[]>;
+  /** Of each instance, one JWS for each element. */
+  evidence(): Promise<string[][]>;
   skip(milliseconds: number): Promise<void>;
   close(): Promise<void>;
   kill(): Promise<void>;
@@ -70,6 +73,7 @@ export function startVerifierProcess(
     ready: async () => void (await tell({ do: 'get ready' })),
     decide: async (asked) => (await tell({ do: 'decide', asked })) as Outcome[][],
     status: async () => (await tell({ do: 'tell' })) as ReturnType<Verifier['status']>[],
+    evidence: async () => (await tell({ do: 'give evidence' })) as string[][],
     skip: async (milliseconds) => void (await tell({ do: 'skip', milliseconds })),
     async close() {
       await tell({ do: 'close' });

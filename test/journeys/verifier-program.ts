@@ -39,6 +39,8 @@ async function obey(order: Order): Promise<unknown> {
       return Promise.all(order.asked.map(decide));
     case 'tell':
       return verifiers.map((verifier) => verifier.status());
+    case 'give evidence':
+      return verifiers.map((verifier) => verifier.evidence());
     case 'skip':
       skipped += order.milliseconds;
       return null;
