@@ -7,6 +7,7 @@
  * Nothing here looks at what is asked for: whoever may not do it gets the same answer whether it exists or not.
  */
 import type { AuditEntry } from '../audit/audit-entry.ts';
+import { createRecent } from '../bounds/recent.ts';
 import type { Role } from '../catalogue/roles.ts';
 import type { Nonces } from '../dpop/nonce.ts';
 import { checkProof, tokenHash } from '../dpop/proof.ts';
@@ -61,11 +62,17 @@ export type OperatorGuardOptions = {
   clock: Clock;
 };
 
+/** More than operators have in the time that a proof is good for. */
+const MAX_REMEMBERED = 20_000;
+
 const TOKEN_HINT = 'It is unknown, expired, revoked or for somewhere else: get a new one.';
 
 export function createOperatorGuard(options: OperatorGuardOptions): OperatorGuard {
   const { issuer, resourceMetadataUrl, readToken, admit, rolesOf, nonces, noncePolicy, clock } = options;
   const bound = createRequestBound({ clock });
+  // Neither comes back to life: whoever sends them again uses up nothing that the operator needs, no connection either.
+  const deadTokens = createRecent<true>(MAX_REMEMBERED);
+  const spentProofs = createRecent<true>(MAX_REMEMBERED);
 
   function claimsOf(text: string): AccessClaims {
     return readToken(text) ?? refuse('token_unreadable', { hint: TOKEN_HINT });
@@ -96,6 +103,9 @@ export function createOperatorGuard(options: OperatorGuardOptions): OperatorGuar
 
   async function enter(call: Call, action: ManagementAction, claims: AccessClaims, proof: SpentKey) {
     const { client_id: actor, jti } = claims;
+    if (deadTokens.get(jti)) refuseDead();
+    if (spentProofs.get(proof.key)) refuseSpent();
+    bound(actor, action);
     const { alive, fresh } = await admit({
       jti,
       proof,
@@ -109,8 +119,12 @@ export function createOperatorGuard(options: OperatorGuardOptions): OperatorGuar
         details: { action, source: call.source.address },
       },
     });
-    if (!alive) refuse('token_inactive', { hint: TOKEN_HINT });
-    if (!fresh) refuse('proof_replayed', { hint: 'Make a new proof for each request.' });
+    if (!alive) {
+      deadTokens.set(jti, true);
+      refuseDead();
+    }
+    spentProofs.set(proof.key, true);
+    if (!fresh) refuseSpent();
   }
 
   return {
@@ -122,7 +136,6 @@ export function createOperatorGuard(options: OperatorGuardOptions): OperatorGuar
         actor = claims.client_id;
         const proof = checkPossession(call, text, claims);
         checkReach(claims, action);
-        bound(actor, action);
         await enter(call, action, claims, proof);
         return { name: actor, roles: rolesOf(actor), sessionId: claims.sid, tokenId: claims.jti };
       } catch (error) {
@@ -131,4 +144,12 @@ export function createOperatorGuard(options: OperatorGuardOptions): OperatorGuar
       }
     },
   };
+}
+
+function refuseDead(): never {
+  return refuse('token_inactive', { hint: TOKEN_HINT });
+}
+
+function refuseSpent(): never {
+  return refuse('proof_replayed', { hint: 'Make a new proof for each request.' });
 }

@@ -341,6 +341,42 @@ test('who changes without end is told to wait; reading and others go on', async 
   assert.equal((await other.get(PATH, ACTION)).status, 200);
 });
 
+test('KIL-16: whoever repeats a request, or goes on with a dead token, uses up nothing of the operator', async () => {
+  const own = await world.startBroker({ clock: { ...systemClock, monotonicMilliseconds: () => 1_000 } });
+  const [stolen, mine] = [world.operator(own, 'olivia'), world.operator(own, 'olivia')];
+  const action = 'mayfly:engage:kill-switch';
+  const request = {
+    method: 'POST',
+    path: '/v1/kill-switch',
+    body: {},
+    token: await stolen.token(action),
+  } as const;
+  const repeated = { ...request, proof: stolen.proof(request) };
+  assert.equal((await stolen.send(repeated)).status, 400, 'admitted, and nothing is to be done');
+  const flood = async (next: () => Parameters<TestOperator['send']>[0]) => {
+    const statuses = new Set<number>();
+    for (let sent = 0; sent < OPERATOR_RATES.changing.burst; sent += 50) {
+      const answers = await Promise.all(Array.from({ length: 50 }, () => stolen.send(next())));
+      for (const { status } of answers) statuses.add(status);
+    }
+    return [...statuses];
+  };
+  assert.deepEqual(await flood(() => repeated), [401]);
+  await ledger.append({
+    target: {
+      kind: 'session',
+      id: JSON.parse(Buffer.from(request.token.split('.')[1] ?? '', 'base64url').toString()).sid,
+    },
+    standing: false,
+    reason: 'stolen',
+    actor: 'test',
+    requestId: undefined,
+  });
+  assert.equal((await stolen.send({ ...request, proof: stolen.proof(request) })).status, 401);
+  assert.deepEqual(await flood(() => ({ ...request, proof: stolen.proof(request) })), [401]);
+  assert.equal((await mine.post(request.path, action, {})).status, 400, 'and not 429');
+});
+
 test('without the database nobody is let in, and it is said so', async () => {
   const own = await createTestWorld();
   const there = await own.startBroker();
