@@ -11,6 +11,7 @@ import { fail } from './failure.ts';
 import { operatingUser } from './operating-user.ts';
 import type { OperatorOptions } from './operator-commands.ts';
 import { printOne, say } from './print.ts';
+import { requireWords } from './words-for-the-record.ts';
 
 export type GlassOptions = Pick<OperatorOptions, 'as' | 'output'> & {
   /** True when no URL was given with it. */
@@ -54,7 +55,9 @@ export async function releaseAtDatabase(
   });
 }
 
-async function askFirst(question: string, { yes, dryRun }: GlassOptions): Promise<void> {
+async function askFirst(question: string, options: GlassOptions): Promise<void> {
+  const { yes, dryRun, reason, as: person = operatingUser() } = options;
+  requireWords({ reason, person });
   if (dryRun) fail('usage', 'What it would hit is for a broker to say: --dry-run without --database-url.');
   const look = async () => 'No broker is asked, and none checks who you are. The record will name you.\n';
   if (!(await agreed({ yes, question, look }))) fail('usage', 'Nothing was changed.');

@@ -31,6 +31,8 @@ function moveHeadCommand(environment: Environment): Command {
           exitCode: EXIT_USAGE,
         });
       }
+      const { requireWords } = await import('./words-for-the-record.ts');
+      requireWords({ reason, person: actor });
       const { moveLedgerHead } = await import('./own-database.ts');
       await moveLedgerHead(environment, { reason, above, actor, databaseUrl });
     });

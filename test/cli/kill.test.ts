@@ -151,6 +151,8 @@ describe('With enforcement points', () => {
 
 describe('When no broker answers', () => {
   const around = '--database-url --reason test --yes -o json';
+  const engageWith = ({ reason = 'test', as = 'ada' }) =>
+    ['kill', 'engage', 'all', '--database-url', '--yes', '--reason', reason, '--as', as] as const;
 
   test('the switch is engaged and released straight at the database, by two people', async () => {
     broker.child.kill('SIGSTOP'); // its Postgres goes on
@@ -176,9 +178,13 @@ describe('When no broker answers', () => {
       'kill engage all --database-url --reason test',
       `kill engage all --database-url nonsense --reason test --yes`,
       `kill release rev_unknown ${around}`,
+      engageWith({ reason: 'one\ntwo' }),
+      engageWith({ reason: '\u001b[31mred' }),
+      engageWith({ reason: 'x'.repeat(501) }),
+      engageWith({ as: 'break-glass:ada' }),
     ]) {
       const { code, stdout } = await mayfly(line);
-      assert.deepEqual([code, stdout], [1, ''], line);
+      assert.deepEqual([code, stdout], [1, ''], String(line));
     }
     assert.deepEqual(await json('kill list --state engaged'), []);
   });
