@@ -50,7 +50,8 @@ export async function spendShared(
 }
 
 /**
- * Shared proofs in Redis, or in whatever understands `SET … NX PX`: one primary, `maxmemory-policy noeviction`.
+ * Shared proofs in Redis, or in whatever understands `SET … NX PX`: one primary with
+ * `maxmemory-policy noeviction` and `appendfsync always`, since what it forgets can be used again.
  * @param command sends one command over a client of yours and resolves with its reply, e.g. with `redis`
  *   `(...command) => client.sendCommand(command)`, with `ioredis` `(name, ...rest) => client.call(name, ...rest)`
  */
