@@ -14,6 +14,8 @@ export type FeedListener = {
   /** Idempotent. */
   start(): void;
   stop(): Promise<void>;
+  /** Ends the stream of this broker, if that is the one; whoever is to be asked now feeds next. */
+  leave(broker: string): void;
   isConnected(): boolean;
 };
 
@@ -50,6 +52,7 @@ export function createFeedListener(options: {
   const stop = new AbortController();
   let running: Promise<void> | null = null;
   let connected = false;
+  let current: { broker: string; gone: AbortController } | null = null;
 
   function open(broker: string, signal: AbortSignal): Promise<Response> {
     const since = String(appliedEpoch());
@@ -77,6 +80,7 @@ export function createFeedListener(options: {
   /** Until the stream ends. @throws whatever ended it */
   async function listen(broker: string): Promise<void> {
     const gone = new AbortController();
+    current = { broker, gone };
     const signal = AbortSignal.any([stop.signal, gone.signal]);
     let watchdog = setTimeout(() => gone.abort(), times.connectMilliseconds);
     const alive = () => {
@@ -125,6 +129,9 @@ export function createFeedListener(options: {
     async stop() {
       stop.abort();
       await running;
+    },
+    leave(broker) {
+      if (current?.broker === broker) current.gone.abort();
     },
     isConnected: () => connected,
   };

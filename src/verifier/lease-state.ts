@@ -13,7 +13,10 @@ import type { Revocable } from '../revocations/rule.ts';
 import { type Alarm, createKnownLedger, type Head, type Position, type Taken } from './known-ledger.ts';
 import { elapsedMilliseconds, type Moment } from './moment.ts';
 
-export type LeaseAnswer = Pick<Lease, 'instance' | 'nonce' | 'iat' | 'page' | 'leases'>;
+export type LeaseAnswer = Pick<Lease, 'instance' | 'nonce' | 'iat' | 'page' | 'leases'> & {
+  /** `kid` of the ledger key. */
+  signedBy: string;
+};
 
 export type Decision =
   | 'granted'
@@ -25,8 +28,11 @@ export type Decision =
   | 'token_time'
   | 'token_revoked';
 
-/** `unasked`: nobody asked that, or it was answered before. */
-export type Heard = Taken | 'unasked' | 'ledger_rolled_back' | 'clock_differs';
+/**
+ * `unasked`: nobody asked that, or it was answered before. `broker_behind`: it reads a database that others have left,
+ * since a newer generation was known when it was asked.
+ */
+export type Heard = Taken | 'unasked' | 'ledger_rolled_back' | 'broker_behind' | 'clock_differs';
 
 export type LeaseState = {
   /**
@@ -60,11 +66,20 @@ export type LeaseState = {
 /** Its clock may be that far from the broker's: expired tokens, and what the ledger forgets, count on it (L5). */
 export const MAX_CLOCK_DIFFERENCE_SECONDS = 60;
 
+/** Longer ones are not granted (L15), and whoever says so is not believed further than that. */
+const MAX_LEASE_SECONDS: Readonly<Record<Sensitivity, number>> = { LOW: 300, MED: 30, HIGH: 3 };
+
 /** The oldest question is given up when more are under way. */
 const MAX_QUESTIONS = 8;
 
 type Asked = { order: number; at: Moment; seen: Position; sensitivities: readonly Sensitivity[] };
-type Granted = { order: number; at: Moment; head: Head; milliseconds: Record<Sensitivity, number> };
+type Granted = {
+  order: number;
+  at: Moment;
+  head: Head;
+  signedBy: string;
+  milliseconds: Record<Sensitivity, number>;
+};
 
 /** @param instance the id under which the questions are asked */
 export function createLeaseState({ instance }: { instance: string }): LeaseState {
@@ -77,8 +92,24 @@ export function createLeaseState({ instance }: { instance: string }): LeaseState
   let clockDiffers = false;
   let closed = false;
 
-  /** A lease counts once what it speaks of is applied (L15). One on a head that is not ours counts never. */
+  function isRevokedKey(kid: string): boolean {
+    const { generation, epoch } = ledger.position();
+    const subject = {
+      epoch,
+      keys: new Set<string>(),
+      signingKey: `signing-key:${kid}`,
+      exemptFromWide: true,
+    };
+    return generation > 0 && ledger.isDead(subject);
+  }
+
+  /**
+   * A lease counts once what it speaks of is applied (L15). One on a head that is not ours counts never, and one whose
+   * key was revoked no longer: whoever has that key could have granted it.
+   */
   function settle(): void {
+    if (lease !== null && isRevokedKey(lease.signedBy)) lease = null;
+    if (waiting !== null && isRevokedKey(waiting.signedBy)) waiting = null;
     const contained = waiting === null ? null : ledger.contains(waiting.head);
     if (waiting === null || contained === null) return;
     if (contained && waiting.order > (lease?.order ?? 0)) lease = waiting;
@@ -104,6 +135,7 @@ export function createLeaseState({ instance }: { instance: string }): LeaseState
   return {
     take,
     readiness,
+    isRevokedKey,
     position: ledger.position,
     missing: ledger.missing,
     alarm: ledger.alarm,
@@ -123,21 +155,22 @@ export function createLeaseState({ instance }: { instance: string }): LeaseState
       return ledger.position();
     },
 
-    answer({ instance: addressee, nonce, iat, page, leases }, at) {
+    answer({ instance: addressee, nonce, iat, page, leases, signedBy }, at) {
       const question = addressee === instance ? asked.get(nonce) : undefined;
       if (question === undefined) return 'unasked';
       asked.delete(nonce); // good once
       const head = { generation: page.generation, ...page.head };
       // Only this proves it: who asked before the higher epoch was seen could have been answered before it (L17).
-      // (A head of an older generation is some other database; it grants nothing, and no more is known of ours.)
       if (head.generation === question.seen.generation && head.epoch < question.seen.epoch) {
         ledger.raise('ledger_rolled_back');
         return 'ledger_rolled_back';
       }
+      // A head of an older generation is some other database; it grants nothing, and no more is known of ours.
+      if (head.generation < question.seen.generation) return 'broker_behind';
       clockDiffers = isFarFrom(iat, question.at, at);
       if (!clockDiffers && question.order > (waiting?.order ?? 0)) {
         const milliseconds = lengthsOf(leases, question.sensitivities);
-        waiting = { order: question.order, at: question.at, head, milliseconds };
+        waiting = { order: question.order, at: question.at, head, signedBy, milliseconds };
       }
       const taken = take(page);
       return clockDiffers ? 'clock_differs' : taken;
@@ -149,17 +182,6 @@ export function createLeaseState({ instance }: { instance: string }): LeaseState
       // On the clock of the lease: setting the wall clock back makes no token younger.
       if (exp * 1_000 <= lease.at.wall + elapsedMilliseconds(lease.at, at)) return 'token_time';
       return ledger.isDead(subject) ? 'token_revoked' : 'granted';
-    },
-
-    isRevokedKey(kid) {
-      const { generation, epoch } = ledger.position();
-      const subject = {
-        epoch,
-        keys: new Set<string>(),
-        signingKey: `signing-key:${kid}`,
-        exemptFromWide: true,
-      };
-      return generation > 0 && ledger.isDead(subject);
     },
 
     close() {
@@ -178,6 +200,7 @@ function isFarFrom(brokerSeconds: number, asked: Moment, answered: Moment): bool
 /** The broker counts on nothing longer than the longest lease of what the question declared. */
 function lengthsOf(leases: Lease['leases'], declared: readonly Sensitivity[]): Record<Sensitivity, number> {
   const longest = Math.max(0, ...declared.map((sensitivity) => leases[sensitivity]));
-  const milliseconds = (sensitivity: Sensitivity) => Math.min(leases[sensitivity], longest) * 1_000;
+  const milliseconds = (sensitivity: Sensitivity) =>
+    Math.min(leases[sensitivity], longest, MAX_LEASE_SECONDS[sensitivity]) * 1_000;
   return { LOW: milliseconds('LOW'), MED: milliseconds('MED'), HIGH: milliseconds('HIGH') };
 }

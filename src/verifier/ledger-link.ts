@@ -10,6 +10,7 @@ import { newIdentifier } from '../time/identifier.ts';
 import type { ImportedKey } from './assertion.ts';
 import type { Ask } from './bounded-fetch.ts';
 import type { AskBrokers, BrokerUrls } from './broker-urls.ts';
+import { createDistrustedBrokers, type Distrust, type DistrustedBrokers } from './distrusted-brokers.ts';
 import { createDrills, type Judge } from './drills.ts';
 import { createEvidence, type Evidence } from './evidence.ts';
 import { createFeedListener, type FeedListener, type FeedTimes } from './feed-listener.ts';
@@ -32,6 +33,7 @@ export type LedgerLink = {
   actions: KnownActions;
   feed: FeedListener;
   renewal: Renewal;
+  distrusted: DistrustedBrokers;
 };
 
 export type LinkTimes = FeedTimes & { renewMilliseconds: number };
@@ -58,6 +60,7 @@ export function createLedgerLink(options: {
   const actions = createKnownActions();
   const drills = createDrills({ check: options.checkCanary });
   const evidence = createEvidence();
+  const distrusted = createDistrustedBrokers(trouble);
   const { isRevokedKey } = state;
   const messages = createMessageReader({ issuer, keys: ledgerKeys, isRevokedKey, evidence });
   const { missing } = state;
@@ -70,10 +73,20 @@ export function createLedgerLink(options: {
 
   const fetchMissing = createPageFetcher({ issuer, missing, take, ask: askBrokers, signAssertion, messages });
 
-  async function workIn(text: unknown): Promise<void> {
+  /** Another one may know better; this one feeds nobody with what it knows. */
+  function leave(broker: string, reason: Distrust): never {
+    distrusted.add(broker, reason);
+    feed.leave(broker);
+    return refuse(reason);
+  }
+
+  async function workIn(text: unknown, broker: string): Promise<void> {
     const lease = await messages.lease(text);
     const heard = state.answer(lease, momentOf(clock));
     trouble.alarm(state.alarm());
+    if (heard === 'broker_behind' || heard === 'ledger_rolled_back') leave(broker, heard);
+    if (heard === 'forked') leave(broker, 'ledger_forked');
+    distrusted.remove(broker);
     if (heard === 'clock_differs') refuse('clock_differs'); // another broker may have the right time
     if (heard === 'unasked' || heard === 'unusable') refuse('broker_answer_unusable');
     const isNews = actions.learn(lease.catalogue, lease.page.generation);
@@ -103,5 +116,5 @@ export function createLedgerLink(options: {
   });
   const appliedEpoch = () => state.position().epoch;
   const feed = createFeedListener({ ...options, appliedEpoch, onPage });
-  return { instance, state, evidence, actions, feed, renewal };
+  return { instance, state, evidence, actions, feed, renewal, distrusted };
 }

@@ -20,7 +20,7 @@ import { refuse } from './refusal.ts';
 export type MessageReader = {
   /** @throws {VerifierRefusal} `broker_answer_unusable`, or that the keys cannot be had */
   page(text: unknown): Promise<LedgerPage>;
-  lease(text: unknown): Promise<Lease>;
+  lease(text: unknown): Promise<Lease & { signedBy: string }>;
 };
 
 const MAX_HEADER_LENGTH = 512;
@@ -37,22 +37,28 @@ export function createMessageReader(options: {
   async function read<Payload extends { iss: string; page: LedgerPage }>(
     text: unknown,
     expected: { typ: string; schema: z.ZodType<Payload> },
-  ): Promise<Payload> {
+  ): Promise<{ payload: Payload; signedBy: string }> {
     const kid = typeof text === 'string' ? kidOf(text) : null;
     const key = kid === null || isRevokedKey(kid) ? null : await keys.keyOf(kid);
     // Asked again: what revokes it may have been applied while the keys were fetched.
     const keyOf = (named: string) => (named === kid && !isRevokedKey(named) ? key : null);
     const payload = typeof text === 'string' ? readMessage(text, { ...expected, keyOf }) : null;
-    if (typeof text !== 'string' || payload === null || payload.iss !== issuer) {
+    if (typeof text !== 'string' || kid === null || payload === null || payload.iss !== issuer) {
       return refuse('broker_answer_unusable', { hint: 'What the broker says of the ledger cannot be used.' });
     }
     evidence.keep(text, payload.page);
-    return payload;
+    return { payload, signedBy: kid };
   }
 
   return {
-    page: async (text) => (await read(text, { typ: LEDGER_PAGE_TYPE, schema: ledgerPageMessage })).page,
-    lease: (text) => read(text, { typ: LEASE_TYPE, schema: leaseMessage }),
+    async page(text) {
+      const { payload } = await read(text, { typ: LEDGER_PAGE_TYPE, schema: ledgerPageMessage });
+      return payload.page;
+    },
+    async lease(text) {
+      const { payload, signedBy } = await read(text, { typ: LEASE_TYPE, schema: leaseMessage });
+      return { ...payload, signedBy };
+    },
   };
 }
 

@@ -78,6 +78,7 @@ const REASONS = {
   broker_refuses: 'temporarily_unavailable',
   broker_answer_unusable: 'temporarily_unavailable',
   questions_exhausted: 'temporarily_unavailable',
+  broker_behind: 'temporarily_unavailable',
   // what is known of the ledger is not, or no longer, good enough
   lease_missing: 'temporarily_unavailable',
   lease_expired: 'temporarily_unavailable',

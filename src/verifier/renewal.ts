@@ -42,7 +42,7 @@ export function createRenewal(options: {
   ask: Ask;
   urls: BrokerUrls;
   /** @throws {VerifierRefusal} when it is no answer */
-  workIn: (answer: unknown) => Promise<void>;
+  workIn: (answer: unknown, broker: string) => Promise<void>;
   onSuccess: () => void;
   onFailure: (error: unknown) => void;
   everyMilliseconds: number;
@@ -70,7 +70,7 @@ export function createRenewal(options: {
     const broker = urls.current();
     underWay.push(broker);
     try {
-      await workIn((await put(broker, makeQuestion())).answer);
+      await workIn((await put(broker, makeQuestion())).answer, broker);
     } catch (error) {
       urls.failed(broker);
       throw error;

@@ -1,5 +1,6 @@
 import { SENSITIVITIES, type Sensitivity } from '../revocations/ledger-message.ts';
 import type { BrokerUrls } from './broker-urls.ts';
+import type { Distrust } from './distrusted-brokers.ts';
 import type { Alarm } from './known-ledger.ts';
 import type { Decision } from './lease-state.ts';
 import type { LedgerLink } from './ledger-link.ts';
@@ -24,12 +25,14 @@ export type VerifierStatus = {
   catalogue: number;
   /** The one that is asked now. */
   broker: string;
+  /** Those that spoke of another ledger when they were asked last: an older one, or one that contradicts ours. */
+  distrusted: readonly { broker: string; reason: Distrust }[];
   feed: 'connected' | 'disconnected';
   closed: boolean;
 };
 
 export function statusOf({
-  link: { instance, state, actions, feed },
+  link: { instance, state, actions, feed, distrusted },
   urls,
   resource,
   clock,
@@ -51,6 +54,7 @@ export function statusOf({
     alarm: state.alarm(),
     catalogue: actions.version(),
     broker: urls.current(),
+    distrusted: distrusted.list(),
     feed: feed.isConnected() ? 'connected' : 'disconnected',
     closed,
   };

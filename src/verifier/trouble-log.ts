@@ -9,6 +9,8 @@ export type TroubleLog = {
   over(): void;
   /** What brokers said contradicts what they said before; null when it does not. */
   alarm(alarm: Alarm | null): void;
+  /** One broker speaks of another ledger; null when it speaks of ours again. */
+  distrusted(broker: string, reason: string | null): void;
 };
 
 const OF_THE_BROKER = [
@@ -17,6 +19,7 @@ const OF_THE_BROKER = [
   'broker_answer_unusable',
   'questions_exhausted',
   'clock_differs',
+  'broker_behind',
 ];
 
 export function createTroubleLog(log: VerifierLog, issuer: string): TroubleLog {
@@ -34,6 +37,10 @@ export function createTroubleLog(log: VerifierLog, issuer: string): TroubleLog {
       current = reason;
       const cause = codeOf(error instanceof VerifierRefusal ? error.cause : error);
       log.warn({ issuer, reason, cause }, 'the broker cannot be asked; requests are refused once leases end');
+    },
+    distrusted(broker, reason) {
+      if (reason === null) log.info({ issuer, broker }, 'this broker speaks of the same ledger again');
+      else log.warn({ issuer, broker, reason }, 'this broker speaks of another ledger; others are asked');
     },
     alarm(alarm) {
       if (alarm === currentAlarm) return;

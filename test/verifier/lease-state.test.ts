@@ -6,6 +6,7 @@ import type { RevocationTarget } from '../../src/revocations/revocation.ts';
 import { isDead } from '../../src/revocations/rule.ts';
 import { createLeaseState, type LeaseAnswer } from '../../src/verifier/lease-state.ts';
 import type { Moment } from '../../src/verifier/moment.ts';
+import { LEASE_SECONDS } from '../../src/verifiers/lease-lengths.ts';
 import { revocable } from '../revocations/history.ts';
 import { soakFactor } from '../soak.ts';
 import { createPaperLedger } from './paper-ledger.ts';
@@ -63,9 +64,21 @@ function createWorld(maxPageEntries = 1_000) {
   }
 
   /** A broker works a question off now. */
-  function read({ instance, nonce, ...knows }: Question, brokerSeconds = wallOfBrokers()): Answer {
+  function read(
+    { instance, nonce, ...knows }: Question,
+    brokerSeconds = wallOfBrokers(),
+    bent: Partial<LeaseAnswer> = {},
+  ): Answer {
     const page = ledger.pageFor(knows);
-    const answer = { instance, nonce, iat: brokerSeconds, page, leases: LEASES };
+    const answer = {
+      instance,
+      nonce,
+      iat: brokerSeconds,
+      page,
+      leases: LEASES,
+      signedBy: 'ledger-1',
+      ...bent,
+    };
     answers.push({ kind: 'answer', answer });
     return { kind: 'answer', answer };
   }
@@ -423,6 +436,36 @@ describe('The lease', () => {
     assert.equal(world.decide(token, 'LOW'), 'lease_expired');
   });
 
+  test('No lease is longer than the longest that there are, whatever a broker grants', () => {
+    const world = createWorld();
+    const eternity = { LOW: 1_000_000_000, MED: 1_000_000_000, HIGH: 1_000_000_000 };
+    world.deliver(world.read(world.ask(), undefined, { leases: eternity }));
+    for (const sensitivity of SENSITIVITIES) {
+      assert.equal(world.state().remaining(sensitivity, world.now()), LEASE_SECONDS[sensitivity] * 1_000);
+    }
+  });
+
+  test('A lease ends with the key that signed it, also one that waits for its pages', () => {
+    const world = createWorld(1);
+    world.round();
+    world.revoke({ kind: 'signing-key', id: 'ledger-2' });
+    world.deliver(world.send(world.ledger.pageSince(0)));
+    world.catchUp();
+    assert.equal(world.state().readiness('LOW', world.now()), 'granted', 'another key');
+    const { epoch } = world.state().position();
+    world.revoke({ kind: 'token', id: 'x' });
+    world.revoke({ kind: 'signing-key', id: 'ledger-1' });
+    assert.equal(world.deliver(world.read(world.ask())), 'incomplete');
+    assert.equal(world.state().readiness('LOW', world.now()), 'granted');
+    world.catchUp();
+    assert.equal(world.state().position().epoch, epoch + 2);
+    for (const sensitivity of SENSITIVITIES) {
+      assert.equal(world.state().readiness(sensitivity, world.now()), 'lease_missing');
+    }
+    world.deliver(world.read(world.ask(), undefined, { signedBy: 'ledger-3' }));
+    assert.equal(world.state().readiness('HIGH', world.now()), 'granted');
+  });
+
   test('A verifier whose clock is minutes off decides nothing, and says why', () => {
     for (const minutes of [-10, 10]) {
       const world = createWorld();
@@ -560,8 +603,8 @@ describe('The ledger of a verifier', () => {
     world.round();
     const { nonce, instance } = world.ask();
     const iat = START_MILLISECONDS / 1_000;
-    const heard = world.state().answer({ nonce, instance, iat, page: old, leases: LEASES }, world.now());
-    assert.equal(heard, 'nothing new');
+    const answer = { nonce, instance, iat, page: old, leases: LEASES, signedBy: 'ledger-1' };
+    assert.equal(world.state().answer(answer, world.now()), 'broker_behind');
     assert.equal(world.state().readiness('HIGH', world.now()), 'granted');
     assert.equal(world.state().position().generation, 2);
   });

@@ -86,7 +86,11 @@ export function createBrokers(around: Surroundings) {
     const iat = Math.floor(now() / 1_000);
     yield;
     const { instance, nonce } = question;
-    send({ to: instance, what: 'answer', answer: { instance, nonce, iat, page, leases: LEASES } });
+    send({
+      to: instance,
+      what: 'answer',
+      answer: { instance, nonce, iat, page, leases: LEASES, signedBy: 'ledger-1' },
+    });
   }
 
   function* answerWant(want: Message & { what: 'want' }): Task {
