@@ -219,6 +219,7 @@ function buildLeaseRoutes(options: CapabilityOptions): LeaseRoutes {
       store: createVerifierStore(database.ledgerPool),
       readPages: ledger.store.readPages,
       trust: ledger.trust,
+      head: ledger.follower.head,
       gather: createPace(clock),
     }),
     sign: createLeaseSigner({ issuer, signer: ring.ledgerSigner, catalogue, drills, clock }),

@@ -5,6 +5,7 @@ import type { RevocationTarget } from '../../src/revocations/revocation.ts';
 import { createRevocationStore } from '../../src/revocations/revocation-store.ts';
 import { systemClock } from '../../src/time/clock.ts';
 import { newIdentifier } from '../../src/time/identifier.ts';
+import { until } from '../broker-process.ts';
 import { nowSeconds } from '../test-agent.ts';
 import { createTestWorld, type TestWorld } from '../test-broker.ts';
 import { newNonce } from '../test-verifier.ts';
@@ -235,6 +236,38 @@ test('two brokers renew the same instances at once, in any order, and none of th
     await Promise.all(fleet.map((verifier) => verifier.renew()));
   }
   await other.stop();
+});
+
+test('instances that ask for too many different parts of the ledger at once are put off, those of others are not', async () => {
+  const first = await revoke({ kind: 'session', id: 'ses_flood' });
+  await world.query(
+    `select a.epoch from generate_series(1, 300) n cross join lateral append_revocation(
+       'rev_flood_' || n, 'session', 'ses_flood_' || n, false, null, 'test', 'test', 'aud_flood_' || n, null) a`,
+  );
+  const [greedy, other] = [world.verifier(broker, CUSTOMERS), world.verifier(broker, STORAGE)];
+  const { page } = await other.renew();
+  await until(async () => {
+    const answers = await Promise.all([
+      ...Array.from({ length: 60 }, (_, n) =>
+        greedy.send(
+          greedy.question({
+            generation: page.generation,
+            applied_epoch: first + n,
+            digest: null,
+            instance: `ver_${n}`.padEnd(30, '0'),
+          }),
+        ),
+      ),
+      ...Array.from({ length: 4 }, () => other.send(other.question())),
+    ]);
+    const putOff = answers.slice(0, 60).filter(({ status }) => status === 429);
+    for (const { body, headers } of putOff) {
+      assert.equal(body.code, 'rate_limited');
+      assert.equal(headers.get('retry-after'), '1');
+    }
+    assert.deepEqual([...new Set(answers.slice(60).map(({ status }) => status))], [200]);
+    return putOff.length > 0;
+  }, 'so many are in one batch that some are put off');
 });
 
 test('a question that is not good is refused, and leaves no row', async () => {

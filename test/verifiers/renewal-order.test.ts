@@ -64,7 +64,8 @@ const mayDecide = ({ leaseEndsAt }: Verifier, database: FakeDatabase) => leaseEn
 async function play(picks: readonly number[], fault: Fault): Promise<void> {
   const database = createFakeDatabase(fault);
   const trust = { require() {}, hear() {} };
-  const renewals = createLeaseRenewals({ store: database.store, readPages: database.readPages, trust });
+  const { store, readPages } = database;
+  const renewals = createLeaseRenewals({ store, readPages, trust, head: () => null });
   const verifiers = ['ver_a', 'ver_b'].map((name): Verifier => ({ name, appliedEpoch: 0, leaseEndsAt: 0 }));
   let proved = 0;
   const actors = [
