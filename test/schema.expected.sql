@@ -768,15 +768,18 @@ declare
   margin constant bigint := 1000000;
   credible constant bigint := 1000000000000;              -- nobody lost more than that; larger claims are lies
   credible_moves constant integer := 1000;
+  seconds constant bigint := floor(extract(epoch from clock_timestamp() - timestamptz '2026-01-01T00:00:00Z'));
   highest bigint;
   newest integer;                                         -- a backup from before a move has forgotten that one, too
 begin
-  select greatest(h.epoch, above, (select max(v.applied_epoch) from verifiers v),
-                  (select max(c.epoch) from ledger_claims c where c.epoch < h.epoch + credible))
-    into highest from revocation_head h for update;
-  select greatest(h.generation, (select max(c.generation) from ledger_claims c
-                                  where c.generation < h.generation + credible_moves))
-    into newest from revocation_head h;
+  perform from revocation_head h for update;
+  select greatest(h.epoch, seconds * 10000) into highest from revocation_head h;
+  select greatest(highest, above, (select max(v.applied_epoch) from verifiers v),
+                  (select max(c.epoch) from ledger_claims c where c.epoch < highest + credible))
+    into highest;
+  select greatest(h.generation, seconds - 1) into newest from revocation_head h;
+  select greatest(newest, (select max(c.generation) from ledger_claims c where c.generation < newest + credible_moves))
+    into newest;
   if highest + margin > 4503599627370496 then raise exception 'epochs would get too large to be told apart'; end if;
   update revocation_head h
      set epoch = highest + margin - 1, generation = newest + 1, moved_at = clock_timestamp(),

@@ -87,7 +87,8 @@ test('nothing is served from another timeline until the owner says so, and then 
   const { stdout, code } = await moveHead('--yes');
   assert.equal(code, 0);
   const moved = await head();
-  assert.match(stdout, new RegExp(`epoch ${moved.epoch}, generation 2`));
+  assert.match(stdout, new RegExp(`epoch ${moved.epoch}, generation ${moved.generation}`));
+  assert.ok(moved.generation > 1);
   assert.ok(moved.epoch >= epoch + 1_000_000);
   await believed();
 
@@ -96,7 +97,7 @@ test('nothing is served from another timeline until the owner says so, and then 
   assert.equal((await mint()).status, 200);
   const lease = await verifier.renew();
   assert.ok(lease.page.snapshot, 'a copy of another generation is of no use');
-  assert.deepEqual([lease.page.generation, lease.page.head.epoch], [2, moved.epoch]);
+  assert.deepEqual([lease.page.generation, lease.page.head.epoch], [moved.generation, moved.epoch]);
   assert.equal(lease.page.entries.at(-1)?.kind, 'all');
 });
 
