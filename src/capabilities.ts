@@ -10,7 +10,7 @@ import type { ActiveCatalogue } from './catalogue/active-catalogue.ts';
 import type { Configuration } from './config/configuration.ts';
 import type { CommitStatement } from './database/commit-wait.ts';
 import type { Database } from './database/connections.ts';
-import { createNonces, type Nonces } from './dpop/nonce.ts';
+import { createNonces, type Nonces, type ReplayMemory } from './dpop/nonce.ts';
 import { requireTarget } from './dpop/target-url.ts';
 import type { Log } from './errors/log.ts';
 import type { Health } from './health.ts';
@@ -80,8 +80,15 @@ export function buildCapabilities(
   const { configuration, catalogue, clients, database, ledger, ring, bounds, metrics, health, clock } =
     options;
   const { issuer } = configuration;
-  const nonces = createNonces({ secrets: ring.nonceSecrets, clock });
-  const authenticator = createClientAuthenticator({ issuer, clients: () => clients, bounds, clock });
+  const memory = replayMemoryOf(ledger);
+  const nonces = createNonces({ secrets: ring.nonceSecrets, memory, clock });
+  const authenticator = createClientAuthenticator({
+    issuer,
+    clients: () => clients,
+    bounds,
+    forgottenUntil: () => memory().from,
+    clock,
+  });
   const minting = {
     issuer,
     catalogue,
@@ -143,6 +150,14 @@ export function buildCapabilities(
       isHighStopped: () => configuration.missedDrillStopsHigh && options.drills.watch.missed() === true,
       clock,
     },
+  };
+}
+
+/** A database that was restored has forgotten which proofs and assertions were used; then its ledger's head was moved. */
+function replayMemoryOf({ follower }: Ledger): () => ReplayMemory {
+  return () => {
+    const head = follower.head();
+    return { name: head?.generation ?? 0, from: head?.movedAt ?? 0 };
   };
 }
 

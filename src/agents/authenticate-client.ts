@@ -42,9 +42,11 @@ export function createClientAuthenticator(options: {
   issuer: string;
   clients: () => ClientDirectory;
   bounds: RequestBounds;
+  /** NumericDate: what was used before may be forgotten. */
+  forgottenUntil: () => number;
   clock: Clock;
 }): ClientAuthenticator {
-  const { issuer, clients, bounds, clock } = options;
+  const { issuer, clients, bounds, forgottenUntil, clock } = options;
   const headers: HeaderCache = createRecent(MAX_HEADERS);
 
   return {
@@ -59,6 +61,7 @@ export function createClientAuthenticator(options: {
           clients: directory,
           issuer,
           now: numericDate(clock),
+          forgottenUntil: forgottenUntil(),
         });
         if (credentials.clientId !== undefined && credentials.clientId !== client.id)
           refuse('assertion_subject');

@@ -53,19 +53,36 @@ export function claimedClient(jwt: UnverifiedJwt): string | null {
 }
 
 /**
- * @param now NumericDate
+ * @param options.now NumericDate
+ * @param options.forgottenUntil NumericDate: until then assertions may have been used and that was forgotten
  * @throws {Refusal} `invalid_client`, in the same words whatever was wrong
  */
 export function checkAssertion(
   jwt: UnverifiedJwt,
-  { clients, issuer, now }: { clients: ClientDirectory; issuer: string; now: number },
+  {
+    clients,
+    issuer,
+    now,
+    forgottenUntil = 0,
+  }: { clients: ClientDirectory; issuer: string; now: number; forgottenUntil?: number },
 ): Assertion {
   if (!ACCEPTED_TYPES.includes(jwt.header.typ)) refuse('assertion_type');
   const { client, key } = senderOf(jwt, clients);
   if (jwt.claims.aud !== issuer) refuse('assertion_audience');
   const { jti } = jwt.claims;
   if (!isIdentifier(jti)) refuse('assertion_identifier');
-  return { client, jti, expiresAt: checkLifetime(jwt.claims, now), kid: key.kid };
+  const expiresAt = checkLifetime(jwt.claims, now);
+  if (beganAt(jwt.claims, expiresAt) < Math.floor(forgottenUntil)) {
+    refuse('assertion_forgotten', {
+      hint: 'It is from before the database was restored: make a new one, with iat.',
+    });
+  }
+  return { client, jti, expiresAt, kid: key.kid };
+}
+
+/** Without `iat` it may be as old as its end allows. */
+function beganAt({ iat }: Record<string, unknown>, expiresAt: number): number {
+  return typeof iat === 'number' ? iat : expiresAt - MAX_ASSERTION_LIFETIME_SECONDS;
 }
 
 /**

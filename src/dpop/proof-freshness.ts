@@ -1,6 +1,7 @@
 /**
  * When a proof was made: by the server nonce in it if there is one, which no client clock can bend; else by its
- * `iat`, within a narrow window (RFC 9449 §4.3 items 10–11, §8, §11.1).
+ * `iat`, within a narrow window (RFC 9449 §4.3 items 10–11, §8, §11.1). Once the database was restored what was used
+ * before is forgotten: a proof from then is answered by the challenge to make one with a nonce of now.
  */
 import { refuse } from '../errors/refusal.ts';
 import type { Nonces } from './nonce.ts';
@@ -22,7 +23,9 @@ export function checkFreshness(
   if (proof.nonce !== undefined) {
     return nonces.issuedAt(proof.nonce) ?? refuse('proof_nonce_stale', challenge(nonces));
   }
-  if (policy === 'required') refuse('proof_nonce_missing', challenge(nonces));
+  // Its iat may be ahead of the time at which it was made, and used, and forgotten.
+  const isForgotten = proof.issuedAt <= nonces.forgottenUntil() + PROOF_MAX_AHEAD_SECONDS;
+  if (policy === 'required' || isForgotten) refuse('proof_nonce_missing', challenge(nonces));
   if (proof.issuedAt < now - PROOF_MAX_AGE_SECONDS || proof.issuedAt > now + PROOF_MAX_AHEAD_SECONDS) {
     refuse('proof_time', {
       hint: `Without a nonce, iat has to lie between ${PROOF_MAX_AGE_SECONDS} s ago and ${PROOF_MAX_AHEAD_SECONDS} s ahead.`,

@@ -138,6 +138,7 @@ export const REFUSAL_REASONS = {
   assertion_lifetime: 'invalid_client',
   assertion_identifier: 'invalid_client',
   assertion_replayed: 'invalid_client',
+  assertion_forgotten: 'invalid_client',
   client_is_no_agent: 'unauthorized_client',
   client_is_no_resource: 'unauthorized_client',
   // proof of possession

@@ -87,7 +87,7 @@ export async function followLedger(options: FollowerOptions): Promise<LedgerFoll
       if (page.since_digest !== null && page.since_digest !== at.digest) trust.distrust('forked');
       if (trust.distrusted() !== null || page.through <= at.epoch) return null;
       keep(sign(page));
-      at = headAfter(page);
+      at = headAfter(page, from);
     }
     return at;
   }
@@ -98,7 +98,7 @@ export async function followLedger(options: FollowerOptions): Promise<LedgerFoll
     if (!trust.observe(found)) return startAnew(null);
     const isContinued = head !== null && head.generation === found.generation;
     const reached = isContinued && head !== null ? await readOn(head, found) : null;
-    if (reached !== null) change({ ...reached, floor: found.floor });
+    if (reached !== null) change({ ...reached, floor: found.floor, movedAt: found.movedAt });
     else startAnew(trust.distrusted() === null ? found : null);
     lookedAt = startedAt;
   }
@@ -127,7 +127,10 @@ export async function followLedger(options: FollowerOptions): Promise<LedgerFoll
   };
 }
 
-function headAfter({ generation, floor, through, head, entries }: LedgerPage): ObservedHead {
+function headAfter(
+  { generation, floor, through, head, entries }: LedgerPage,
+  before: ObservedHead,
+): ObservedHead {
   const digest = through === head.epoch ? head.digest : (entries.at(-1)?.digest ?? head.digest);
-  return { epoch: through, generation, digest, floor, same: true };
+  return { ...before, epoch: through, generation, digest, floor };
 }

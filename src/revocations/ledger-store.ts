@@ -67,7 +67,8 @@ const READ_HEAD = {
   name: 'ledger_head',
   text: `
 select h.epoch::float8 as epoch, h.generation, h.digest, h.floor::float8 as floor,
-       h.system_identifier = i.system_identifier and h.timeline = i.timeline as same
+       h.system_identifier = i.system_identifier and h.timeline = i.timeline as same,
+       extract(epoch from h.moved_at)::float8 as "movedAt"
   from revocation_head h cross join database_identity() i`,
 };
 

@@ -20,6 +20,8 @@ export type ObservedHead = {
   floor: number;
   /** False when cluster or timeline are not those in which the ledger goes on. */
   same: boolean;
+  /** NumericDate with a fraction: when somebody last said that the ledger goes on in this database; null if nobody had to. */
+  movedAt: number | null;
 };
 
 /** `replaced`: another cluster or timeline. `rolled_back`, `forked`: this broker has seen another head here. */

@@ -9,7 +9,7 @@ import {
 } from '../../src/revocations/ledger-trust.ts';
 import { systemClock } from '../../src/time/clock.ts';
 
-const HEAD: ObservedHead = { epoch: 10, generation: 1, digest: 'd10', floor: 0, same: true };
+const HEAD: ObservedHead = { epoch: 10, generation: 1, digest: 'd10', floor: 0, same: true, movedAt: null };
 
 function createTrust() {
   const alarms: LedgerAlarm[] = [];

@@ -9,7 +9,14 @@ import type { ObservedHead } from '../../src/revocations/ledger-trust.ts';
 import type { ReceivedQuestion } from '../../src/verifiers/question.ts';
 import { createLeaseRenewals } from '../../src/verifiers/renew-leases.ts';
 
-const HEAD: ObservedHead = { epoch: 100_000, generation: 3, digest: 'd', floor: 50_000, same: true };
+const HEAD: ObservedHead = {
+  epoch: 100_000,
+  generation: 3,
+  digest: 'd',
+  floor: 50_000,
+  same: true,
+  movedAt: null,
+};
 const MAX_LONG_PAGES = 8;
 
 /** Counts what is asked of the ledger, and who is registered; answers every question. */
