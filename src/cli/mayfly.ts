@@ -35,7 +35,9 @@ try {
   await addCommandGroups(program, { words: process.argv.slice(2), environment });
   await program.parseAsync();
 } catch (error) {
-  process.stderr.write(`${isOperatorsMistake(error) ? error.message : await describeDefect(error)}\n`);
+  const { plainLines } = await import('./plain-text.ts');
+  const said = isOperatorsMistake(error) ? error.message : await describeDefect(error);
+  process.stderr.write(`${plainLines(said)}\n`);
   process.exitCode = exitCodeOf(error);
 }
 

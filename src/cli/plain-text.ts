@@ -15,6 +15,11 @@ export function plainText(text: string): string {
   return text.replace(NOT_SHOWN, (character) => `\\u{${character.codePointAt(0)?.toString(16)}}`);
 }
 
+/** The same for what has several lines of our own. */
+export function plainLines(text: string): string {
+  return text.split('\n').map(plainText).join('\n');
+}
+
 /** JSON that means the same and shows nothing but what it is. */
 export function plainJson(value: unknown, { indent = 0 }: { indent?: number } = {}): string {
   return JSON.stringify(value, null, indent).replace(NOT_SHOWN_IN_JSON, escaped);

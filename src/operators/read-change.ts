@@ -20,12 +20,16 @@ export type Change = {
 export const MAX_REASON_CHARACTERS = 500;
 const MAX_KEY_CHARACTERS = 255;
 
-/** One line without characters that print as something else or as nothing; people read it in terminals. */
+/**
+ * One line without characters that print as something else; people read it in terminals. What is all blank to them, as
+ * fillers and empty Braille are, says nothing.
+ */
 export const reasonSchema = z
   .string()
   .min(1)
   .max(MAX_REASON_CHARACTERS)
-  .regex(/^(?!\s)[^\p{C}\p{Zl}\p{Zp}]*(?<!\s)$/u);
+  .regex(/^(?!\s)[^\p{C}\p{Zl}\p{Zp}]*(?<!\s)$/u)
+  .regex(/[^\p{Z}\p{Default_Ignorable_Code_Point}\u2800]/u);
 
 const IDEMPOTENCY_KEY = new RegExp(`^[\\x21-\\x7e]{1,${MAX_KEY_CHARACTERS}}$`);
 

@@ -248,5 +248,7 @@ describe('mayfly receipt verify', () => {
       `receipt verify ${receiptFile} --keys ${folder}`,
     ])
       assert.equal((await mayfly(line)).code, 1, line);
+    const { code, stderr } = await mayfly(['receipt', 'verify', '/none/\u001b[31m', '--keys', keysFile]);
+    assert.deepEqual([code, stderr], [1, '/none/\\u{1b}[31m cannot be read (ENOENT).\n']);
   });
 });
