@@ -109,6 +109,23 @@ export const REFUSAL_CODES = {
 
 export type RefusalCode = keyof typeof REFUSAL_CODES;
 
+/** What to do about it, where whoever refuses has nothing better to say; the same whatever the reason was. */
+const ADVICE: Partial<Record<RefusalCode, string>> = {
+  invalid_client:
+    'Check the client id, the key, the audience (the issuer) and the clock; make a new assertion for each request.',
+  session_ended: 'Open a new session with a new key.',
+  agent_stopped: 'Ask the operators: it goes on when they release it.',
+  rate_limited: 'Wait as long as Retry-After says.',
+  temporarily_unavailable:
+    'Wait as long as Retry-After says, then send it with a new assertion and a new proof.',
+  catalogue_differs: 'Ask another broker, or wait as long as Retry-After says.',
+  not_found: 'There is no such path, or nothing of that name: compare the spelling.',
+  token_unknown: 'The token is not for one call at this resource.',
+  token_spent: 'Do not act: the agent has to ask for a new token.',
+  token_dead: 'Do not act: the agent has to ask for a new token.',
+  credentials_missing: 'Send an access token for this action with the scheme DPoP, and a proof.',
+};
+
 /** Why something was refused, as the audit log says it: a closed set. */
 export const REFUSAL_REASONS = {
   // the shape of the request
@@ -215,7 +232,10 @@ export const REFUSAL_REASONS = {
 export type RefusalReason = keyof typeof REFUSAL_REASONS;
 
 export type RefusalOptions = {
-  /** One sentence for the caller: what was expected and what to do. Never a secret, never an echo of input. */
+  /**
+   * One sentence for the caller: what was expected and what to do. Never a secret, never an echo of input. What its
+   * code says by itself when absent.
+   */
   hint?: string;
   /** Header fields that the answer must carry, e.g. `Retry-After` or `Allow`. */
   headers?: Readonly<Record<string, string>>;
@@ -247,7 +267,7 @@ export class Refusal extends Error {
     this.code = code;
     this.status = statusOf(code, withToken);
     this.actor = actor;
-    this.hint = hint;
+    this.hint = hint ?? ADVICE[code];
     const mustRetryLater = this.status === 429 || this.status === 503;
     this.headers = mustRetryLater ? { 'Retry-After': RETRY_AFTER_SECONDS, ...headers } : headers;
   }

@@ -230,11 +230,17 @@ describe('TIM-14: a refusal is told in closed words', () => {
     }
   });
 
-  test('a refusal without a hint has none', async (context) => {
-    const edge = await startEdge(context, { routes: [route(() => refuse('client_unknown'))] });
-    const body = bodyOf(await send(edge.port, request('GET /it')));
-    assert.deepEqual(Object.keys(body), ['error', 'error_description', 'code', 'request_id']);
-    assert.equal(body.error_description, 'Client authentication failed');
+  test('a refusal without a hint has that of its code, the same whatever the reason was', async (context) => {
+    const answers: string[] = [];
+    for (const reason of ['client_unknown', 'assertion_signature'] as const) {
+      const edge = await startEdge(context, { routes: [route(() => refuse(reason))] });
+      const { request_id: _, ...body } = bodyOf(await send(edge.port, request('GET /it')));
+      assert.deepEqual(Object.keys(body), ['error', 'error_description', 'code', 'hint']);
+      assert.equal(body.error_description, `Client authentication failed. ${body.hint}`);
+      assert.match(String(body.hint), OAUTH_TEXT);
+      answers.push(JSON.stringify(body));
+    }
+    assert.equal(answers[0], answers[1]);
   });
 
   test('a refusal brings its own headers', async (context) => {
