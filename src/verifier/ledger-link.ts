@@ -73,20 +73,24 @@ export function createLedgerLink(options: {
 
   const fetchMissing = createPageFetcher({ issuer, missing, take, ask: askBrokers, signAssertion, messages });
 
-  /** Another one may know better; this one feeds nobody with what it knows. */
-  function leave(broker: string, reason: Distrust): never {
+  function distrust(broker: string, reason: Distrust): never {
     distrusted.add(broker, reason);
-    feed.leave(broker);
-    return refuse(reason);
+    return refuse(reason); // another one may know better
+  }
+
+  /** What others feed is of another ledger. */
+  function trust(broker: string): void {
+    distrusted.remove(broker);
+    for (const other of distrusted.list()) feed.leave(other.broker);
   }
 
   async function workIn(text: unknown, broker: string): Promise<void> {
     const lease = await messages.lease(text);
     const heard = state.answer(lease, momentOf(clock));
     trouble.alarm(state.alarm());
-    if (heard === 'broker_behind' || heard === 'ledger_rolled_back') leave(broker, heard);
-    if (heard === 'forked') leave(broker, 'ledger_forked');
-    distrusted.remove(broker);
+    if (heard === 'broker_behind' || heard === 'ledger_rolled_back') distrust(broker, heard);
+    if (heard === 'forked') distrust(broker, 'ledger_forked');
+    trust(broker);
     if (heard === 'clock_differs') refuse('clock_differs'); // another broker may have the right time
     if (heard === 'unasked' || heard === 'unusable') refuse('broker_answer_unusable');
     const isNews = actions.learn(lease.catalogue, lease.page.generation);

@@ -360,6 +360,7 @@ describe('Several brokers', () => {
   ) {
     const world = await createFixture(QUIET);
     const { now, issuer } = world;
+    await world.verifier.close();
     const second = await startFakeIssuer({
       now: () => now() + secondIsAheadSeconds,
       actions: { [ACTION]: 'HIGH' },
@@ -422,14 +423,25 @@ describe('Several brokers', () => {
       600,
     ));
 
-  /** A broker whose database others have left behind, and the one that knows better. */
-  function leftBehind({ issuer, verifier }: Fixture, second: Fixture['issuer']) {
-    const [old, right] = verifier.status().broker === issuer.url ? [issuer, second] : [second, issuer];
+  /** One broker reads a database that the other one has left behind; it feeds, and it alone gives answers. */
+  async function leaveBehind({ issuer, verifier }: Fixture, second: Fixture['issuer']) {
+    await until(() => issuer.streams.size + second.streams.size === 1, 'the feed is connected');
+    const [old, right] = issuer.streams.size === 1 ? [issuer, second] : [second, issuer];
     const page = old.ledger.pageSince(0);
     old.answerWith(LEASE, (response, { body }) =>
       sendJson(response, { answer: old.answerTo(questionOf(body), { page }) }),
     );
-    return { old, right };
+    const recover = () => right.answerWith(LEASE, null);
+    const fail = () => right.answerWith(LEASE, (response) => sendJson(response, {}, { status: 503 }));
+    /** Once what was on its way to the failing one has been given up. */
+    async function isAtTheOther(): Promise<boolean> {
+      await verifier.ready();
+      const isFed = old.streams.size === 0 && right.streams.size === 1;
+      return isFed && verifier.status().broker === right.url;
+    }
+    const isKnown = () => verifier.status().epoch === old.ledger.head().epoch;
+    fail();
+    return { old, right, recover, fail, isAtTheOther, isKnown };
   }
 
   test('One that speaks of an older generation loses its place and the feed, and that is said once', () => {
@@ -438,42 +450,47 @@ describe('Several brokers', () => {
       void lines.push(`${message} ${JSON.stringify(details)}`);
     return withTwo(
       async (world, second) => {
-        const { verifier } = world;
-        await until(() => verifier.status().feed === 'connected', 'the feed is connected');
-        const { old, right } = leftBehind(world, second);
+        const { verifier, clock } = world;
+        const { old, recover, fail, isAtTheOther, isKnown } = await leaveBehind(world, second);
         old.ledger.moveHead();
         old.feed();
-        await until(() => verifier.status().generation === 2, 'the new generation is loaded');
-        await until(() => verifier.status().serving.HIGH === 'granted', 'the other one gives the lease');
-        await until(() => verifier.status().broker === right.url, 'the other one is the one to ask');
+        await until(isKnown, 'the new generation is loaded');
+        clock.advanceSeconds(3);
+        await assert.rejects(verifier.ready());
         assert.deepEqual(verifier.status().distrusted, [{ broker: old.url, reason: 'broker_behind' }]);
-        await until(() => old.streams.size === 0 && right.streams.size === 1, 'the other one feeds');
-        right.answerWith(LEASE, (response) => sendJson(response, {}, { status: 503 }));
-        const { length } = old.questions;
-        await until(() => old.questions.length > length + 3, 'it is asked again and again');
+        recover();
+        await until(isAtTheOther, 'the other one feeds and gives the lease');
+        assert.equal(verifier.status().serving.HIGH, 'granted');
+        fail();
+        for (let times = 0; times < 3; times += 1) {
+          clock.advanceSeconds(3);
+          await assert.rejects(verifier.ready());
+        }
         assert.equal(lines.filter((line) => line.includes('another ledger')).length, 1, lines.join('\n'));
         old.answerWith(LEASE, null);
-        await until(() => verifier.status().distrusted.length === 0, 'it knows the new generation too');
+        await verifier.ready();
+        assert.deepEqual(verifier.status().distrusted, []);
       },
-      { ...OFTEN, log: { info: say, warn: say } },
+      { ...QUIET, log: { info: say, warn: say } },
     );
   });
 
   test('One whose ledger was rolled back is left, so that the other one can tell of the new generation', () =>
     withTwo(async (world, second) => {
-      const { verifier } = world;
-      await until(() => verifier.status().feed === 'connected', 'the feed is connected');
-      const { old, right } = leftBehind(world, second);
-      const epoch = right.ledger.append({ target: { kind: 'session', id: 'x' } });
+      const { verifier, clock } = world;
+      const { old, right, recover, isAtTheOther, isKnown } = await leaveBehind(world, second);
+      old.ledger.append({ target: { kind: 'session', id: 'x' } });
       old.feed();
-      await until(() => verifier.status().alarm === 'ledger_rolled_back', 'it was told of less');
-      assert.ok(verifier.status().distrusted.some(({ broker }) => broker === old.url));
-      await until(() => verifier.status().epoch === epoch, 'it knows more');
-      assert.equal(verifier.status().serving.LOW, 'ledger_rolled_back', 'proved is proved');
+      await until(isKnown, 'it is applied');
+      clock.advanceSeconds(3);
+      await assert.rejects(verifier.ready());
+      assert.deepEqual(verifier.status().distrusted, [{ broker: old.url, reason: 'ledger_rolled_back' }]);
+      recover();
+      await assert.rejects(verifier.ready(), /ledger_rolled_back/, 'what was proved is proved');
       right.ledger.moveHead();
-      await until(() => verifier.status().serving.HIGH === 'granted', 'the other one gives the lease');
-      assert.equal(verifier.status().alarm, null);
-    }));
+      await until(isAtTheOther, 'the other one feeds and gives the lease');
+      assert.deepEqual([verifier.status().alarm, verifier.status().serving.HIGH], [null, 'granted']);
+    }, QUIET));
 
   test('Good-bye is said to the one that lives', () =>
     withTwo(async ({ issuer, verifier }, second) => {
