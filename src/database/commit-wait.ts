@@ -7,7 +7,7 @@
  */
 import type { QueryConfig, QueryResultRow } from 'pg';
 import type { Log } from '../errors/log.ts';
-import { isConnectionLost } from './database-error.ts';
+import { isConnectionLost, sqlState } from './database-error.ts';
 import type { Pool, PoolClient } from './pool.ts';
 
 export type Committed<Row> = {
@@ -28,6 +28,7 @@ const DISTRUSTFUL_PATIENCE_MILLISECONDS = LOOK_MILLISECONDS;
 
 /** A warning without a code of its own; the words depend on the language of the server. */
 const WARNING = '01000';
+const CANCELED = '57014';
 
 /** Changes nothing and commits all the same: when the standby confirms it, it has everything before it. */
 export const EMPTY_COMMIT: QueryConfig = {
@@ -125,12 +126,24 @@ export function createOnlooker(options: OnlookerOptions): Onlooker {
       const onlooker = onlook(client);
       const [outcome] = await Promise.allSettled([statement()]);
       client.off('notice', onNotice);
-      // A signal may still be on its way to that backend, and would end whatever it does next.
       const wasEnded = await onlooker.stop();
       const isLost = outcome.status === 'rejected' && isConnectionLost(outcome.reason);
-      return { outcome, replicated: !wasWarned, isFit: !isLost && !wasEnded };
+      return { outcome, replicated: !wasWarned, isFit: !isLost && (!wasEnded || (await isSpared(client))) };
     },
   };
+}
+
+/**
+ * The signal that ended a wait may have come too late for it; then it ends what that backend does next, which is this.
+ * Kept open, the connection serves the next kill also when no new one is to be had.
+ */
+async function isSpared(client: PoolClient): Promise<boolean> {
+  try {
+    await client.query('select 1');
+    return true;
+  } catch (error) {
+    return sqlState(error) === CANCELED;
+  }
 }
 
 export type CommitWaitOptions = OnlookerOptions & {

@@ -60,6 +60,17 @@ test('a standby that never answers is waited for a bounded time, and the commit 
   assert.equal((await commit(COUNT)).replicated, true);
 });
 
+test('a connection whose wait was ended serves the next one, whenever the signal comes', async () => {
+  const commit = newCommitWait(1);
+  const pid = async () => (await pool.query('select pg_backend_pid() as pid')).rows[0].pid;
+  const before = await pid();
+  await standby('nobody');
+  for (let round = 0; round < 5; round += 1) assert.equal((await commit(COUNT)).replicated, false);
+  await standby('');
+  assert.equal(await pid(), before);
+  assert.equal((await commit(COUNT)).replicated, true);
+});
+
 test('whoever waits for the standby with a lock that is needed is not waited for', async () => {
   const commit = newCommitWait(60_000);
   await standby('nobody');
