@@ -9,7 +9,7 @@
  * migrated on it.
  */
 import { type Kysely, sql } from 'kysely';
-import { type Migration, Migrator } from 'kysely/migration';
+import { type Migration, type MigrationResultSet, Migrator } from 'kysely/migration';
 import type { Log } from '../errors/log.ts';
 import { sqlState } from './database-error.ts';
 import { MIGRATIONS_FOLDER, type MigrationFile, readMigrationFiles } from './migration-file.ts';
@@ -35,8 +35,16 @@ type AnyKysely = Kysely<any>;
 
 const RECORDS = 'migrations';
 const DIGESTS = 'migration_digests';
-/** A migration that cannot get its lock gives up: behind it, every mint would queue. */
+/** Of two that migrate at once, one waits for the other. */
 const LOCK_TIMEOUT_MILLISECONDS = 5_000;
+/**
+ * While a file waits for a lock on a table, every mint waits behind it: so it gives up before they do, lets them go,
+ * and comes again.
+ */
+const FILE_LOCK_MILLISECONDS = 300;
+const PAUSE_MILLISECONDS = 700;
+const MAX_ATTEMPTS = 8;
+const LOCK_NOT_AVAILABLE = '55P03';
 const UNDEFINED_TABLE = '42P01';
 
 /**
@@ -147,7 +155,7 @@ async function runPending(kysely: AnyKysely, files: readonly MigrationFile[], lo
   });
   const ran: string[] = [];
   for (let step = 0; step <= files.length; step++) {
-    const { results = [], error } = await migrator.migrateUp();
+    const { results = [], error } = await patiently(() => migrator.migrateUp(), log);
     if (error !== undefined) throw explain(error, results[0]?.migrationName);
     const [result] = results;
     if (result === undefined) break;
@@ -157,10 +165,24 @@ async function runPending(kysely: AnyKysely, files: readonly MigrationFile[], lo
   return ran;
 }
 
+/** Nothing is left of a file that did not get its locks. */
+async function patiently(
+  migrateUp: () => Promise<MigrationResultSet>,
+  log: Log,
+): Promise<MigrationResultSet> {
+  for (let attempt = 1; ; attempt += 1) {
+    const outcome = await migrateUp();
+    if (attempt === MAX_ATTEMPTS || sqlState(outcome.error) !== LOCK_NOT_AVAILABLE) return outcome;
+    log.warn({ attempt }, 'something holds a lock on a table of this migration; it comes again');
+    await new Promise((resolve) => setTimeout(resolve, PAUSE_MILLISECONDS));
+  }
+}
+
 function asMigration(file: MigrationFile): Migration {
   return {
     async up(db: AnyKysely) {
       await sql`set local statement_timeout = 0`.execute(db);
+      await sql.raw(`set local lock_timeout = ${FILE_LOCK_MILLISECONDS}`).execute(db);
       const before = await transactionId(db);
       await sql.raw(file.text).execute(db);
       if ((await transactionId(db)) !== before) {
@@ -188,7 +210,7 @@ async function recordDigest(db: AnyKysely, { name, sha256 }: MigrationFile): Pro
 const EXPLANATIONS: Readonly<Record<string, string>> = {
   '42704': 'Are the roles there? `mayfly database roles` prints the script that makes them.',
   '42501': 'Migrations run as the role mayfly_owner, which owns the database.',
-  '55P03': 'Something else holds a lock on one of its tables. Nothing was changed: try again.',
+  [LOCK_NOT_AVAILABLE]: 'Something else holds a lock on one of its tables. Nothing was changed: try again.',
 };
 
 function explain(error: unknown, name: string | undefined): Error {

@@ -55,7 +55,7 @@ test('a connection that is ended is made anew, and what it missed is looked for'
   await until(async () => heard.wakes === 3, 'it was told');
 });
 
-test('a connection that is dead and did not say so is found out, and made anew', async (t) => {
+test('FLT-14: a connection that is dead and did not say so is found out, and made anew', async (t) => {
   const proxy = await createDatabaseProxy(database);
   const heard = { wakes: 0 };
   const listening = listenTo({

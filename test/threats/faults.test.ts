@@ -241,8 +241,11 @@ describe('FLT: the database is not as it should be', { concurrency: true }, () =
     expectNoDefect(stage);
   });
 
-  for (const table of ['audit_entries', 'spent_jti']) {
-    test(`somebody holds a lock on ${table}: nothing is granted without it, and nobody waits long`, async () => {
+  for (const [id, table] of [
+    ['AUD-02', 'audit_entries'],
+    ['FLT-28', 'spent_jti'],
+  ]) {
+    test(`${id}: somebody holds a lock on ${table}: nothing is granted without it, and nobody waits long`, async () => {
       const stage = await createFaultStage();
       await stage.asOwner((client) =>
         expectRefusals(stage, {
@@ -274,7 +277,7 @@ describe('FLT: the database is not as it should be', { concurrency: true }, () =
     expectNoDefect(stage);
   });
 
-  test('more requests than connections while each waits: 503, in time, and decisions at once afterwards', async () => {
+  test('FLT-06: more requests than connections while each waits: 503, in time, and decisions at once afterwards', async () => {
     const stage = await createFaultStage();
     const token = await stage.liveToken();
     await stage.asOwner(async (client) => {
