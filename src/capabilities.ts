@@ -22,6 +22,7 @@ import { createOperatorGuard, type OperatorGuard } from './operators/operator-gu
 import { createFeed } from './revocations/feed.ts';
 import { createManagedChangeStore } from './revocations/managed-change-store.ts';
 import { createManagedChanges } from './revocations/managed-changes.ts';
+import { createOwnEnds } from './revocations/own-ends.ts';
 import { createReachStore } from './revocations/reach-store.ts';
 import { createSigningKeyRoutes } from './revocations/signing-key-routes.ts';
 import { createOwnSessionRoutes, OWN_SESSION_PATH } from './sessions/own-session-routes.ts';
@@ -107,9 +108,10 @@ export function buildCapabilities(
   const ownRevocations = createOwnRevocations(createOwnRevocationStore(database.kysely));
   const feed = createFeed({ ...ledger, clock });
   const { commit } = database;
+  const ownEnds = createOwnEnds({ commit, clock });
   return {
     async idle() {
-      await Promise.all([minter.idle(), operatorMinter.idle(), ownRevocations.idle()]);
+      await Promise.all([minter.idle(), operatorMinter.idle(), ownRevocations.idle(), ownEnds.idle()]);
     },
     drain: feed.drain,
     requireLedger: ledger.trust.require,
@@ -117,7 +119,7 @@ export function buildCapabilities(
     health,
     killSwitch: buildSwitch(options, commit),
     drills: options.drills.routes,
-    ...buildManagement(options, { authenticator, nonces, commit }),
+    ...buildManagement(options, { authenticator, nonces, commit, ownEnds }),
     operatorGuard,
     feed: createFeedRoutes({
       feed,
@@ -187,7 +189,13 @@ function buildManagement(
     authenticator,
     nonces,
     commit,
-  }: { authenticator: ClientAuthenticator; nonces: Nonces; commit: CommitStatement },
+    ownEnds,
+  }: {
+    authenticator: ClientAuthenticator;
+    nonces: Nonces;
+    commit: CommitStatement;
+    ownEnds: ReturnType<typeof createOwnEnds>;
+  },
 ): Management {
   const { configuration, catalogue, database, ledger, ring, bounds, clock } = options;
   const afterRevocation = buildAfterRevocation(options, commit);
@@ -199,7 +207,7 @@ function buildManagement(
   return {
     ownSession: createOwnSessionRoutes({
       authenticator,
-      changeStore,
+      ends: ownEnds,
       // Whoever goes is not kept waiting, and no flood of them makes anybody wait.
       async afterRevocation() {
         ledger.announcer.announce();

@@ -23,13 +23,15 @@ export function checkFreshness(
   if (proof.nonce !== undefined) {
     return nonces.issuedAt(proof.nonce) ?? refuse('proof_nonce_stale', challenge(nonces));
   }
-  // Its iat may be ahead of the time at which it was made, and used, and forgotten.
-  const isForgotten = proof.issuedAt <= nonces.forgottenUntil() + PROOF_MAX_AHEAD_SECONDS;
-  if (policy === 'required' || isForgotten) refuse('proof_nonce_missing', challenge(nonces));
+  if (policy === 'required') refuse('proof_nonce_missing', challenge(nonces));
   if (proof.issuedAt < now - PROOF_MAX_AGE_SECONDS || proof.issuedAt > now + PROOF_MAX_AHEAD_SECONDS) {
     refuse('proof_time', {
       hint: `Without a nonce, iat has to lie between ${PROOF_MAX_AGE_SECONDS} s ago and ${PROOF_MAX_AHEAD_SECONDS} s ahead.`,
     });
+  }
+  // Its iat may be ahead of the time at which it was made, and used, and forgotten.
+  if (proof.issuedAt <= nonces.forgottenUntil() + PROOF_MAX_AHEAD_SECONDS) {
+    refuse('proof_nonce_missing', challenge(nonces));
   }
   return proof.issuedAt;
 }

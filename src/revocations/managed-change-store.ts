@@ -1,13 +1,11 @@
 /**
- * What operators change, and what agents end of their own: each is one call of one function of the database, which
- * is one autocommit statement with the change, its entry in the ledger, its line in the record and the answer that
- * its idempotency key will get again (L1).
+ * What operators change: each is one call of one function of the database, which is one autocommit statement with the
+ * change, its entry in the ledger, its line in the record and the answer that its idempotency key will get again (L1).
  */
 import { type Kysely, type RawBuilder, sql } from 'kysely';
 import type { QueryResultRow } from 'pg';
 import type { CommitStatement } from '../database/commit-wait.ts';
 import { isRetryable } from '../database/database-error.ts';
-import type { SpentKey } from '../dpop/replay-key.ts';
 import type { Change } from '../operators/read-change.ts';
 import type { Clock } from '../time/clock.ts';
 import { newIdentifier } from '../time/identifier.ts';
@@ -33,10 +31,6 @@ export type ChangeOutcome =
   | { outcome: 'done' | 'repeated'; answer: ToldEntry }
   | { outcome: 'other_request' | 'not_found' | 'nothing_quarantined'; answer: null };
 
-export type OwnEndOutcome =
-  | { outcome: 'done'; answer: ToldEntry }
-  | { outcome: 'not_found' | 'assertion_replayed' | 'proof_replayed'; answer: null };
-
 export type ManagedTarget =
   | { kind: 'session' | 'agent'; id: string }
   /** A token's partition is in its name. */
@@ -48,15 +42,6 @@ export type ManagedChangeStore = {
   quarantine(agent: string, change: Change): Promise<ChangeOutcome>;
   release(agent: string, change: Change): Promise<ChangeOutcome>;
   revokeSigningKey(kid: string, change: Change): Promise<ChangeOutcome>;
-  /** Ends the session of this client and this key; proof and assertion are spent if there is one. */
-  endOwnSession(end: {
-    client: string;
-    jkt: string;
-    proof: SpentKey;
-    assertion: SpentKey;
-    reason: string;
-    requestId: string;
-  }): Promise<OwnEndOutcome>;
 };
 
 const MAX_ATTEMPTS = 3;
@@ -104,11 +89,5 @@ export function createManagedChangeStore(options: {
     revokeSigningKey: (kid, change) =>
       ask(sql`revoke_signing_key_as_operator(${kid}, ${entryOf(change)}, ${newIdentifier('aud', clock)},
                                              ${requestOf(change)})`),
-
-    endOwnSession: ({ client, jkt, proof, assertion, reason, requestId }) =>
-      ask(sql`end_own_session(
-        ${client}, ${jkt}, ${proof.hour}::integer, ${proof.key}::uuid, ${assertion.hour}::integer,
-        ${assertion.key}::uuid, ${newIdentifier('rev', clock)}, ${reason}, ${newIdentifier('aud', clock)},
-        ${requestId})`),
   };
 }

@@ -13,8 +13,8 @@ import { hourOf, replayKey, type SpentKey } from '../dpop/replay-key.ts';
 import { refuse } from '../errors/refusal.ts';
 import type { Answer, Call } from '../http/route.ts';
 import { reasonSchema } from '../operators/read-change.ts';
-import type { ManagedChangeStore } from '../revocations/managed-change-store.ts';
 import { type AfterRevocation, tellEntry } from '../revocations/managed-changes.ts';
+import type { OwnEnd, OwnEndOutcome } from '../revocations/own-ends.ts';
 import { type Clock, numericDate } from '../time/clock.ts';
 
 export const OWN_SESSION_PATH = '/v1/sessions/current/revoke';
@@ -29,7 +29,7 @@ const bodySchema = z.strictObject({
 
 export function createOwnSessionRoutes(options: {
   authenticator: ClientAuthenticator;
-  changeStore: ManagedChangeStore;
+  ends: { submit(end: OwnEnd): Promise<OwnEndOutcome> };
   afterRevocation: AfterRevocation;
   /** How many entries one client may make. @throws {Refusal} `rate_limited` */
   admit: (clientId: string) => void;
@@ -39,7 +39,7 @@ export function createOwnSessionRoutes(options: {
   noncePolicy: NoncePolicy;
   clock: Clock;
 }): OwnSessionRoutes {
-  const { authenticator, changeStore, afterRevocation, admit, target, nonces, noncePolicy, clock } = options;
+  const { authenticator, ends, afterRevocation, admit, target, nonces, noncePolicy, clock } = options;
 
   function possessionOf({ request }: Call): { jkt: string; proof: SpentKey } {
     const { dpop } = request.headers;
@@ -65,7 +65,7 @@ export function createOwnSessionRoutes(options: {
       const { requestId } = call;
       const end = { client: client.id, ...possessionOf(call), assertion, reason, requestId };
       admit(client.id);
-      const { outcome, answer } = await changeStore.endOwnSession(end);
+      const { outcome, answer } = await ends.submit(end);
       if (answer !== null) return tellEntry(answer, afterRevocation);
       if (outcome !== 'not_found')
         refuse(outcome, { hint: 'Make a new proof and a new assertion for each request.' });
