@@ -3,7 +3,9 @@
  * broker ends that wait, also where it is another role's and where nobody is left to look after it.
  */
 import assert from 'node:assert/strict';
+import { type ChildProcess, spawn } from 'node:child_process';
 import { afterEach, test } from 'node:test';
+import { fileURLToPath } from 'node:url';
 import pg from 'pg';
 import { connectDatabase } from '../../src/database/connections.ts';
 import { openOwner } from '../../src/database/owner.ts';
@@ -12,11 +14,12 @@ import { createKillSwitchStore } from '../../src/kill-switch/kill-switch-store.t
 import { moveHead } from '../../src/revocations/head-store.ts';
 import { systemClock } from '../../src/time/clock.ts';
 import { newIdentifier } from '../../src/time/identifier.ts';
-import { until } from '../broker-process.ts';
+import { cleanEnvironment, until } from '../broker-process.ts';
 import { standby } from '../own-cluster.ts';
 import { asSuperuser } from '../test-cluster.ts';
 import { beforeDrop, createTestDatabase } from '../test-database.ts';
 
+const LAUNCHER = fileURLToPath(new URL('../../src/launch.js', import.meta.url));
 const database = await createTestDatabase();
 const { socketDirectory, name } = database;
 const broker = connectDatabase({ url: database.applicationUrl, log: silentLog });
@@ -136,8 +139,56 @@ test("a command of the owner's waits for the standby a bounded time, and says th
   assert.equal(owner.isReplicated(), false);
   await standby('');
   const again = await moveHead({ owner: owner.kysely, ...move });
-  assert.equal(again.generation, generation + 1);
+  assert.ok(again.generation > generation);
   await owner.close();
+});
+
+/** `mayfly ledger move-head`, as a person runs it. */
+function moveByCommand(): { child: ChildProcess; done: Promise<{ code: number; stderr: string }> } {
+  const given = ['--database-url', database.ownerUrl, '--reason', 'a test', '--yes'];
+  const child = spawn(process.execPath, [LAUNCHER, 'ledger', 'move-head', ...given], {
+    env: cleanEnvironment({}),
+  });
+  let stderr = '';
+  child.stderr?.on('data', (text) => {
+    stderr += text;
+  });
+  const done = new Promise<{ code: number; stderr: string }>((resolve) => {
+    child.once('close', (code) => resolve({ code: code ?? -1, stderr }));
+  });
+  return { child, done };
+}
+
+test('the command says so on its own, and is no failure', async () => {
+  await standby('nobody');
+  const { code, stderr } = await moveByCommand().done;
+  assert.equal(code, 0, stderr);
+  assert.match(stderr, /^The standby did not confirm it: a failover now could lose it\.\n$/);
+});
+
+test('killed while it waits it keeps no kill', async () => {
+  await standby('nobody');
+  const waits = () =>
+    asSuperuser(socketDirectory, async (client) => {
+      const { rowCount } = await client.query(
+        `select from pg_stat_activity where wait_event = 'SyncRep' and application_name = 'mayfly ledger move-head'`,
+      );
+      return rowCount === 1;
+    });
+  let isLeft = false;
+  while (!isLeft) {
+    const { child, done } = moveByCommand();
+    let isOver = false;
+    void done.then(() => {
+      isOver = true;
+    });
+    await until(async () => isOver || (await waits()), 'it waits');
+    child.kill('SIGKILL');
+    await done;
+    isLeft = await waits();
+  }
+  const { milliseconds } = await kill();
+  assert.ok(milliseconds < LONGEST_MILLISECONDS, `${milliseconds} ms`);
 });
 
 test("a command of the owner's is not kept by what a killed broker left waiting", async () => {
