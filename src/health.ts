@@ -110,7 +110,7 @@ function signingKeyCheck(requireSigningKey: () => unknown): Check {
 function catalogueCheck(catalogue: ActiveCatalogue): Check {
   const applied = catalogue.applied();
   if (applied !== null) return { ok: true, detail: `version ${applied.version}` };
-  return { ok: false, detail: 'the files of this broker are not the applied version; nothing is minted' };
+  return { ok: false, detail: 'the files of this broker are not the applied version; no agent gets a token' };
 }
 
 function ledgerCheck({ trust, follower }: Pick<Ledger, 'trust' | 'follower'>): Check {

@@ -12,6 +12,8 @@ export type CatalogueStore = {
   /** Version and agents in one snapshot; null before the first version was applied. */
   readApplied(): Promise<AppliedCatalogue | null>;
   readDocument(): Promise<{ version: number; document: unknown } | null>;
+  /** Operators as a version declares them, unread; a version never changes. */
+  readOperators(version: number): Promise<unknown[]>;
 };
 
 export function createCatalogueStore(database: Kysely<unknown>): CatalogueStore {
@@ -32,6 +34,13 @@ export function createCatalogueStore(database: Kysely<unknown>): CatalogueStore 
         select version, document from catalogue_versions where active
       `.execute(database);
       return rows[0] ?? null;
+    },
+
+    async readOperators(version) {
+      const { rows } = await sql<{ operators: unknown[] }>`
+        select coalesce(document->'operators', '[]') as operators from catalogue_versions where version = ${version}
+      `.execute(database);
+      return rows[0]?.operators ?? [];
     },
   };
 }

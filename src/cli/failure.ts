@@ -23,14 +23,19 @@ export const EXIT = {
 
 export type ExitCode = (typeof EXIT)[keyof typeof EXIT];
 
+/** What a broker called it; nothing where none was asked. */
+export type ToldRefusal = { status: number; code: string; requestId: string };
+
 /** All there is to say stands in the message: no stack is shown. */
 export class CommandFailure extends Error {
   override readonly name = 'CommandFailure';
   readonly exitCode: ExitCode;
+  readonly told: ToldRefusal | undefined;
 
-  constructor(exitCode: ExitCode, message: string) {
+  constructor(exitCode: ExitCode, message: string, told?: ToldRefusal) {
     super(message);
     this.exitCode = exitCode;
+    this.told = told;
   }
 }
 
@@ -71,7 +76,8 @@ export function refusedBy({ status, body, requestId, date }: Refused): CommandFa
     .filter((sentence) => sentence)
     .join('. ')
     .replaceAll('.. ', '. ');
-  return new CommandFailure(exitCode, plainText(`${code}: ${sentences} (request ${named})`));
+  const told = { status, code: plainText(code), requestId: plainText(named) };
+  return new CommandFailure(exitCode, plainText(`${code}: ${sentences} (request ${named})`), told);
 }
 
 /** A clock that is off makes good signatures look too old or too new, and nothing else says so. */

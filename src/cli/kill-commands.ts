@@ -126,11 +126,15 @@ async function previewOf(client: OperatorClient, target: KillTarget): Promise<Js
   return (await client.ask({ may: 'mayfly:read:kill-switch', method: 'POST', path, body: { target } })).body;
 }
 
-/** The one moment at which somebody needs to know of it. */
+/** The moments at which somebody needs to know of it: no broker answers, or the one that does cannot decide. */
 function hintAtTheDatabase(error: unknown): never {
-  if (!(error instanceof CommandFailure) || error.exitCode !== EXIT.unreachable) throw error;
+  if (!(error instanceof CommandFailure) || !isOutOfOrder(error)) throw error;
   const hint = 'Whoever has the credentials of the database can go around the brokers: --database-url.';
-  throw new CommandFailure(error.exitCode, `${error.message} ${hint}`);
+  throw new CommandFailure(error.exitCode, `${error.message} ${hint}`, error.told);
+}
+
+function isOutOfOrder({ exitCode, told }: CommandFailure): boolean {
+  return exitCode === EXIT.unreachable || (exitCode === EXIT.server && (told?.status ?? 500) >= 500);
 }
 
 function withTarget(command: Command): Command {

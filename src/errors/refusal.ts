@@ -66,7 +66,7 @@ export const REFUSAL_CODES = {
   catalogue_differs: {
     status: 503,
     error: 'temporarily_unavailable',
-    title: 'The scopes/ of this broker are not the applied catalogue, so it mints nothing',
+    title: 'The scopes/ of this broker are not the applied catalogue, so it mints nothing for agents',
   },
   not_found: { status: 404, error: 'invalid_request', title: 'Not found' },
   method_not_allowed: { status: 405, error: 'invalid_request', title: 'Method not allowed' },

@@ -167,7 +167,7 @@ export function claimsOf(
 
 const HINTS: Partial<Record<string, { hint: string }>> = {
   catalogue_differs: {
-    hint: 'The scopes/ of this broker are not the applied version; its operators have been told.',
+    hint: 'This broker waits for a restart with the applied scopes/; operators whom both declare alike go on.',
   },
   session_expired: { hint: 'The session of this key has reached its end: open another one with a new key.' },
   session_revoked: { hint: 'The session of this key was ended: open another one with a new key.' },

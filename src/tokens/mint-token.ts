@@ -64,37 +64,52 @@ export function createTokenMinter(options: {
     },
   });
 
+  async function mint(request: MintRequest): Promise<MintedToken> {
+    const { client, grant, jkt, proof, assertion, requestId, source, clientKid } = request;
+    const applied = appliedFor(client, catalogue) ?? refuse('catalogue_differs');
+    const agentId = applied.agentIds.get(client.id) ?? refuse('catalogue_differs');
+    return lanes.submit({
+      grant,
+      row: {
+        tokenId: newIdentifier('tok', clock),
+        tokenHour: hourOf(clock.milliseconds() / 1000),
+        catalogueVersion: applied.version,
+        agentId,
+        clientId: client.id,
+        ...sessionOf(client),
+        jkt,
+        lifetimeSeconds: grant.lifetimeSeconds,
+        resource: grant.resource,
+        scope: grant.actions.join(' '),
+        call: grant.call,
+        proofHour: proof.hour,
+        proofKey: proof.key,
+        assertionHour: assertion.hour,
+        assertionKey: assertion.key,
+        requestId,
+        source,
+        clientKid,
+      },
+    });
+  }
+
   return {
     idle: () => lanes.idle(),
-    mint(request) {
-      const { client, grant, jkt, proof, assertion, requestId, source, clientKid } = request;
-      const applied = catalogue.applied() ?? refuse('catalogue_differs');
-      const agentId = applied.agentIds.get(client.id) ?? refuse('catalogue_differs');
-      return lanes.submit({
-        grant,
-        row: {
-          tokenId: newIdentifier('tok', clock),
-          tokenHour: hourOf(clock.milliseconds() / 1000),
-          catalogueVersion: applied.version,
-          agentId,
-          clientId: client.id,
-          ...sessionOf(client),
-          jkt,
-          lifetimeSeconds: grant.lifetimeSeconds,
-          resource: grant.resource,
-          scope: grant.actions.join(' '),
-          call: grant.call,
-          proofHour: proof.hour,
-          proofKey: proof.key,
-          assertionHour: assertion.hour,
-          assertionKey: assertion.key,
-          requestId,
-          source,
-          clientKid,
-        },
-      });
+    async mint(request) {
+      try {
+        return await mint(request);
+      } catch (error) {
+        if (request.client.kind !== 'operator' || !isOfAnotherCatalogue(error)) throw error;
+      }
+      // nothing was spent: a version applied since this broker looked may well declare the operator as it does
+      await catalogue.refresh();
+      return mint(request);
     },
   };
+}
+
+function appliedFor({ kind, id }: AgentClient | OperatorClient, catalogue: ActiveCatalogue) {
+  return kind === 'operator' ? catalogue.appliedFor(id) : catalogue.applied();
 }
 
 function sessionOf(client: AgentClient | OperatorClient) {
@@ -107,9 +122,9 @@ function sessionOf(client: AgentClient | OperatorClient) {
 
 /** Somebody applied a version after this broker looked. */
 function wasDecidedByAnotherCatalogue(outcome: PromiseSettledResult<MintedToken>): boolean {
-  return (
-    outcome.status === 'rejected' &&
-    outcome.reason instanceof Refusal &&
-    outcome.reason.reason === 'catalogue_differs'
-  );
+  return outcome.status === 'rejected' && isOfAnotherCatalogue(outcome.reason);
+}
+
+function isOfAnotherCatalogue(error: unknown): boolean {
+  return error instanceof Refusal && error.reason === 'catalogue_differs';
 }

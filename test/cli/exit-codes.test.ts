@@ -125,6 +125,23 @@ test('a self-test that was missed ends with 7, and says what came of it all the 
   assert.match(stderr, /^The self-test was missed/);
 });
 
+test('a switch that no broker can decide about names the way around the brokers', async () => {
+  for (const line of ['kill engage all --reason test --yes', 'kill release rev_1 --reason test --yes']) {
+    for (const next of [
+      { token: oauth(503, 'temporarily_unavailable', 'catalogue_differs') },
+      { management: problem(503, 'temporarily_unavailable') },
+      { management: problem(500, 'internal_error') },
+    ]) {
+      broker.answers(next);
+      const { code, stderr } = await mayfly(line);
+      assert.equal(code, 2);
+      assert.match(stderr, /\(request req_1\) Whoever has the credentials .*: --database-url\.\n$/);
+    }
+    broker.answers({ management: problem(429, 'rate_limited') });
+    assert.doesNotMatch((await mayfly(line)).stderr, /--database-url/, 'who asks too often waits');
+  }
+});
+
 test('an error names code, hint and request, and no secret', async () => {
   broker.answers({ management: problem(404, 'not_found') });
   const { stderr } = await mayfly(SHOW);
