@@ -20,6 +20,8 @@ export type BrokerProxy = {
   repeatAnswers(): void;
   /** Keeps answers to questions until the next `mend()`. */
   holdAnswers(): void;
+  /** The one that is kept for longest. */
+  giveOldestAnswer(): void;
   /** How often each of it has happened. */
   count: { feedBreaks: number; repeated: number; held: number };
 };
@@ -110,6 +112,7 @@ export async function createBrokerProxy(broker: string): Promise<BrokerProxy> {
     muteFeed: become('mute feed'),
     repeatAnswers: become('repeat answers'),
     holdAnswers: become('hold answers'),
+    giveOldestAnswer: () => held.shift()?.(),
     count,
   };
 }
