@@ -138,7 +138,7 @@ async function caughtUp(): Promise<void> {
   }, 'every verifier has applied everything');
 }
 
-test(`${MINTS} mints against ${STOPS} revocations and kills: no token with an older epoch passes, none minted after a kill`, async () => {
+test(`RAC-06: ${MINTS} mints against ${STOPS} revocations and kills: no token with an older epoch passes, none minted after a kill`, async () => {
   const race: Race = { raced: [], mayMint: Math.floor(MINTS / (STOPS + 2)) };
   const [stops] = await Promise.all([stopMany(race), mintMany(race)]);
   await caughtUp();

@@ -1,6 +1,10 @@
 /* Changes that meet in the middle: at two brokers, before and after a restart, and under mints. */
 import assert from 'node:assert/strict';
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { test } from 'node:test';
+import { decodeJwt } from 'jose';
+import pg from 'pg';
 import { until } from '../broker-process.ts';
 import { soakFactor } from '../soak.ts';
 import { newSessionKey } from '../test-agent.ts';
@@ -41,6 +45,52 @@ test('RAC-18: two operators who kill the same two targets in opposite order at t
     await releaseAll();
   }
 });
+
+test('RAC-10: one idempotency key fifty times at once, and a broker killed in the middle: one effect, one answer', async () => {
+  const { token: victim } = await fleet.mint();
+  const path = `/v1/sessions/${decodeJwt(victim).sid}/revoke`;
+  const token = await olivia.token('mayfly:revoke:sessions');
+  const send = (operator: typeof olivia) => {
+    const request = { method: 'POST', path, token, body: { reason: 'a race' } } as const;
+    const headers = { 'Idempotency-Key': 'fifty' };
+    return operator.send({ ...request, headers, proof: olivia.proof(request) }).catch(() => null);
+  };
+  const [first, second] = [fleet.operator('olivia', 0), fleet.operator('olivia', 1)];
+  const holder = new pg.Client({ connectionString: fleet.world.database.ownerUrl, ssl: false });
+  await holder.connect();
+  await holder.query('begin');
+  await holder.query('select from revocation_head for update');
+  const sent = Array.from({ length: 50 }, (_, index) => send(index % 2 === 0 ? first : second));
+  await until(async () => (await waitingForLocks()) >= 4, 'some are in the middle of it');
+  fleet.brokers[1]?.child.kill('SIGKILL');
+  await fleet.brokers[1]?.exited;
+  await holder.query('commit');
+  await holder.end();
+  const answers = (await Promise.all(sent)).filter((answer) => answer !== null);
+  assert.ok(answers.length < 50, 'the others got none');
+  for (const { status, text } of answers) assert.ok([200, 202, 409, 503].includes(status), text);
+
+  await fleet.startBroker({ MAYFLY_PORT: new URL(fleet.urls[1] ?? '').port });
+  const retried = await Promise.all([send(first), send(second)]);
+  for (const answer of retried) assert.ok(answer !== null && answer.status < 300, String(answer?.text));
+  const told = [...answers.filter(({ status }) => status < 300), ...retried];
+  assert.deepEqual(
+    [...new Set(told.map((answer) => `${answer?.body.effect} ${answer?.body.epoch}`))].length,
+    1,
+  );
+  const entries = await fleet.world.query('select from revocations where key = $1', [
+    `session:${decodeJwt(victim).sid}`,
+  ]);
+  assert.equal(entries.length, 1);
+});
+
+async function waitingForLocks(): Promise<number> {
+  const rows = await fleet.world.query(
+    `select from pg_locks l join pg_stat_activity a on a.pid = l.pid
+      where a.datname = current_database() and not l.granted`,
+  );
+  return rows.length;
+}
 
 test('RAC-20: what was used before every broker was killed is a replay afterwards', async () => {
   const session = newSessionKey();
@@ -91,6 +141,54 @@ test('RAC-12: a grant that is taken away under mints is refused everywhere, when
     await until(
       async () => (await fleet.everywhere(each)).every((outcome) => outcome === 'token_revoked'),
       'what was granted before is refused',
+    );
+  }
+});
+
+test('RAC-14: an agent that is removed under mints: refused, never half minted, and nothing of it passes', async () => {
+  await fleet.world.apply(fleet.world.catalogue);
+  const session = newSessionKey();
+  const mayMint = async () =>
+    (await agents[0]?.token(session, { scope: READ_CUSTOMERS.action }))?.status === 200;
+  await until(mayMint, 'it may mint again');
+  const text = await readFile(join(fleet.world.scopes.directory, 'agents/report-writer.yaml'), 'utf8');
+  const removed = await editedCatalogue(fleet.world, {
+    'agents/report-writer.yaml': () => null,
+    'agents/report-reader.yaml': () => text.replaceAll('report-writer', 'report-reader'), // somebody has to use it
+  });
+  const minted: Minted[] = [];
+  const refused = new Set<string>();
+  let isOver = false;
+  const minting = Array.from({ length: 8 }, async (_, worker) => {
+    while (!isOver) {
+      const key = newSessionKey();
+      const answer = await agents[worker % agents.length]?.token(key, { scope: READ_CUSTOMERS.action });
+      if (answer?.status === 200) {
+        minted.push({ session: key, token: answer.body.access_token, use: READ_CUSTOMERS });
+      } else refused.add(`${answer?.status} ${answer?.body.code}`);
+    }
+  });
+  await until(() => minted.length > 20, 'mints are under way');
+  await fleet.world.apply(removed);
+  await until(() => refused.size > 0, 'they are refused');
+  isOver = true;
+  await Promise.all(minting);
+  for (const each of refused) assert.doesNotMatch(each, /^500/);
+  const jtis = minted.map(({ token }) => decodeJwt(token).jti);
+  const [row] = await fleet.world.query<{ recorded: number; orphans: number }>(
+    `select (select count(*)::integer from tokens t join sessions s on s.id = t.session_id
+                join audit_entries e on e.token_id = t.jti and e.action = 'token.minted'
+              where t.jti = any ($1)) as recorded,
+            (select count(*)::integer from tokens t
+              where not exists (select from sessions s where s.id = t.session_id)
+                 or not exists (select from audit_entries e where e.token_id = t.jti)) as orphans`,
+    [jtis],
+  );
+  assert.deepEqual(row, { recorded: minted.length, orphans: 0 });
+  for (const each of minted.slice(-40)) {
+    await until(
+      async () => (await fleet.everywhere(each)).every((outcome) => outcome === 'token_revoked'),
+      'what it was given is refused',
     );
   }
 });
