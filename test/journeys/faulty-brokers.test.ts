@@ -79,7 +79,7 @@ function clockOff(milliseconds: number): Readonly<Record<string, string>> {
 }
 
 for (const minutes of [10, -10]) {
-  test(`a broker whose clock is ${minutes} minutes off serves no verifier, and those who have another one go on`, async () => {
+  test(`FLT-18: a broker whose clock is ${minutes} minutes off serves no verifier, and those who have another one go on`, async () => {
     const wrong = await fleet.startBroker(clockOff(minutes * 60_000));
     const url = await wrong.url;
     const misled = fleet.startVerifiers({ resource: CUSTOMERS, brokers: [url] });
@@ -96,5 +96,86 @@ for (const minutes of [10, -10]) {
     wrong.child.kill('SIGTERM');
     await wrong.exited;
     await passesEverywhere();
+  });
+}
+
+for (const minutes of [10, -10]) {
+  test(`FLT-18: a verifier whose clock is ${minutes} minutes off serves nothing, from its start or from when it is set`, async () => {
+    const milliseconds = minutes * 60_000;
+    const wrong = fleet.startVerifiers({
+      resource: CUSTOMERS,
+      brokers: fleet.urls,
+      environment: clockOff(milliseconds),
+    });
+    await assert.rejects(wrong.ready());
+    const right = fleet.startVerifiers({ resource: CUSTOMERS, brokers: fleet.urls });
+    await right.ready();
+    const minted = await fleet.mint({ at: 1 });
+    assert.notDeepEqual(await fleet.everywhere(minted, [wrong]), ['granted']);
+    assert.ok(Object.values((await wrong.status())[0]?.serving ?? {}).every((each) => each !== 'granted'));
+    assert.deepEqual(await fleet.everywhere(minted, [right]), ['granted']);
+    const high = async () => (await right.status())[0]?.serving.HIGH;
+
+    await right.setClock(milliseconds);
+    await until(async () => (await high()) !== 'granted', 'its lease is not renewed');
+    assert.notDeepEqual(await fleet.everywhere(await fleet.mint({ at: 1 }), [right]), ['granted']);
+    await right.setClock(-milliseconds);
+    await until(async () => (await high()) === 'granted', 'it is renewed when the clock is right', 60_000);
+    assert.deepEqual(await fleet.everywhere(await fleet.mint({ at: 1 }), [right]), ['granted']);
+    await Promise.all([wrong.close(), right.close()]);
+  });
+}
+
+/** Its event loop stands still so long each time that it gets the signal, as under a loop that does not end. */
+function blockedFor(milliseconds: number): Readonly<Record<string, string>> {
+  const program = `process.on('SIGUSR2', () => {
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, ${milliseconds});
+  });`;
+  return { NODE_OPTIONS: `--import data:text/javascript,${encodeURIComponent(program)}` };
+}
+
+const isAlive = (url: string) =>
+  fetch(`${url}/livez`, { signal: AbortSignal.timeout(500) }).then(
+    ({ ok }) => ok,
+    () => false,
+  );
+
+for (const seconds of soakFactor() === 1 ? [5] : [1, 5, 30]) {
+  test(`FLT-16: an event loop that is blocked for ${seconds} s: health fails, leases end, and nothing is done twice`, async () => {
+    const blocked = await fleet.startBroker(blockedFor(seconds * 1_000));
+    const url = await blocked.url;
+    const lonely = fleet.startVerifiers({ resource: CUSTOMERS, brokers: [url] });
+    await lonely.ready();
+    const before = await fleet.mint({ at: 1 });
+    assert.deepEqual(await fleet.everywhere(before, [lonely]), ['granted']);
+
+    const agent = fleet.world.agent({ url }, 'report-writer');
+    const sessions = Array.from({ length: 10 }, () => newSessionKey());
+    blocked.child.kill('SIGUSR2');
+    await until(async () => !(await isAlive(url)), 'health checks fail');
+    const asking = sessions.map((session) => agent.token(session, { scope: READ_CUSTOMERS.action }));
+    const killed = await olivia.post('/v1/kill-switch', 'mayfly:engage:kill-switch', {
+      target: { kind: 'agent', id: 'report-writer' },
+      reason: 'a journey',
+      wait_seconds: 0,
+    });
+    assert.ok(killed.status < 300, killed.text);
+    if (seconds > 3) {
+      await until(async () => (await lonely.status())[0]?.serving.HIGH === 'lease_expired', 'its lease ends');
+    }
+    await release(killed.body.id);
+    const answers = await Promise.all(asking);
+    const minted = answers.filter(({ status }) => status === 200);
+    for (const { status, body } of answers) assert.ok(status === 200 || body.code === 'agent_stopped');
+    const [row] = await fleet.world.query<{ n: number }>(
+      'select count(*)::integer as n from tokens t where t.session_id = any ($1)',
+      [minted.map(({ body }) => body.session_id)],
+    );
+    assert.equal(row?.n, minted.length, 'each was minted once');
+    await until(async () => (await lonely.status())[0]?.serving.HIGH === 'granted', 'leases again', 60_000);
+    assert.deepEqual(await fleet.everywhere(before, [lonely]), ['token_revoked'], 'with what it missed');
+    await lonely.close();
+    blocked.child.kill('SIGTERM');
+    await blocked.exited;
   });
 }

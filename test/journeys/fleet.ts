@@ -69,13 +69,18 @@ export async function createFleet(options: FleetOptions = {}) {
     resource,
     instances = 1,
     brokers: at,
+    environment,
   }: {
     resource: string;
     instances?: number;
     brokers: readonly string[];
+    environment?: Readonly<Record<string, string>>;
   }): VerifierProcess {
     const key = world.scopes.keys.get(FILES[resource] ?? '') as VerifierOptions['key'];
-    const started = startVerifierProcess({ issuer: TEST_ISSUER, brokers: at, resource, key, instances });
+    const started = startVerifierProcess(
+      { issuer: TEST_ISSUER, brokers: at, resource, key, instances },
+      environment,
+    );
     verifiers.push(started);
     return started;
   }

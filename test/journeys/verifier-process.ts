@@ -23,6 +23,8 @@ export type Order =
   | { do: 'give evidence' }
   /** Both clocks of the process go on by so much. */
   | { do: 'skip'; milliseconds: number }
+  /** Somebody sets the time of day, from what it is. */
+  | { do: 'set clock'; milliseconds: number }
   | { do: 'close' };
 
 export type VerifierProcess = {
@@ -35,6 +37,7 @@ export type VerifierProcess = {
   /** Of each instance, one JWS for each element. */
   evidence(): Promise<string[][]>;
   skip(milliseconds: number): Promise<void>;
+  setClock(milliseconds: number): Promise<void>;
   close(): Promise<void>;
   kill(): Promise<void>;
 };
@@ -43,9 +46,14 @@ const PROGRAM = fileURLToPath(new URL('verifier-program.ts', import.meta.url));
 
 export function startVerifierProcess(
   options: Omit<VerifierOptions, 'clock' | 'log' | 'fetch' | 'proofs'> & { instances?: number },
+  environment: Readonly<Record<string, string>> = {},
 ): VerifierProcess {
   const settings = JSON.stringify({ instances: 1, ...options });
-  const child = fork(PROGRAM, [settings], { env: cleanEnvironment({}), execArgv: [], stdio: 'inherit' });
+  const child = fork(PROGRAM, [settings], {
+    env: cleanEnvironment(environment),
+    execArgv: [],
+    stdio: 'inherit',
+  });
   const waiting = new Map<number, (answer: { result?: unknown; error?: string }) => void>();
   let orders = 0;
   child.on('message', (answer: { id: number; result?: unknown; error?: string }) => {
@@ -75,6 +83,7 @@ export function startVerifierProcess(
     status: async () => (await tell({ do: 'tell' })) as ReturnType<Verifier['status']>[],
     evidence: async () => (await tell({ do: 'give evidence' })) as string[][],
     skip: async (milliseconds) => void (await tell({ do: 'skip', milliseconds })),
+    setClock: async (milliseconds) => void (await tell({ do: 'set clock', milliseconds })),
     async close() {
       await tell({ do: 'close' });
       child.disconnect();

@@ -5,6 +5,7 @@ import type { Asked, Order, Outcome } from './verifier-process.ts';
 
 const given: Omit<VerifierOptions, 'clock'> & { instances: number } = JSON.parse(process.argv[2] ?? '{}');
 let skipped = 0;
+let clockSet = 0;
 
 /** It began long ago: what a verifier refuses in its first seconds has its own test. */
 let isFirstReading = true;
@@ -12,7 +13,7 @@ const clock = {
   milliseconds() {
     const age = isFirstReading ? 60_000 : 0;
     isFirstReading = false;
-    return systemClock.milliseconds() + skipped - age;
+    return systemClock.milliseconds() + skipped + clockSet - age;
   },
   monotonicMilliseconds: () => systemClock.monotonicMilliseconds() + skipped,
 };
@@ -43,6 +44,9 @@ async function obey(order: Order): Promise<unknown> {
       return verifiers.map((verifier) => verifier.evidence());
     case 'skip':
       skipped += order.milliseconds;
+      return null;
+    case 'set clock':
+      clockSet += order.milliseconds;
       return null;
     case 'close':
       return Promise.all(verifiers.map((verifier) => verifier.close()));
