@@ -1,7 +1,7 @@
 /* A Postgres that stands still, that is killed in the middle of its work, that is restored from an older copy. */
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
-import { after, describe, test } from 'node:test';
+import { describe, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { decodeJwt } from 'jose';
@@ -27,7 +27,6 @@ const fleet = await createFleet({
 });
 const [olivia, omar] = [fleet.operator('olivia', 0), fleet.operator('omar', 1)];
 const target = { kind: 'agent', id: 'report-writer' };
-after(() => postgres.resume());
 
 const statuses = async () => (await Promise.all(fleet.verifiers.map((each) => each.status()))).flat();
 const serves = async (sensitivity: 'HIGH' | 'LOW') =>
@@ -89,9 +88,10 @@ async function timed<Answer>(work: Promise<Answer>): Promise<Answer> {
 }
 
 describe('Postgres itself', { skip: !CAN_BE_STOPPED }, () => {
-  test('while every process of it stands still nothing is promised, leases run out, and then all goes on', async () => {
+  test('while every process of it stands still nothing is promised, leases run out, and then all goes on', async (t) => {
     const before = await worksEverywhere();
     const sendKill = await prepareKill();
+    t.after(() => postgres.resume());
     await postgres.pause();
     const [killed, ...minted] = await Promise.all([
       timed(sendKill()),
