@@ -202,14 +202,17 @@ async function killUnderLoad(): Promise<void> {
   }
 
   const load = [0, 1, 0, 1].map(mintOn).concat([endSessions(), endSessions()]);
-  await until(() => record.ended.length >= 8 && record.minted.length >= 60, 'there is work to interrupt');
-  await postgres.kill();
-  const { refused } = record;
-  await until(() => record.refused > refused + 4, 'what is asked of nobody is refused');
-  await postgres.start();
-  const endedBefore = record.ended.length;
-  await until(() => record.ended.length > endedBefore + 2, 'it goes on by itself', 60_000);
-  isOver = true;
+  try {
+    await until(() => record.ended.length >= 8 && record.minted.length >= 60, 'there is work to interrupt');
+    await postgres.kill();
+    const { refused } = record;
+    await until(() => record.refused > refused + 4, 'what is asked of nobody is refused');
+    await postgres.start();
+    const endedBefore = record.ended.length;
+    await until(() => record.ended.length > endedBefore + 2, 'it goes on by itself', 60_000);
+  } finally {
+    isOver = true;
+  }
   await Promise.all(load);
   await allServe();
   await requireAllKept(record, attempted);

@@ -114,8 +114,9 @@ async function replace(at: number): Promise<void> {
   await fleet.startBroker({ MAYFLY_PORT: new URL(url).port });
 }
 
-test('FLT-20, RAC-16: a migration under load, then every broker replaced: nobody who may is refused', async () => {
+test('FLT-20, RAC-16: a migration under load, then every broker replaced: nobody who may is refused', async (t) => {
   const { load, goesOn, stop } = startLoad();
+  t.after(stop);
   await goesOn(30);
   const { ownerUrl, applicationUrl: url } = fleet.world.database;
   assert.deepEqual(await migrate({ ownerUrl, folder: newer, log: silentLog }), [next]);
