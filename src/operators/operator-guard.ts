@@ -23,7 +23,12 @@ import { withChallenge } from './challenge.ts';
 import type { ManagementAction } from './management-actions.ts';
 import { createRequestBound } from './request-bound.ts';
 
-export type Operator = { name: string; roles: readonly Role[]; sessionId: string; tokenId: string };
+export type Operator = {
+  name: string;
+  roles: readonly Role[];
+  /** By which it was let in. */
+  token: AccessClaims;
+};
 
 export type OperatorGuard = {
   /**
@@ -37,10 +42,14 @@ export type OperatorGuard = {
 /** What the guard reads in a token of this broker's ring. */
 export type AccessClaims = {
   client_id: string;
+  sub: string;
   aud: string;
   jti: string;
   sid: string;
+  zone: string;
   scope: string;
+  epoch: number;
+  kid: string;
   cnf: { jkt: string };
 };
 
@@ -137,7 +146,7 @@ export function createOperatorGuard(options: OperatorGuardOptions): OperatorGuar
         const proof = checkPossession(call, text, claims);
         checkReach(claims, action);
         await enter(call, action, claims, proof);
-        return { name: actor, roles: rolesOf(actor), sessionId: claims.sid, tokenId: claims.jti };
+        return { name: actor, roles: rolesOf(actor), token: claims };
       } catch (error) {
         if (!(error instanceof Refusal)) throw error;
         throw withChallenge(error, { action, resourceMetadataUrl, actor });

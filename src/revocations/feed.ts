@@ -10,10 +10,12 @@ import { refuse } from '../errors/refusal.ts';
 import type { AnswerStream } from '../http/route.ts';
 import type { Clock } from '../time/clock.ts';
 import { createBell } from './bell.ts';
+import { type LedgerPage, revocationOf } from './ledger-entry.ts';
 import type { LedgerFollower } from './ledger-follower.ts';
 import type { PageQuestion } from './ledger-store.ts';
 import type { LedgerTrust } from './ledger-trust.ts';
 import type { PageReader } from './page-reader.ts';
+import { isDead, type Revocable } from './rule.ts';
 import type { SignedPage } from './sign-page.ts';
 
 export type FeedLimits = {
@@ -35,15 +37,18 @@ export const FEED_LIMITS: Readonly<FeedLimits> = Object.freeze({
   retryMilliseconds: 1_000,
 });
 
+export type FeedReader = { network: string; token: Revocable | null };
+
 export type Feed = {
   /** One signed page. Who claims more than there is gets a page that says where the ledger ends. */
   page(since: number): Promise<string>;
   /**
    * Server-sent events from there on.
-   * @param network of the reader, by which streams are counted
+   * @param reader.network by which streams are counted
+   * @param reader.token of an operator; the stream ends with the entry that kills it. Null for a resource server
    * @throws {Refusal} `streams_too_many`
    */
-  open(since: number, network: string): Promise<AnswerStream>;
+  open(since: number, reader: FeedReader): Promise<AnswerStream>;
   streams(): number;
   /** Ends all streams, and those that are opened from now on after their first page. */
   drain(): void;
@@ -87,20 +92,25 @@ export function createFeed(options: {
     return goesOn && follower.head() !== null ? following : null;
   }
 
-  async function* piecesOf(first: SignedPage, signal: AbortSignal): AsyncGenerator<string> {
+  async function* piecesOf(
+    first: SignedPage,
+    { token, signal }: { token: Revocable | null; signal: AbortSignal },
+  ): AsyncGenerator<string> {
     const endsAt = clock.monotonicMilliseconds() + limits.streamMilliseconds;
     const isOver = () =>
       draining || signal.aborted || trust.distrusted() !== null || clock.monotonicMilliseconds() > endsAt;
     const { heartbeatMilliseconds: withinMilliseconds } = limits;
     let isCopying = first.page.snapshot;
-    let last: SignedPage | null = first;
-    yield* say(first);
+    const unlessDead = (signed: SignedPage | null) =>
+      signed === null || kills(signed.page, token) ? null : signed;
+    let last = unlessDead(first);
+    if (last !== null) yield* say(last);
     while (last !== null && !isOver()) {
       if (isAtHead(last)) {
         const rang = await bell.heard({ withinMilliseconds, signal });
         if (!rang) yield BEAT;
       } else {
-        last = await pageAfter(last);
+        last = unlessDead(await pageAfter(last));
         if (last !== null) yield* say(last);
       }
     }
@@ -115,11 +125,11 @@ export function createFeed(options: {
 
   return {
     page: async (since) => (await read({ since, generation: null, goOn: true })).text(),
-    async open(since, network) {
+    async open(since, { network, token }) {
       const leave = seats.take(network);
       try {
         const first = await read({ since, generation: null, goOn: false });
-        return { pieces: (signal) => piecesOf(first, signal), close: leave };
+        return { pieces: (signal) => piecesOf(first, { token, signal }), close: leave };
       } catch (error) {
         leave();
         throw error;
@@ -134,6 +144,11 @@ export function createFeed(options: {
 }
 
 const BEAT = ': \n\n';
+
+function kills({ entries }: LedgerPage, token: Revocable | null): boolean {
+  if (token === null) return false;
+  return isDead(token, { entries: entries.map(revocationOf), floor: 0 });
+}
 
 /** Each stream takes a seat, and nobody takes all of them. */
 function createSeats(limits: Pick<FeedLimits, 'streams' | 'streamsOfSource'>) {

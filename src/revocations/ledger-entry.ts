@@ -3,7 +3,7 @@
  * whoever revoked, since a verifier has no business with either.
  */
 import { z } from 'zod';
-import { TARGET_KINDS } from './revocation.ts';
+import { ledgerKey, type Revocation, TARGET_KINDS } from './revocation.ts';
 
 const epoch = z.int().nonnegative();
 /** Running SHA-256 over every entry of the ledger up to an epoch, base64url. */
@@ -26,6 +26,13 @@ export const ledgerEntrySchema = z
   .refine(({ kind, target }) => (kind === 'all') === (target === ''));
 
 export type LedgerEntry = z.infer<typeof ledgerEntrySchema>;
+
+/** An entry as the rule reads it. */
+export function revocationOf(entry: LedgerEntry): Revocation {
+  const { epoch, kind, target, standing, releases, released_epoch: releasedEpoch } = entry;
+  const key = ledgerKey(kind === 'all' ? { kind } : { kind, id: target });
+  return { epoch, key, standing, releases, releasedEpoch };
+}
 
 export const MAX_PAGE_ENTRIES = 1_000;
 

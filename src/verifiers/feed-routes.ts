@@ -5,8 +5,10 @@ import type { SpentKey } from '../dpop/replay-key.ts';
 import { refuse } from '../errors/refusal.ts';
 import { refuseUnknown } from '../http/list.ts';
 import type { Answer, Call } from '../http/route.ts';
-import type { OperatorGuard } from '../operators/operator-guard.ts';
+import type { Operator, OperatorGuard } from '../operators/operator-guard.ts';
 import type { Feed } from '../revocations/feed.ts';
+import { ledgerKey } from '../revocations/revocation.ts';
+import { type Revocable, tokenKeys } from '../revocations/rule.ts';
 import type { Clock } from '../time/clock.ts';
 import { newIdentifier } from '../time/identifier.ts';
 
@@ -28,12 +30,14 @@ export function createFeedRoutes(options: {
 }): FeedRoutes {
   const { feed, authenticator, operatorGuard, spend, clock } = options;
 
-  /** A resource server by an assertion (RFC 7523 §2.2 in the place of a token), an operator by a token of its own. */
-  async function admit(call: Call): Promise<void> {
+  /**
+   * A resource server by an assertion (RFC 7523 §2.2 in the place of a token), an operator by a token of its own.
+   * @returns that token
+   */
+  async function admit(call: Call): Promise<Revocable | null> {
     const bearer = BEARER.exec(call.request.headers.authorization ?? '');
     if (bearer === null) {
-      await operatorGuard.require(call, 'mayfly:read:revocations');
-      return;
+      return revocableOf(await operatorGuard.require(call, 'mayfly:read:revocations'));
     }
     const by = authenticator.authenticate(
       {
@@ -56,15 +60,30 @@ export function createFeedRoutes(options: {
       actor: by.client.id,
     };
     if (!(await spend({ assertion: by.assertion, entry }))) refuse('assertion_replayed');
+    return null;
   }
 
   return {
     async read(call) {
       const since = sinceOf(call);
-      await admit(call);
+      const token = await admit(call);
       if (!isStream(call)) return { body: { page: await feed.page(since) } };
-      return { headers: STREAM_HEADERS, stream: await feed.open(since, call.source.network) };
+      return {
+        headers: STREAM_HEADERS,
+        stream: await feed.open(since, { network: call.source.network, token }),
+      };
     },
+  };
+}
+
+function revocableOf({ token }: Operator): Revocable {
+  const { jti, sid: sessionId, client_id: clientId, sub: subject, zone, aud: resource, scope } = token;
+  const actions = scope.split(' ');
+  return {
+    epoch: token.epoch,
+    keys: new Set(tokenKeys({ jti, sessionId, clientId, subject, zone, resource, actions })),
+    signingKey: ledgerKey({ kind: 'signing-key', id: token.kid }),
+    exemptFromWide: true,
   };
 }
 

@@ -136,6 +136,32 @@ test('a broker that stops ends its streams, and asks their readers to come back 
   assert.match(feed.received(), /retry: [0-9]+\n\n$/);
 });
 
+test('an operator reads on for as long as its token lives, whatever else is revoked or killed', async () => {
+  const [olivia, omar] = [world.operator(broker, 'olivia'), world.operator(broker, 'omar')];
+  const path = '/v1/agents/olivia';
+  const why = { reason: 'a test' };
+  // What was over before the token was minted is no reason to end: the entry is in the copy that comes first.
+  await omar.post(`${path}/quarantine`, 'mayfly:quarantine:agents', why);
+  await omar.post(`${path}/release`, 'mayfly:release:agents', why);
+  olivia.openSession();
+  const token = await olivia.token('mayfly:read:revocations');
+  const proof = olivia.proof({ method: 'GET', path: '/v1/revocations', token });
+  const feed = await openFeed(broker.url, {
+    since: 0,
+    headers: { Authorization: `DPoP ${token}`, DPoP: proof },
+  });
+  await feed.event();
+  const kill = { target: { kind: 'all' }, wait_seconds: 0, ...why };
+  const { body: killed } = await omar.post('/v1/kill-switch', 'mayfly:engage:kill-switch', kill);
+  assert.equal((await feed.event()).id, String(killed.epoch));
+  await olivia.post(`/v1/kill-switch/${killed.id}/release`, 'mayfly:release:kill-switch', why);
+  await feed.event();
+  const { body } = await omar.post(`${path}/revoke`, 'mayfly:revoke:agents', why);
+  await feed.ended();
+  assert.ok(!feed.received().includes(`id: ${body.epoch}\n`), 'not even of its own end');
+  assert.match(feed.received(), /retry: [0-9]+\n\n$/);
+});
+
 test('a reader that goes away is forgotten', async () => {
   const feed = await openFeed(broker.url, { since: 0, headers: bearer() });
   await feed.event();
