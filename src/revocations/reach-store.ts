@@ -7,23 +7,30 @@
  * that are named themselves. A test holds it to the rule of rule-store.ts.
  */
 import { type Kysely, type RawBuilder, sql } from 'kysely';
+import { createLanes } from '../bounds/lanes.ts';
 import type { RevocationTarget } from './revocation.ts';
 
 export type Reach = { sessions: number; liveTokens: number };
 
 export type ReachStore = {
-  /** @param target of kind `agent`: by its name */
+  /**
+   * One after the other.
+   * @param target of kind `agent`: by its name
+   * @throws {Refusal} `temporarily_unavailable` when too many wait
+   */
   count(target: RevocationTarget): Promise<Reach>;
 };
 
 type Condition = RawBuilder<unknown>;
 const NOTHING = sql`false`;
 
+/** Of those who ask meanwhile. To count a million tokens takes a second, on connections that others need. */
+const MAX_WAITING = 32;
+
 export function createReachStore(database: Kysely<unknown>): ReachStore {
-  return {
-    async count(target) {
-      const { session, token } = conditionsOf(target);
-      const { rows } = await sql<Reach>`
+  async function count(target: RevocationTarget): Promise<Reach> {
+    const { session, token } = conditionsOf(target);
+    const { rows } = await sql<Reach>`
         with entry as materialized (
           select v.key, max(v.epoch) as killed, bool_or(v.standing and v.released_epoch is null) as stands
             from revocations v where v.releases is null group by v.key
@@ -70,9 +77,16 @@ export function createReachStore(database: Kysely<unknown>): ReachStore {
                    and coalesce(o.killed, -1) <= t.epoch and not coalesce(o.stands, false)
                )::float8 as "liveTokens"
       `.execute(database);
-      return rows[0] ?? { sessions: 0, liveTokens: 0 };
-    },
-  };
+    return rows[0] ?? { sessions: 0, liveTokens: 0 };
+  }
+
+  const oneByOne = createLanes<RevocationTarget, Reach>({
+    lanes: 1,
+    maxBatch: 1,
+    maxWaiting: MAX_WAITING,
+    run: (targets) => Promise.allSettled(targets.map(count)),
+  });
+  return { count: async (target) => oneByOne.submit(target) };
 }
 
 /** Tokens live for a quarter of an hour: older partitions have none. */

@@ -8,6 +8,7 @@ import { silentLog } from '../../src/errors/log.ts';
 import { createReachStore } from '../../src/revocations/reach-store.ts';
 import type { RevocationTarget } from '../../src/revocations/revocation.ts';
 import { SESSION_OPEN, TOKEN_LIVES } from '../../src/revocations/rule-store.ts';
+import { until } from '../broker-process.ts';
 import { soakFactor } from '../soak.ts';
 import { beforeDrop, createTestDatabase } from '../test-database.ts';
 
@@ -196,3 +197,28 @@ async function oneByOne(asked: RevocationTarget): Promise<{ sessions: number; li
   `.execute(owner);
   return rows[0] ?? { sessions: -1, liveTokens: -1 };
 }
+
+test('however many ask, one connection counts, and who comes when many wait is told to wait', async () => {
+  const many = openKysely<unknown>(
+    createPool({ url: ownerUrl, size: 8, applicationName: 'test counting', log: silentLog }),
+  );
+  const counting = createReachStore(many);
+  await run('begin');
+  await run('lock table sessions in access exclusive mode');
+  const asked = Array.from({ length: 40 }, () => counting.count({ kind: 'all' }));
+  const outcomes = Promise.allSettled(asked);
+  const waits = `select count(*)::integer as count from pg_stat_get_activity(null)
+                  where application_name = 'test counting' and wait_event_type = 'Lock'`;
+  const other = openKysely<unknown>(
+    createPool({ url: ownerUrl, size: 1, applicationName: 'test', log: silentLog }),
+  );
+  const counted = async () =>
+    (await other.executeQuery<{ count: number }>(CompiledQuery.raw(waits))).rows[0]?.count ?? 0;
+  await until(async () => (await counted()) > 0, 'somebody counts');
+  assert.equal(await counted(), 1);
+  await run('rollback');
+  const codes = (await outcomes).map((each) => (each.status === 'rejected' ? each.reason.code : each.value));
+  assert.equal(codes.filter((code) => code === 'temporarily_unavailable').length, 8);
+  assert.equal(codes.filter((code) => typeof code === 'object').length, 32);
+  await Promise.all([many.destroy(), other.destroy()]);
+});
