@@ -40,7 +40,7 @@ import { createMintStore } from './tokens/mint-store.ts';
 import { createTokenMinter } from './tokens/mint-token.ts';
 import { createOwnRevocationStore } from './tokens/own-revocation-store.ts';
 import { createOwnRevocations } from './tokens/own-revocations.ts';
-import { createTokenRevoker } from './tokens/revoke-token.ts';
+import { createTokenRevoker, type TokenRevokerOptions } from './tokens/revoke-token.ts';
 import { PATHS } from './tokens/server-metadata.ts';
 import { createTokenRoutes, type TokenRoutes } from './tokens/token-routes.ts';
 import { createTokenStore } from './tokens/token-store.ts';
@@ -105,9 +105,10 @@ export function buildCapabilities(
     lanes: 1,
   });
   const operatorGuard = buildOperatorGuard(options, nonces);
-  const ownRevocations = createOwnRevocations(createOwnRevocationStore(database.kysely));
   const feed = createFeed({ ...ledger, clock });
   const { commit } = database;
+  const ownRevocationStore = createOwnRevocationStore({ database: database.kysely, commit });
+  const ownRevocations = createOwnRevocations(ownRevocationStore);
   const ownEnds = createOwnEnds({ commit, clock });
   return {
     async idle() {
@@ -135,7 +136,7 @@ export function buildCapabilities(
       clock,
     }),
     verifiers: createVerifierRoutes({ store: createVerifierListStore(database.kysely) }),
-    tokens: buildTokenRoutes(options, { authenticator, ownRevocations }),
+    tokens: buildTokenRoutes(options, { authenticator, ownRevocations, spend: ownRevocationStore.spend }),
     discovery: createDiscoveryRoutes({ issuer, jwks: ring.jwks, ledgerJwks: ring.ledgerJwks }),
     tokenEndpoint: {
       issuer,
@@ -197,22 +198,18 @@ function buildManagement(
     ownEnds: ReturnType<typeof createOwnEnds>;
   },
 ): Management {
-  const { configuration, catalogue, database, ledger, ring, bounds, clock } = options;
-  const afterRevocation = buildAfterRevocation(options, commit);
+  const { configuration, catalogue, database, ring, bounds, clock } = options;
+  const { byOperator, byItself } = buildAfterRevocation(options, commit);
   const { issuer, noncePolicy } = configuration;
   const { kysely } = database;
   const changeStore = createManagedChangeStore({ database: kysely, commit, clock });
-  const changes = createManagedChanges({ reach: createReachStore(kysely), afterRevocation });
+  const changes = createManagedChanges({ reach: createReachStore(kysely), afterRevocation: byOperator });
   const managed = { changes, changeStore };
   return {
     ownSession: createOwnSessionRoutes({
       authenticator,
       ends: ownEnds,
-      // Whoever goes is not kept waiting, and no flood of them makes anybody wait.
-      async afterRevocation() {
-        ledger.announcer.announce();
-        return { status: 200, members: {} };
-      },
+      afterRevocation: byItself,
       admit: bounds.admitRevocation,
       target: requireTarget(`${issuer}${OWN_SESSION_PATH}`),
       nonces,
@@ -255,8 +252,8 @@ function buildTokenRoutes(
   { configuration, database, ledger, ring, bounds, recorder, clock }: CapabilityOptions,
   {
     authenticator,
-    ownRevocations,
-  }: { authenticator: ClientAuthenticator; ownRevocations: ReturnType<typeof createOwnRevocations> },
+    ...own
+  }: { authenticator: ClientAuthenticator } & Pick<TokenRevokerOptions, 'ownRevocations' | 'spend'>,
 ): TokenRoutes {
   const { issuer } = configuration;
   const store = createTokenStore(database.kysely);
@@ -267,7 +264,7 @@ function buildTokenRoutes(
     revoker: createTokenRevoker({
       store,
       readToken,
-      ownRevocations,
+      ...own,
       admit: bounds.admitRevocation,
       announce: ledger.announcer.announce,
       clock,

@@ -24,6 +24,7 @@ import { createReachStore } from './revocations/reach-store.ts';
 import { createReceiptStore } from './revocations/receipt-store.ts';
 import { createReceipts, type Receipts } from './revocations/receipts.ts';
 import { createSingleFlight } from './revocations/single-flight.ts';
+import { createOwnReceiptBound } from './sessions/own-receipt-bound.ts';
 import type { KeyRing } from './signing-keys/key-ring.ts';
 import type { Clock } from './time/clock.ts';
 import { repeat } from './time/repeat.ts';
@@ -66,17 +67,33 @@ const PAUSE_SHARE = 0.8;
 /** Shorter than for a kill: who revokes one session may have many more to revoke. */
 const WAIT_MILLISECONDS = 1_000;
 
-/** What an operator revoked otherwise gets the same receipt, on connections that are everybody's. */
-export function buildAfterRevocation(parts: Parts, commit: CommitStatement): AfterRevocation {
-  const { pool } = parts.database;
-  const receipts = buildReceipts(parts, { pool, commit });
-  return async ({ epoch }) => {
-    parts.ledger.announcer.announce();
-    const settled = await receipts.settle(epoch, { replicated: null, withinMilliseconds: WAIT_MILLISECONDS });
-    return {
-      status: settled.complete ? 200 : 202,
-      members: { ...tellState(settled), receipt: receipts.sign(settled) },
+/** What was revoked otherwise gets the same receipt, on connections that are everybody's. */
+export function buildAfterRevocation(
+  parts: Parts,
+  commit: CommitStatement,
+): { byOperator: AfterRevocation; byItself: AfterRevocation } {
+  const { database, ledger, clock } = parts;
+  const receipts = buildReceipts(parts, { pool: database.pool, commit });
+  const getsReceipt = createOwnReceiptBound({ clock });
+  const after =
+    (withinMilliseconds: number): AfterRevocation =>
+    async ({ epoch, replicated }) => {
+      ledger.announcer.announce();
+      const settled = await receipts.settle(epoch, { replicated, withinMilliseconds });
+      return {
+        status: settled.complete ? 200 : 202,
+        members: { ...tellState(settled), receipt: receipts.sign(settled) },
+      };
     };
+  const atOnce = after(0);
+  return {
+    byOperator: after(WAIT_MILLISECONDS),
+    /** Whoever goes is not kept waiting, and no flood of them makes anybody wait. */
+    async byItself(entry) {
+      if (getsReceipt(entry.actor)) return atOnce(entry);
+      ledger.announcer.announce();
+      return { status: 202, members: { replicated: entry.replicated, complete: false } };
+    },
   };
 }
 

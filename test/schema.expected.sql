@@ -636,13 +636,14 @@ begin
   end if;
   perform from revocation_head h for update;
   if request_key is not null then
-    select k.request_digest as digest, k.answer->>'id' as id into earlier
+    select k.request_digest as digest, k.answer->>'id' as id, k.answer->>'effect' as effect into earlier
       from idempotency_keys k where k.client_id = request_client and k.key = request_key;
     if found then
       if earlier.digest <> request_digest then
         return query select 'other_request', null::text, null::bigint;
       else
-        return query select 'repeated', r.id, r.epoch from revocations r where r.id = earlier.id;
+        return query select case when earlier.effect = 'engaged' then 'engaged_before' else 'repeated' end, r.id, r.epoch
+                       from revocations r where r.id = earlier.id;
       end if;
       return;
     end if;
@@ -681,7 +682,7 @@ begin
     begin
       perform set_config('lock_timeout', '200ms', true);
       insert into idempotency_keys (client_id, key, request_digest, answer)
-        values (request_client, request_key, request_digest, jsonb_build_object('id', found_id));
+        values (request_client, request_key, request_digest, jsonb_build_object('id', found_id, 'effect', result));
     exception when others or query_canceled then
       null;                                               -- sent again, it finds what stands
     end;
@@ -1201,7 +1202,7 @@ begin
     return;
   end if;
   if engaged.released_epoch is not null then
-    return query select 'released_before', engaged.released_epoch;
+    return query select case when earlier is null then 'released_before' else 'repeated' end, engaged.released_epoch;
     return;
   end if;
   if person_of(engaged.actor) = person_of(entry_actor) then

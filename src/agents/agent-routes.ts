@@ -8,7 +8,7 @@ import { pageAnswer, readChoice, readPage } from '../http/list.ts';
 import type { Answer, Call } from '../http/route.ts';
 import type { Operator } from '../operators/operator-guard.ts';
 import type { Change } from '../operators/read-change.ts';
-import type { ChangeOutcome, ManagedChangeStore } from '../revocations/managed-change-store.ts';
+import type { ChangeOutcome, Confirmed, ManagedChangeStore } from '../revocations/managed-change-store.ts';
 import type { ManagedChanges } from '../revocations/managed-changes.ts';
 import { isIdentifierOf } from '../time/identifier.ts';
 import type { AgentStore, StoredAgent } from './agent-store.ts';
@@ -35,7 +35,7 @@ export function createAgentRoutes(options: {
   const { store, catalogue, changes, changeStore } = options;
 
   const changing =
-    (make: (agent: string, change: Change) => Promise<ChangeOutcome>): ChangeRoute =>
+    (make: (agent: string, change: Change) => Promise<Confirmed<ChangeOutcome>>): ChangeRoute =>
     (call, operator) => {
       const named = agentOf(call.params.id);
       const order = {

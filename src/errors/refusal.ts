@@ -224,6 +224,7 @@ export const REFUSAL_REASONS = {
   streams_too_many: 'temporarily_unavailable',
   database_replaced: 'temporarily_unavailable',
   database_unavailable: 'temporarily_unavailable',
+  replication_unknown: 'temporarily_unavailable',
   signing_key_unavailable: 'temporarily_unavailable',
   drill_missed: 'temporarily_unavailable',
   catalogue_differs: 'catalogue_differs',

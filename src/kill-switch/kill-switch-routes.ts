@@ -96,13 +96,12 @@ export function createKillSwitchRoutes(options: {
       const { reason } = parse(call, releaseSchema, RELEASE_HINT);
       admit(operator.name);
       const id = switchIdOf(call.params.id);
-      const released = await killSwitch.release({ id, change: changeOf(call, operator, reason) });
+      const change = changeOf(call, operator, reason);
+      const released = await killSwitch.release({ id, change, signal: call.signal });
+      const { effect, settled } = released;
       return {
-        body: {
-          ...tellSwitch(released.switch),
-          effect: released.effect,
-          receipt: receipts.sign(released.settled),
-        },
+        status: settled.complete ? 200 : 202,
+        body: { ...tellSwitch(released.switch), effect, ...tellSettled(settled) },
       };
     },
   };

@@ -5,6 +5,7 @@
 import type { Pool } from 'pg';
 import type { CommitStatement } from '../database/commit-wait.ts';
 import { runStatement } from '../database/transaction.ts';
+import type { Confirmed } from '../revocations/managed-change-store.ts';
 import type { Clock } from '../time/clock.ts';
 import { newIdentifier } from '../time/identifier.ts';
 import { KILL_KINDS, type KillTarget } from './kill-target.ts';
@@ -17,18 +18,17 @@ export type SwitchChange = {
 };
 
 export type Engagement =
-  | { outcome: 'engaged' | 'standing' | 'repeated'; id: string; epoch: number }
+  /** `engaged_before`: by this very request, which is sent again; `repeated`: it found one standing then, too. */
+  | { outcome: 'engaged' | 'engaged_before' | 'standing' | 'repeated'; id: string; epoch: number }
   | { outcome: 'unknown_target' }
   | { outcome: 'other_request' };
 
 export type Release =
-  | { outcome: 'released' | 'released_before'; epoch: number }
+  /** `repeated`: released by this very request, which is sent again. */
+  | { outcome: 'released' | 'repeated' | 'released_before'; epoch: number }
   | { outcome: 'own' }
   | { outcome: 'unknown' }
   | { outcome: 'other_request' };
-
-/** With whether the standby has it. */
-export type Confirmed<Outcome> = Outcome & { replicated: boolean };
 
 /** A switch as lists show it. */
 export type SwitchRow = {

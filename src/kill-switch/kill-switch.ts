@@ -15,7 +15,7 @@ import type { KillSwitchStore, SwitchChange, SwitchRow } from './kill-switch-sto
 import { agentsStopped, type KillTarget } from './kill-target.ts';
 
 export type Engaged = {
-  /** `none` when it stood before. */
+  /** `none` when it stood before. Of a request that is sent again what it was the first time. */
   effect: 'engaged' | 'none';
   switch: SwitchRow;
   settled: SettledEntry;
@@ -32,7 +32,7 @@ export type KillSwitch = {
     signal: AbortSignal;
   }): Promise<Engaged>;
   /** @throws {Refusal} `kill_switch_not_found`, `own_kill_switch`, `idempotency_key_of_another_request` */
-  release(order: { id: string; change: SwitchChange }): Promise<Released>;
+  release(order: { id: string; change: SwitchChange; signal: AbortSignal }): Promise<Released>;
   /** What engaging would hit now. @throws {Refusal} `kill_target_unknown` */
   preview(target: KillTarget): Promise<{ agents: number; sessions: number; liveTokens: number }>;
   /** @throws {Refusal} `kill_switch_not_found` */
@@ -40,6 +40,9 @@ export type KillSwitch = {
   /** How far enforcement points are now. @throws {Refusal} `kill_switch_not_found` */
   stateOf(id: string): Promise<SettledEntry>;
 };
+
+/** Nothing is stopped by it, so nobody says how long to wait. */
+const RELEASE_WAIT_MILLISECONDS = 1_000;
 
 const UNKNOWN_TARGET =
   'The target names nothing in the applied catalogue: compare its spelling. All is { "kind": "all" } and nothing else.';
@@ -75,10 +78,11 @@ export function createKillSwitch(options: {
         withinMilliseconds: waitSeconds * 1_000,
         signal,
       });
-      return { effect: outcome === 'engaged' ? 'engaged' : 'none', switch: await find(id), settled };
+      const isItsDoing = outcome === 'engaged' || outcome === 'engaged_before';
+      return { effect: isItsDoing ? 'engaged' : 'none', switch: await find(id), settled };
     },
 
-    async release({ id, change }) {
+    async release({ id, change, signal }) {
       const released = await store.release(id, change);
       if (released.outcome === 'unknown') refuse('kill_switch_not_found');
       if (released.outcome === 'own') {
@@ -89,9 +93,10 @@ export function createKillSwitch(options: {
       const { epoch, replicated, outcome } = released;
       const settled = await receipts.settle(epoch, {
         replicated: outcome === 'released' ? replicated : null,
-        withinMilliseconds: 0,
+        withinMilliseconds: RELEASE_WAIT_MILLISECONDS,
+        signal,
       });
-      return { effect: outcome === 'released' ? 'released' : 'none', switch: await find(id), settled };
+      return { effect: outcome === 'released_before' ? 'none' : 'released', switch: await find(id), settled };
     },
 
     async preview(target) {

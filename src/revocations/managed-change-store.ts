@@ -31,17 +31,20 @@ export type ChangeOutcome =
   | { outcome: 'done' | 'repeated'; answer: ToldEntry }
   | { outcome: 'other_request' | 'not_found' | 'nothing_quarantined'; answer: null };
 
+/** With whether the standby has it: false when that is not known (L21). */
+export type Confirmed<Outcome> = Outcome & { replicated: boolean };
+
 export type ManagedTarget =
   | { kind: 'session' | 'agent'; id: string }
   /** A token's partition is in its name. */
   | { kind: 'token'; id: string; hour: number };
 
 export type ManagedChangeStore = {
-  revoke(target: ManagedTarget, change: Change): Promise<ChangeOutcome>;
+  revoke(target: ManagedTarget, change: Change): Promise<Confirmed<ChangeOutcome>>;
   /** @param agent name or id, here and below */
-  quarantine(agent: string, change: Change): Promise<ChangeOutcome>;
-  release(agent: string, change: Change): Promise<ChangeOutcome>;
-  revokeSigningKey(kid: string, change: Change): Promise<ChangeOutcome>;
+  quarantine(agent: string, change: Change): Promise<Confirmed<ChangeOutcome>>;
+  release(agent: string, change: Change): Promise<Confirmed<ChangeOutcome>>;
+  revokeSigningKey(kid: string, change: Change): Promise<Confirmed<ChangeOutcome>>;
 };
 
 const MAX_ATTEMPTS = 3;
@@ -54,15 +57,19 @@ export function createManagedChangeStore(options: {
 }): ManagedChangeStore {
   const { database, commit, clock } = options;
 
-  /** A deadlock left nothing behind: the same statement may well succeed. */
-  async function ask<Outcome>(call: RawBuilder<unknown>): Promise<Outcome> {
+  /**
+   * A deadlock left nothing behind: the same statement may well succeed. Each takes the lock of the ledger's head, so
+   * that its commit comes after that of every entry that it finds, and what confirms it confirms those.
+   */
+  async function ask<Outcome>(call: RawBuilder<unknown>): Promise<Confirmed<Outcome>> {
     for (let attempt = 1; ; attempt += 1) {
       try {
         const { sql: text, parameters } = sql`select outcome, answer from ${call}`.compile(database);
-        const { rows } = await commit<Outcome & QueryResultRow>({ text, values: [...parameters] });
+        const statement = { text, values: [...parameters] };
+        const { rows, replicated } = await commit<Outcome & QueryResultRow>(statement);
         const [row] = rows;
         if (row === undefined) throw new Error('the database did not say what became of a change');
-        return row;
+        return { ...row, replicated };
       } catch (error) {
         if (attempt === MAX_ATTEMPTS || !isRetryable(error)) throw error;
       }

@@ -3,25 +3,29 @@
  * which idempotency key, and either what it would hit or the entry that now stands in the ledger.
  *
  * The answer says `effect: none` when it was so before; then the entry is the one that made it so. After the commit
- * `afterRevocation` may wait for enforcement points, and says what the answer tells of them.
+ * `afterRevocation` may wait for enforcement points, and says what the answer tells of them. What the standby may not
+ * have is not called done: 202 (L21).
  */
 import { type RefusalReason, refuse } from '../errors/refusal.ts';
 import type { Answer, Call } from '../http/route.ts';
 import type { Operator } from '../operators/operator-guard.ts';
 import { type Change, readChange } from '../operators/read-change.ts';
-import type { ChangeOutcome, ToldEntry } from './managed-change-store.ts';
+import type { ChangeOutcome, Confirmed, ToldEntry } from './managed-change-store.ts';
 import type { ReachStore } from './reach-store.ts';
 import type { RevocationTarget } from './revocation.ts';
 
 export type AfterRevocation = (entry: {
   id: string;
   epoch: number;
+  actor: string;
+  /** Whether the standby confirmed a commit at or after the entry's. */
+  replicated: boolean;
 }) => Promise<{ status: 200 | 202; members: Readonly<Record<string, unknown>> }>;
 
 export type ChangeOrder = {
   /** What it is about, by the name that the ledger uses; null when there is no such thing. */
   target: () => Promise<RevocationTarget | null>;
-  make: (change: Change) => Promise<ChangeOutcome>;
+  make: (change: Change) => Promise<Confirmed<ChangeOutcome>>;
   notFound: RefusalReason;
 };
 
@@ -47,20 +51,23 @@ export function createManagedChanges(options: {
     async answer(order, call, operator) {
       const change = readChange(call, operator);
       if (change === null) return preview(order);
-      const { outcome, answer } = await order.make(change);
+      const { outcome, answer, replicated } = await order.make(change);
       if (answer === null) return refuseOutcome(outcome, order.notFound);
-      return tellEntry(answer, afterRevocation);
+      return tellEntry(answer, { replicated, afterRevocation });
     },
   };
 }
 
 /** The answer of an entry that now stands in the ledger. */
-export async function tellEntry(entry: ToldEntry, afterRevocation: AfterRevocation): Promise<Answer> {
+export async function tellEntry(
+  entry: ToldEntry,
+  { replicated, afterRevocation }: { replicated: boolean; afterRevocation: AfterRevocation },
+): Promise<Answer> {
   const { id, epoch, kind, target, standing, releases = null, reason, actor, at, effect } = entry;
   const { status, members } =
     id === undefined || epoch === undefined
-      ? { status: 200, members: {} }
-      : await afterRevocation({ id, epoch });
+      ? { status: replicated ? 200 : 202, members: { replicated } }
+      : await afterRevocation({ id, epoch, actor, replicated });
   return {
     status,
     body: {

@@ -13,6 +13,8 @@ export type SigningKeyRoutes = {
   revoke: (call: Call, operator: Operator) => Promise<Answer>;
 };
 
+const REFRESH_MILLISECONDS = 1_000;
+
 export function createSigningKeyRoutes(options: {
   ring: { list(): Promise<KeyListing[]>; refresh(): Promise<void> };
   changes: ManagedChanges;
@@ -41,7 +43,7 @@ export function createSigningKeyRoutes(options: {
           },
           async make(change) {
             const outcome = await changeStore.revokeSigningKey(kid, change);
-            await ring.refresh(); // its successor signs at once
+            await refreshSoon(ring);
             return outcome;
           },
           notFound: 'signing_key_not_found',
@@ -51,6 +53,16 @@ export function createSigningKeyRoutes(options: {
       );
     },
   };
+}
+
+/** Its successor signs at once. The key is revoked by then: what holds that up, such as a standby, is no answer to it. */
+async function refreshSoon(ring: { refresh(): Promise<void> }): Promise<void> {
+  let timer: NodeJS.Timeout | undefined;
+  const patience = new Promise<void>((resolve) => {
+    timer = setTimeout(resolve, REFRESH_MILLISECONDS);
+  });
+  await Promise.race([ring.refresh().catch(() => {}), patience]); // the ring is read again every few seconds
+  clearTimeout(timer);
 }
 
 function tellKey(key: KeyListing) {

@@ -147,7 +147,7 @@ async function releaseByColleague(story: Story, { colleague }: Killing, id: stri
     title: 'Have it released',
     about: `${colleague.name}, another operator, agrees that it is over.`,
     act: () => releasing(colleague, id),
-    expect: { status: 200 },
+    expect: { status: [200, 202] }, // 202 when an enforcement point has not said yet that it has applied it
     because: 'The ledger has an entry that names the first one.',
   });
 }

@@ -1,7 +1,7 @@
 /**
  * An agent ends its own session: by its declared key, which says who it is, and a proof of the session's key, which
  * says which session. Nothing is minted in it from then on and every token of it is dead. Whoever lost the session's
- * key revokes single tokens (RFC 7009) or asks an operator.
+ * key revokes single tokens (RFC 7009) or asks an operator. Asked again it says how far enforcement points are by then.
  */
 import { z } from 'zod';
 import type { ClientAuthenticator } from '../agents/authenticate-client.ts';
@@ -65,8 +65,8 @@ export function createOwnSessionRoutes(options: {
       const { requestId } = call;
       const end = { client: client.id, ...possessionOf(call), assertion, reason, requestId };
       admit(client.id);
-      const { outcome, answer } = await ends.submit(end);
-      if (answer !== null) return tellEntry(answer, afterRevocation);
+      const { outcome, answer, replicated } = await ends.submit(end);
+      if (answer !== null) return tellEntry(answer, { replicated, afterRevocation });
       if (outcome !== 'not_found')
         refuse(outcome, { hint: 'Make a new proof and a new assertion for each request.' });
       return refuse('session_not_found', { hint: 'This client has no session with the key of the proof.' });

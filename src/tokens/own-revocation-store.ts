@@ -1,10 +1,14 @@
 /**
  * Revocations that clients make of their own tokens, many in one statement: assertions are spent, the ledger gets its
  * entries, the record its lines. So of one broker there is never more than one of these at the head of the ledger,
- * however many clients revoke at once, and whoever kills waits behind that one (L2).
+ * however many clients revoke at once, and whoever kills waits behind that one (L2). A standby that does not answer is
+ * waited for a bounded time, and its silence is told (L21).
  */
-import { type Kysely, sql } from 'kysely';
+import { type Kysely, type RawBuilder, sql } from 'kysely';
+import type { AuditEntry } from '../audit/audit-entry.ts';
+import type { CommitStatement } from '../database/commit-wait.ts';
 import type { SpentKey } from '../dpop/replay-key.ts';
+import { spendStatement } from './token-store.ts';
 
 export type OwnRevocation = {
   /** `aud_…` of the line that says what the client did, and of the one that goes with the ledger's entry. */
@@ -20,15 +24,28 @@ export type OwnRevocation = {
   requestId: string;
 };
 
+/** `replicated`: whether the standby confirmed this commit, and so every one before it. */
+export type Spent = { fresh: boolean; replicated: boolean };
+
 export type OwnRevocationStore = {
   /** @returns for each whether its assertion was fresh; of one that was not, nothing was revoked */
-  append(revocations: readonly OwnRevocation[]): Promise<boolean[]>;
+  append(revocations: readonly OwnRevocation[]): Promise<Spent[]>;
+  /** Where there is nothing to revoke: the assertion is spent and recorded all the same. */
+  spend(spending: { assertion: SpentKey; entry: AuditEntry }): Promise<Spent>;
 };
 
-export function createOwnRevocationStore(database: Kysely<unknown>): OwnRevocationStore {
+export function createOwnRevocationStore(options: {
+  database: Kysely<unknown>;
+  commit: CommitStatement;
+}): OwnRevocationStore {
+  function commit<Row extends object>(statement: RawBuilder<Row>) {
+    const { sql: text, parameters } = statement.compile(options.database);
+    return options.commit<Row>({ text, values: [...parameters] });
+  }
+
   return {
     async append(revocations) {
-      const { rows } = await sql<{ lineId: string }>`
+      const { rows, replicated } = await commit(sql<{ lineId: string }>`
         with request as materialized (
           select * from json_to_recordset(${JSON.stringify(revocations.map(rowOf))}::json) as r (
             hour integer, key uuid, line text, ledger_line text, entry text, jti text, session_id text, reason text,
@@ -52,9 +69,14 @@ export function createOwnRevocationStore(database: Kysely<unknown>): OwnRevocati
                                                 d.ledger_line, d.request_id) as a
         )
         select v.line as "lineId" from revoked v
-      `.execute(database);
+      `);
       const done = new Set(rows.map(({ lineId }) => lineId));
-      return revocations.map(({ lineId }) => done.has(lineId));
+      return revocations.map(({ lineId }) => ({ fresh: done.has(lineId), replicated }));
+    },
+
+    async spend(spending) {
+      const { rows, replicated } = await commit(spendStatement(spending));
+      return { fresh: rows[0]?.fresh === true, replicated };
     },
   };
 }

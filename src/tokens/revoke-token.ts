@@ -1,6 +1,7 @@
 /**
  * Revocation by the client itself (RFC 7009). It needs no proof of the session's key: whoever lost that key has
- * to be able to revoke. The answer is the same for every token (§2.2), dead, foreign or made up.
+ * to be able to revoke. The answer is the same for every token (§2.2), dead, foreign or made up; so it is, too, while a
+ * synchronous standby does not say that it has the revocation: 503, and whoever asks again learns when it has (§2.2.1).
  */
 import type { AuthenticatedClient } from '../agents/authenticate-client.ts';
 import type { AuditEntry } from '../audit/audit-entry.ts';
@@ -9,7 +10,7 @@ import { refuse } from '../errors/refusal.ts';
 import type { Clock } from '../time/clock.ts';
 import { newIdentifier } from '../time/identifier.ts';
 import type { TokenReader } from './introspect-token.ts';
-import type { OwnRevocation } from './own-revocation-store.ts';
+import type { OwnRevocation, OwnRevocationStore, Spent } from './own-revocation-store.ts';
 import type { RecordedToken, TokenStore } from './token-store.ts';
 
 type Asked = { by: AuthenticatedClient; requestId: string };
@@ -18,7 +19,8 @@ export type TokenRevoker = {
   /**
    * Resolves when the ledger has the entry, or when there is nothing to revoke.
    * @returns whose token it was not: true when a client tried to revoke a token of another one
-   * @throws {Refusal} `invalid_client` when the assertion was used before, `rate_limited` when it revokes too much
+   * @throws {Refusal} `invalid_client` when the assertion was used before, `rate_limited` when it revokes too much,
+   *   `temporarily_unavailable` when it is revoked here and it is not known whether the standby has it (L21)
    */
   revokeOwnToken(request: {
     token: string;
@@ -27,20 +29,26 @@ export type TokenRevoker = {
   }): Promise<{ foreign: boolean }>;
 };
 
-export function createTokenRevoker(options: {
-  store: TokenStore;
+const NOT_CONFIRMED = 'A synchronous standby does not answer; ask again, with a new assertion.';
+
+export type TokenRevokerOptions = {
+  store: Pick<TokenStore, 'find'>;
+  /** For where there is nothing to revoke. */
+  spend: OwnRevocationStore['spend'];
   readToken: TokenReader;
-  ownRevocations: Pick<Lanes<OwnRevocation, boolean>, 'submit'>;
+  ownRevocations: Pick<Lanes<OwnRevocation, Spent>, 'submit'>;
   /** How many entries one client may make. @throws {Refusal} `rate_limited` */
   admit: (clientId: string) => void;
   /** Told when the ledger has an entry more. */
   announce: () => void;
   clock: Clock;
-}): TokenRevoker {
-  const { store, readToken, ownRevocations, admit, announce, clock } = options;
+};
+
+export function createTokenRevoker(options: TokenRevokerOptions): TokenRevoker {
+  const { store, spend, readToken, ownRevocations, admit, announce, clock } = options;
 
   /** There is nothing to revoke; that somebody asked is recorded all the same. */
-  function spendInVain({ by, requestId }: Asked, recorded: RecordedToken | null): Promise<boolean> {
+  function spendInVain({ by, requestId }: Asked, recorded: RecordedToken | null): Promise<Spent> {
     const token = recorded === null ? {} : { tokenId: recorded.jti, sessionId: recorded.sessionId };
     const entry: AuditEntry = {
       id: newIdentifier('aud', clock),
@@ -51,10 +59,10 @@ export function createTokenRevoker(options: {
       ...token,
       details: { effect: 'none' },
     };
-    return store.spend({ assertion: by.assertion, entry });
+    return spend({ assertion: by.assertion, entry });
   }
 
-  function revoke({ by, requestId }: Asked, { jti, sessionId }: RecordedToken): Promise<boolean> {
+  function revoke({ by, requestId }: Asked, { jti, sessionId }: RecordedToken): Promise<Spent> {
     return ownRevocations.submit({
       lineId: newIdentifier('aud', clock),
       ledgerLineId: newIdentifier('aud', clock),
@@ -75,12 +83,13 @@ export function createTokenRevoker(options: {
       const recorded = own === null ? null : await store.find(own.jti);
       const living = recorded?.alive ? recorded : null;
       if (living !== null) admit(by.client.id);
-      const fresh =
+      const { fresh, replicated } =
         living === null
           ? await spendInVain({ by, requestId }, recorded)
           : await revoke({ by, requestId }, living);
       if (!fresh) refuse('assertion_replayed');
       if (living !== null) announce();
+      if (!replicated) refuse('replication_unknown', { hint: NOT_CONFIRMED });
       return { foreign: claims !== null && own === null };
     },
   };

@@ -2,7 +2,7 @@
  * Questions about tokens that were minted. Each applies the rule of the ledger (L8) to the database within its own
  * statement (L23): a revocation that has committed counts, wherever it came from.
  */
-import { type Kysely, sql } from 'kysely';
+import { type Kysely, type RawBuilder, sql } from 'kysely';
 import type { AuditEntry } from '../audit/audit-entry.ts';
 import { hourOf, type SpentKey } from '../dpop/replay-key.ts';
 import { TOKEN_LIVES, TOKEN_UNREVOKED } from '../revocations/rule-store.ts';
@@ -156,15 +156,18 @@ export function createTokenStore(database: Kysely<unknown>): TokenStore {
       return rows[0] ?? { fresh: false, alive: false };
     },
 
-    async spend({ assertion, entry }) {
-      const { rows } = await sql<{ fresh: boolean }>`
-        with spent as (${insertSpent(assertion, entry.id)}),
-        recorded as (${insertEntry(entry, sql`spent`, sql`${entry.sessionId ?? null}::text`)})
-        select exists (select from spent) as fresh
-      `.execute(database);
+    async spend(spending) {
+      const { rows } = await spendStatement(spending).execute(database);
       return rows[0]?.fresh ?? false;
     },
   };
+}
+
+export function spendStatement({ assertion, entry }: Spending): RawBuilder<{ fresh: boolean }> {
+  return sql`
+    with spent as (${insertSpent(assertion, entry.id)}),
+    recorded as (${insertEntry(entry, sql`spent`, sql`${entry.sessionId ?? null}::text`)})
+    select exists (select from spent) as fresh`;
 }
 
 function insertSpent({ hour, key }: SpentKey, on: string) {

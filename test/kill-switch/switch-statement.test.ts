@@ -122,9 +122,9 @@ test('a quarantine is no kill: it neither stands in the way of one nor is releas
 test('a request that is sent again under its key is what it was, also after a release; another one is refused', async () => {
   const request = { client: 'olivia', key: 'key-1', digest: 'digest-1' };
   const first = await engage('zone', 'analytics', { request });
-  assert.deepEqual(await engage('zone', 'analytics', { request }), { ...first, outcome: 'repeated' });
+  assert.deepEqual(await engage('zone', 'analytics', { request }), { ...first, outcome: 'engaged_before' });
   await release(first.id ?? '');
-  assert.deepEqual(await engage('zone', 'analytics', { request }), { ...first, outcome: 'repeated' });
+  assert.deepEqual(await engage('zone', 'analytics', { request }), { ...first, outcome: 'engaged_before' });
   const other = await engage('zone', 'support', { request: { ...request, digest: 'digest-2' } });
   assert.deepEqual(other, { outcome: 'other_request', id: null, epoch: null });
   const others = await engage('zone', 'support', {
