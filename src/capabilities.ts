@@ -150,7 +150,8 @@ export function buildCapabilities(
       proofCaches: { headers: createRecent(MAX_SESSION_KEYS), keys: createRecent(MAX_SESSION_KEYS) },
       minter,
       operatorMinter,
-      isHighStopped: () => configuration.missedDrillStopsHigh && options.drills.watch.missed() === true,
+      isHighStopped: (resource) =>
+        configuration.missedDrillStopsHigh && options.drills.watch.isDoubtful(resource),
       clock,
     },
   };

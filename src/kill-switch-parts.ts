@@ -117,7 +117,7 @@ export function buildDrills(parts: Parts): DrillParts {
   const { configuration, catalogue, database, ledger, ring, log, clock } = parts;
   const { issuer, drillSeconds } = configuration;
   const store = createDrillStore(database.pool);
-  const watch = watchDrills({ store, everySeconds: drillSeconds, signer: ring.tokenSigner, log, clock });
+  const watch = watchDrills({ store, everySeconds: drillSeconds, signerOf: ring.tokenSignerOf, log, clock });
   const tokens = createTokenStore(database.kysely);
   const conductor = createConductor({
     store,

@@ -84,6 +84,7 @@ create table drill_verifiers (
   resource text not null,
   accepted_at timestamp with time zone,
   refused_at timestamp with time zone,
+  stopped_at timestamp with time zone,
   constraint drill_verifiers_drill_id_fkey FOREIGN KEY (drill_id) REFERENCES drills(id) ON DELETE CASCADE,
   constraint drill_verifiers_pkey PRIMARY KEY (drill_id, instance)
 );
@@ -100,6 +101,7 @@ create table drills (
   finished_at timestamp with time zone,
   result text,
   because text,
+  missed text[],
   constraint drills_result_check CHECK ((result = ANY (ARRAY['passed'::text, 'failed'::text, 'held'::text]))),
   constraint drills_pkey PRIMARY KEY (id)
 );
@@ -724,6 +726,17 @@ AS $function$
 $function$;
 grant execute on function finish_drill(text,text,text) to mayfly_app;
 
+CREATE OR REPLACE FUNCTION public.finish_drill(drill text, outcome text, why text, missed_resources text[])
+ RETURNS void
+ LANGUAGE sql
+ SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+  update drills d set finished_at = clock_timestamp(), result = outcome, because = why, missed = missed_resources
+   where d.id = drill and d.finished_at is null
+$function$;
+grant execute on function finish_drill(text,text,text,text[]) to mayfly_app;
+
 CREATE OR REPLACE FUNCTION public.hasten_signing_key(key_kid text, audit_id text, audit_actor text)
  RETURNS boolean
  LANGUAGE sql
@@ -872,6 +885,20 @@ AS $function$
    where v.drill_id = h.drill_id and v.instance = h.instance and v.resource = h.resource
 $function$;
 grant execute on function note_outcomes(jsonb) to mayfly_app;
+
+CREATE OR REPLACE FUNCTION public.note_stopped(drill text, margin integer)
+ RETURNS void
+ LANGUAGE sql
+ SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+  update drill_verifiers v
+     set stopped_at = least(n.closed_at, n.lease_ends_at + make_interval(secs => margin))
+    from verifiers n
+   where v.drill_id = drill and n.instance = v.instance and (v.accepted_at is null or v.refused_at is null)
+     and least(n.closed_at, n.lease_ends_at + make_interval(secs => margin)) <= clock_timestamp()
+$function$;
+grant execute on function note_stopped(text,integer) to mayfly_app;
 
 CREATE OR REPLACE FUNCTION public.partitions_ahead()
  RETURNS integer

@@ -101,7 +101,8 @@ export const SETTINGS: readonly Setting[] = [
   },
   {
     name: 'MAYFLY_MISSED_DRILL_STOPS_HIGH',
-    meaning: '`true`: after a missed self-test nothing is minted for actions of sensitivity HIGH',
+    meaning:
+      '`true`: after three self-tests in a row that missed a resource nothing is minted for its actions of sensitivity HIGH',
     fallback: 'false',
   },
   {

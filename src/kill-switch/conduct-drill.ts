@@ -3,12 +3,14 @@
  * live verifier, is revoked like any other session, and is refused by every live verifier. So what the kill switch
  * stands on is known to work: minting, leases, the ledger, its feed, the verifiers' rule, their acknowledgements.
  *
- * It writes down what it heard, and nothing is taken for granted: a verifier that says nothing has failed the drill.
+ * It writes down what it heard, and nothing is taken for granted: a verifier that says nothing has failed the drill,
+ * unless its lease ended meanwhile. Then it has stopped, as a receipt would say of it (L20), and the drill tells when;
+ * but it has shown nothing, so a resource of which nobody else refused is missed.
  */
 import type { Log } from '../errors/log.ts';
 import type { Clock } from '../time/clock.ts';
 import { newIdentifier } from '../time/identifier.ts';
-import type { DrillResult, DrillStore } from './drill-store.ts';
+import type { DrillResult, DrillStore, DrillTally } from './drill-store.ts';
 import type { Minted } from './mint-canaries.ts';
 
 export type Conductor = {
@@ -20,10 +22,15 @@ export type Conductor = {
 const PATIENCE_MILLISECONDS = 5_000;
 const LOOK_MILLISECONDS = 100;
 
-type Outcome = { result: DrillResult; because: string | null };
-const PASSED: Outcome = { result: 'passed', because: null };
-/** What was revoked has to be refused, whatever else is stopped. */
-const failed = (because: string): Outcome => ({ result: 'failed', because });
+/** `missed`: audiences of the resources where it failed; null is all of them, since the fault lies before verifiers. */
+type Outcome = { result: DrillResult; because: string | null; missed: string[] | null };
+const PASSED: Outcome = { result: 'passed', because: null, missed: [] };
+const held = (because: string): Outcome => ({ result: 'held', because, missed: [] });
+const failed = (because: string, missed: string[] | null = null): Outcome => ({
+  result: 'failed',
+  because,
+  missed,
+});
 
 export function createConductor(options: {
   store: DrillStore;
@@ -38,30 +45,47 @@ export function createConductor(options: {
 }): Conductor {
   const { store, mint, isAlive, announce, onPublished, log, clock } = options;
 
-  async function untilNone(drillId: string, of: 'accept' | 'refuse'): Promise<number> {
+  async function untilNone(drillId: string, of: 'accept' | 'refuse'): Promise<void> {
     const endsAt = clock.monotonicMilliseconds() + PATIENCE_MILLISECONDS;
     for (;;) {
       const outstanding = (await store.outstanding(drillId))[of];
-      if (outstanding === 0 || clock.monotonicMilliseconds() > endsAt) return outstanding;
+      if (outstanding === 0 || clock.monotonicMilliseconds() > endsAt) return;
       await sleep(LOOK_MILLISECONDS);
     }
   }
 
   /** Who does not accept a canary while something is stopped may be right. */
-  async function notAccepted(because: string): Promise<Outcome> {
-    return (await store.isHeld()) ? { result: 'held', because: 'something is stopped' } : failed(because);
+  async function notAccepted(because: string, missed: string[] | null = null): Promise<Outcome> {
+    return (await store.isHeld()) ? held('something is stopped') : failed(because, missed);
+  }
+
+  async function judge(tallies: readonly DrillTally[]): Promise<Outcome> {
+    const late = tallies.filter((tally) => tally.late > 0);
+    const silent = tallies.filter((tally) => tally.silent > 0 && tally.refused === 0);
+    const deaf = tallies.filter((tally) => tally.deaf > 0);
+    const missed = [...new Set([...late, ...silent, ...deaf].map(({ resource }) => resource))].sort();
+    // What was revoked has to be refused, whatever else is stopped.
+    if (late.length > 0)
+      return failed(`${sum(late, 'late')} verifier(s) did not refuse their canary`, missed);
+    if (silent.length > 0) {
+      return failed(
+        `${sum(silent, 'silent')} verifier(s) fell silent, and none of their resource refused`,
+        missed,
+      );
+    }
+    if (deaf.length === 0) return PASSED;
+    return notAccepted(`${sum(deaf, 'deaf')} verifier(s) did not accept their canary`, missed);
   }
 
   async function run(drillId: string): Promise<Outcome> {
     const { sessionId, canaries } = await mint(drillId);
     const [first] = canaries;
-    if (sessionId === null || first === undefined)
-      return { result: 'held', because: 'everything is stopped' };
+    if (sessionId === null || first === undefined) return held('everything is stopped');
     await store.addCanaries(drillId, canaries);
     await store.publish(drillId, sessionId);
     await onPublished();
     if (!(await isAlive(first.claims.jti))) return notAccepted('the database calls a new canary dead');
-    const deaf = await untilNone(drillId, 'accept');
+    await untilNone(drillId, 'accept');
     const epoch = await store.revoke(drillId, {
       id: newIdentifier('rev', clock),
       auditId: newIdentifier('aud', clock),
@@ -69,15 +93,14 @@ export function createConductor(options: {
     if (epoch === null) return failed('it was over before its canary was revoked');
     announce();
     if (await isAlive(first.claims.jti)) return failed('the database calls a revoked canary alive');
-    const late = await untilNone(drillId, 'refuse');
-    if (late > 0) return failed(`${late} verifier(s) did not refuse their canary`);
-    return deaf > 0 ? notAccepted(`${deaf} verifier(s) did not accept their canary`) : PASSED;
+    await untilNone(drillId, 'refuse');
+    return judge(await store.tally(drillId));
   }
 
   async function finish(drillId: string): Promise<void> {
     const outcome = await run(drillId).catch((error: unknown): Outcome => {
       log.error({ err: error, drill: drillId }, 'a drill of the kill switch could not be run');
-      return { result: 'failed', because: 'it could not be run: the log says why' };
+      return failed('it could not be run: the log says why');
     });
     await store.finish(drillId, outcome);
     if (outcome.result === 'failed') {
@@ -101,6 +124,10 @@ export function createConductor(options: {
       return current;
     },
   };
+}
+
+function sum(tallies: readonly DrillTally[], of: 'deaf' | 'late' | 'silent'): number {
+  return tallies.reduce((total, tally) => total + tally[of], 0);
 }
 
 function sleep(milliseconds: number): Promise<void> {

@@ -28,6 +28,7 @@ export function createDrillRoutes(options: {
     return {
       every_seconds: everySeconds,
       missed: watch.missed() === true,
+      doubtful: tellDoubtful(watch.doubtful()),
       age_seconds: Number.isNaN(age) ? null : Math.round(age),
       last: drill === null ? null : tellDrill(drill),
     };
@@ -47,6 +48,10 @@ export function createDrillRoutes(options: {
   };
 }
 
+function tellDoubtful(resources: readonly string[] | null): object {
+  return { all: resources === null, resources: resources ?? [] };
+}
+
 function tellDrill({
   id,
   startedAt,
@@ -59,7 +64,10 @@ function tellDrill({
   verifiers,
 }: Drill) {
   const refused = verifiers.flatMap(({ refusedAt }) => (refusedAt === null ? [] : [refusedAt.getTime()]));
-  const isWhole = revokedAt !== null && refused.length > 0 && refused.length === verifiers.length;
+  const isOutstanding = verifiers.some(
+    ({ refusedAt, stoppedAt }) => refusedAt === null && stoppedAt === null,
+  );
+  const isWhole = revokedAt !== null && refused.length > 0 && !isOutstanding;
   return {
     id,
     started_at: startedAt.toISOString(),
@@ -70,11 +78,12 @@ function tellDrill({
     epoch,
     // Until it was heard of: verifiers say it in their next question.
     latency_milliseconds: isWhole ? Math.max(0, Math.max(...refused) - revokedAt.getTime()) : null,
-    verifiers: verifiers.map(({ instance, resource, acceptedAt, refusedAt }) => ({
+    verifiers: verifiers.map(({ instance, resource, acceptedAt, refusedAt, stoppedAt }) => ({
       instance,
       resource,
       accepted_at: acceptedAt?.toISOString() ?? null,
       refused_at: refusedAt?.toISOString() ?? null,
+      stopped_at: stoppedAt?.toISOString() ?? null,
     })),
   };
 }

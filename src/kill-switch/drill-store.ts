@@ -1,5 +1,6 @@
 import type { Pool } from 'pg';
 import { runStatement } from '../database/transaction.ts';
+import { STOP_MARGIN_SECONDS } from '../revocations/receipt-store.ts';
 import type { AccessTokenClaims } from '../tokens/access-token.ts';
 
 export type Canary = { id: string; resource: string; kid: string; claims: AccessTokenClaims };
@@ -9,6 +10,20 @@ export type DrillVerifier = {
   resource: string;
   acceptedAt: Date | null;
   refusedAt: Date | null;
+  /** When it decided nothing any more: it left, or its lease ended, before it had said all that it was asked. */
+  stoppedAt: Date | null;
+};
+
+/** How far the verifiers of one resource came, in numbers. */
+export type DrillTally = {
+  resource: string;
+  /** Live, and has not accepted its canary. */
+  deaf: number;
+  /** Live, accepted it, and has not refused it. */
+  late: number;
+  /** Left nothing but the end of its lease. */
+  silent: number;
+  refused: number;
 };
 
 export type DrillResult = 'passed' | 'failed' | 'held';
@@ -32,6 +47,8 @@ export type DrillNews = {
   last: { id: string; result: DrillResult; ageSeconds: number } | null;
   /** Since the newest that was not failed ended; null when there is none. */
   goodAgeSeconds: number | null;
+  /** What each of the last {@link MISSES_THAT_COUNT} drills missed, audiences; null is everything. */
+  missedInARow: string[] | null;
   /** Of the newest that passed with verifiers: from the commit until the last of them was heard of. */
   latencySeconds: number | null;
 };
@@ -48,8 +65,14 @@ export type DrillStore = {
   revoke(drillId: string, entry: { id: string; auditId: string }): Promise<number | null>;
   /** How many live instances have not accepted their canary yet, and how many of those that did have not refused it. */
   outstanding(drillId: string): Promise<{ accept: number; refuse: number; over: boolean }>;
+  /** To be asked when all has been said: notes who has stopped. */
+  tally(drillId: string): Promise<DrillTally[]>;
   note(heard: readonly (readonly [canary: string, instance: string, outcome: string])[]): Promise<void>;
-  finish(drillId: string, outcome: { result: DrillResult; because: string | null }): Promise<void>;
+  /** @param outcome.missed audiences of the resources that a failed drill missed; null is all */
+  finish(
+    drillId: string,
+    outcome: { result: DrillResult; because: string | null; missed: string[] | null },
+  ): Promise<void>;
   /** Whether something wide is stopped now: then canaries are refused for a good reason. */
   isHeld(): Promise<boolean>;
   find(drillId: string): Promise<Drill | null>;
@@ -60,11 +83,22 @@ export type DrillStore = {
 /** A drill that takes longer has been left by whoever ran it. */
 const LONGEST_SECONDS = 60;
 
+/** That many drills in a row have to miss a resource before anything follows from it: one instance that restarts is none. */
+export const MISSES_THAT_COUNT = 3;
+
+export const NO_NEWS: DrillNews = Object.freeze({
+  canaries: [],
+  last: null,
+  goodAgeSeconds: null,
+  missedInARow: [],
+  latencySeconds: null,
+});
+
 const FIND = `
 select d.id, d.started_at as "startedAt", d.started_by as "startedBy", d.epoch::float8 as epoch,
        d.revoked_at as "revokedAt", d.finished_at as "finishedAt", d.result, d.because,
        (select coalesce(json_agg(json_build_object('instance', v.instance, 'resource', v.resource,
-                 'acceptedAt', v.accepted_at, 'refusedAt', v.refused_at) order by v.instance), '[]')
+                 'acceptedAt', v.accepted_at, 'refusedAt', v.refused_at, 'stoppedAt', v.stopped_at) order by v.instance), '[]')
           from drill_verifiers v where v.drill_id = d.id) as verifiers
   from drills d`;
 
@@ -77,12 +111,23 @@ with last as (
 ), good as (
   select d.id, extract(epoch from clock_timestamp() - d.finished_at)::float8 as age, d.revoked_at
     from drills d where d.result <> 'failed' order by d.started_at desc limit 1
+), recent as (
+  select d.id, d.result, d.missed
+    from drills d where d.finished_at is not null and d.result <> 'held'
+   order by d.started_at desc limit ${MISSES_THAT_COUNT}
+), missed as (
+  select m.resource from recent r, unnest(r.missed) as m (resource)
+   group by m.resource having count(distinct r.id) = (select count(*) from recent x where x.missed is not null)
 )
 select (select coalesce(json_agg(json_build_object('id', c.id, 'resource', c.resource, 'kid', c.kid, 'claims', c.claims)), '[]')
           from drills d join canaries c on c.drill_id = d.id
          where d.finished_at is null and d.minted_at > clock_timestamp() - interval '${LONGEST_SECONDS} seconds') as canaries,
        (select json_build_object('id', l.id, 'result', l.result, 'ageSeconds', l.age) from last l) as last,
        (select g.age from good g) as "goodAgeSeconds",
+       (select case when count(*) < ${MISSES_THAT_COUNT} or bool_or(r.result <> 'failed') then '[]'::json
+                    when bool_or(r.missed is not null)
+                    then (select coalesce(json_agg(m.resource order by m.resource), '[]') from missed m) end
+          from recent r) as "missedInARow",
        (select extract(epoch from max(v.refused_at) - g.revoked_at)::float8
           from good g join drill_verifiers v on v.drill_id = g.id group by g.revoked_at) as "latencySeconds"`,
 };
@@ -94,8 +139,19 @@ select count(*) filter (where v.accepted_at is null)::integer as accept,
        count(*) filter (where v.accepted_at is not null and v.refused_at is null)::integer as refuse,
        (select d.finished_at is not null from drills d where d.id = $1) as over
   from drill_verifiers v join verifiers n on n.instance = v.instance
- where v.drill_id = $1 and n.closed_at is null and n.lease_ends_at > clock_timestamp()`,
+ where v.drill_id = $1 and n.closed_at is null
+   and n.lease_ends_at + interval '${STOP_MARGIN_SECONDS} seconds' > clock_timestamp()`,
 };
+
+const TALLY = `
+select v.resource,
+       count(*) filter (where v.stopped_at is null and v.accepted_at is null)::integer as deaf,
+       count(*) filter (where v.stopped_at is null and v.accepted_at is not null and v.refused_at is null)::integer as late,
+       count(*) filter (where v.stopped_at is not null and n.closed_at is null)::integer as silent,
+       count(*) filter (where v.refused_at is not null)::integer as refused
+  from drill_verifiers v join verifiers n on n.instance = v.instance
+ where v.drill_id = $1
+ group by v.resource order by v.resource`;
 
 const HELD = `
 select exists (select from revocations r
@@ -145,11 +201,15 @@ export function createDrillStore(pool: Pool): DrillStore {
       });
       return rows[0] ?? { accept: 0, refuse: 0, over: true };
     },
+    async tally(drillId) {
+      await query('select note_stopped($1, $2)', [drillId, STOP_MARGIN_SECONDS]);
+      return (await query<DrillTally>(TALLY, [drillId])).rows;
+    },
     async note(heard) {
       await query('select note_outcomes($1::jsonb)', [JSON.stringify(heard)]);
     },
-    async finish(drillId, { result, because }) {
-      await query('select finish_drill($1, $2, $3)', [drillId, result, because]);
+    async finish(drillId, { result, because, missed }) {
+      await query('select finish_drill($1, $2, $3, $4::text[])', [drillId, result, because, missed]);
     },
     async isHeld() {
       return (await query<{ held: boolean }>(HELD)).rows[0]?.held === true;
@@ -158,13 +218,18 @@ export function createDrillStore(pool: Pool): DrillStore {
     findLast: () => findBy('order by d.started_at desc limit 1', []),
     async news() {
       const { rows } = await runStatement<DrillNews>(pool, NEWS);
-      return rows[0] ?? { canaries: [], last: null, goodAgeSeconds: null, latencySeconds: null };
+      return rows[0] ?? NO_NEWS;
     },
   };
 }
 
 /** JSON has no dates. */
-function withDates({ acceptedAt, refusedAt, ...rest }: DrillVerifier): DrillVerifier {
+function withDates({ acceptedAt, refusedAt, stoppedAt, ...rest }: DrillVerifier): DrillVerifier {
   const dateOf = (time: Date | string | null) => (time === null ? null : new Date(time));
-  return { ...rest, acceptedAt: dateOf(acceptedAt), refusedAt: dateOf(refusedAt) };
+  return {
+    ...rest,
+    acceptedAt: dateOf(acceptedAt),
+    refusedAt: dateOf(refusedAt),
+    stoppedAt: dateOf(stoppedAt),
+  };
 }

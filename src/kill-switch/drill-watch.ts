@@ -7,12 +7,19 @@ import type { Clock } from '../time/clock.ts';
 import { type Repeated, repeat } from '../time/repeat.ts';
 import { signAccessToken, type TokenSigner } from '../tokens/access-token.ts';
 import type { Drills } from '../verifiers/drills.ts';
-import type { Canary, DrillNews, DrillStore } from './drill-store.ts';
+import { type Canary, type DrillStore, MISSES_THAT_COUNT, NO_NEWS } from './drill-store.ts';
 
 export type DrillWatch = Drills & {
   look(): Promise<void>;
   /** Null where drills are off. */
   missed(): boolean | null;
+  /**
+   * Whether it is doubtful that what this resource takes could be stopped: {@link MISSES_THAT_COUNT} drills in a row
+   * missed it, or nobody has ended one for as long. The next one that does not miss it ends that.
+   */
+  isDoubtful(resource: string): boolean;
+  /** The resources of which that is so; null is all. */
+  doubtful(): readonly string[] | null;
   /** What readiness says of it. */
   describe(): string;
   /** NaN before the first that was not failed. */
@@ -27,20 +34,20 @@ const GATHER_MILLISECONDS = 20;
 const MAX_GATHERED = 10_000;
 /** One that could not be run, and the next one with all its patience. */
 const graceSeconds = (everySeconds: number) => 2 * everySeconds + 30;
-
-const NOTHING: DrillNews = { canaries: [], last: null, goodAgeSeconds: null, latencySeconds: null };
+const silenceSeconds = (everySeconds: number) => MISSES_THAT_COUNT * everySeconds + 30;
 
 export function watchDrills(options: {
   store: DrillStore;
   /** 0: no drills. */
   everySeconds: number;
-  signer: () => TokenSigner;
+  /** Null for a key that may not sign, here and now. */
+  signerOf: (kid: string) => TokenSigner | null;
   log: Log;
   clock: Clock;
 }): DrillWatch {
-  const { store, everySeconds, signer, log, clock } = options;
+  const { store, everySeconds, signerOf, log, clock } = options;
   const startedAt = clock.monotonicMilliseconds();
-  let news = NOTHING;
+  let news = NO_NEWS;
   let readAt = startedAt;
   let handedOut = new Map<string, { id: string; token: string }[]>();
   let heard = new Map<string, readonly [string, string, string]>();
@@ -59,14 +66,16 @@ export function watchDrills(options: {
     return [...handedOut.values()].flat().find((each) => each.id === id)?.token;
   }
 
-  /** Signed by whoever has the key that was asked for when they were minted. */
+  /**
+   * Each under the key that was asked for when it was minted: while keys rotate brokers do not yet all sign with the
+   * same one. What cannot be signed now is tried again at the next look.
+   */
   function handOut(canaries: readonly Canary[]): void {
     handedOut = new Map();
     noted = new Set();
-    if (canaries.length === 0) return;
-    const by = signer();
     for (const { id, resource, kid, claims } of canaries) {
-      if (kid !== by.kid) continue;
+      const by = signerOf(kid);
+      if (by === null) continue;
       const others = handedOut.get(resource) ?? [];
       handedOut.set(resource, [...others, { id, token: signAccessToken(claims, by) }]);
     }
@@ -100,6 +109,14 @@ export function watchDrills(options: {
     );
   }
 
+  function doubtful(): readonly string[] | null {
+    if (everySeconds === 0) return [];
+    const sinceRead = (clock.monotonicMilliseconds() - readAt) / 1_000;
+    const sinceStart = (clock.monotonicMilliseconds() - startedAt) / 1_000;
+    const sinceLast = news.last === null ? Number.POSITIVE_INFINITY : news.last.ageSeconds + sinceRead;
+    return Math.min(sinceLast, sinceStart) > silenceSeconds(everySeconds) ? null : news.missedInARow;
+  }
+
   // Also where none is run on a schedule: somebody may run one.
   const looking: Repeated = repeat({ everyMilliseconds: LOOK_MILLISECONDS, task: look, onFailure: () => {} });
 
@@ -116,10 +133,20 @@ export function watchDrills(options: {
       if (heard.size > 0) gathering ??= setTimeout(write, GATHER_MILLISECONDS);
     },
     missed,
+    doubtful,
+    isDoubtful(resource) {
+      const resources = doubtful();
+      return resources === null || resources.includes(resource);
+    },
     describe() {
       if (everySeconds === 0) return 'no drills';
       const age = ageSeconds();
       const good = Number.isNaN(age) ? 'none passed yet' : `the last good one ended ${age.toFixed(0)} s ago`;
+      const resources = doubtful();
+      if (resources === null) return `missed everywhere, ${MISSES_THAT_COUNT} times in a row: ${good}`;
+      if (resources.length > 0) {
+        return `missed at ${resources.length} resource(s), ${MISSES_THAT_COUNT} times in a row: ${good}`;
+      }
       return missed() === true ? `missed: ${good}` : good;
     },
     ageSeconds,

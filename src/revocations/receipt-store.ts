@@ -19,7 +19,7 @@ export type ReceiptStore = {
 };
 
 /** What clocks may run apart while the longest lease lasts, and an answer may take to be read. */
-const MARGIN_SECONDS = 1;
+export const STOP_MARGIN_SECONDS = 1;
 
 const SETTLE = { name: 'receipt_settle', text: 'select settle_receipt($1, $2, $3, $4)' };
 
@@ -82,18 +82,18 @@ export function createReceiptStore(
     async settle(epoch, { replicated }) {
       await runStatement(pool, {
         ...SETTLE,
-        values: [epoch, replicated, longestLeaseSeconds, MARGIN_SECONDS],
+        values: [epoch, replicated, longestLeaseSeconds, STOP_MARGIN_SECONDS],
       });
     },
     async find(epoch) {
       const { rows } = await runStatement<ReceiptRow>(pool, {
         ...FIND,
-        values: [epoch, longestLeaseSeconds + MARGIN_SECONDS],
+        values: [epoch, longestLeaseSeconds + STOP_MARGIN_SECONDS],
       });
       return rows[0] === undefined ? null : settledOf(rows[0]);
     },
     async settleOutstanding() {
-      await runStatement(pool, { ...SETTLE_OUTSTANDING, values: [longestLeaseSeconds, MARGIN_SECONDS] });
+      await runStatement(pool, { ...SETTLE_OUTSTANDING, values: [longestLeaseSeconds, STOP_MARGIN_SECONDS] });
     },
     async epochOf(id) {
       const { rows } = await runStatement<{ epoch: number }>(pool, {

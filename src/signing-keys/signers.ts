@@ -14,6 +14,8 @@ export type TokenSigner = Signer & { encodedHeader: string };
 export type Signers = {
   /** @throws {Refusal} signing_key_unavailable: no key may sign, or the copy of the ring is too old */
   tokenSigner(): TokenSigner;
+  /** The same for what was minted under a certain key; null while that one may not sign. */
+  tokenSignerOf(kid: string): TokenSigner | null;
   /** For ledger, lease and receipt messages, never for tokens (L11). @throws like tokenSigner */
   ledgerSigner(): Signer;
   /** DPoP nonces derive from these: hand out by `current`, accept by both. @throws like tokenSigner */
@@ -28,6 +30,14 @@ export function createSigners(copy: () => RingCopy): Signers {
       const signer = signerOf(signingKey(copy(), 'token'));
       if (token?.kid !== signer.kid) token = { ...signer, encodedHeader: tokenHeader(signer.kid) };
       return token;
+    },
+    tokenSignerOf(kid) {
+      const key = copy().isTooOld()
+        ? undefined
+        : copy()
+            .keysOf('token', maySign)
+            .find((each) => each.kid === kid);
+      return key === undefined ? null : { ...signerOf(key), encodedHeader: tokenHeader(kid) };
     },
     ledgerSigner: () => signerOf(signingKey(copy(), 'ledger')),
     nonceSecrets() {

@@ -35,8 +35,8 @@ export type TokenEndpointOptions = {
   minter: TokenMinter;
   /** With connections of its own, so that no flood of agents stands between an operator and the kill switch (L2). */
   operatorMinter: TokenMinter;
-  /** Whether nothing may be minted for actions of sensitivity HIGH, since nobody knows that it could be revoked. */
-  isHighStopped: () => boolean;
+  /** Whether nothing may be minted for actions of sensitivity HIGH here, since nobody knows that it could be revoked. */
+  isHighStopped: (resource: string) => boolean;
   clock: Clock;
 };
 
@@ -57,7 +57,7 @@ export function createTokenEndpoint(options: TokenEndpointOptions): (call: Call)
     if (client.kind === 'operator')
       return decideOperatorGrant(request, { operator: client.operator, issuer });
     const grant = decideGrant(request, { agent: client.agent, catalogue, resourceAliases });
-    if (options.isHighStopped()) refuseHigh(grant, catalogue);
+    if (options.isHighStopped(grant.resource)) refuseHigh(grant, catalogue);
     return grant;
   }
 
@@ -90,7 +90,7 @@ export function createTokenEndpoint(options: TokenEndpointOptions): (call: Call)
 function refuseHigh({ actions }: Grant, catalogue: Catalogue): void {
   if (actions.every((name) => catalogue.actions.get(name)?.sensitivity !== 'HIGH')) return;
   refuse('drill_missed', {
-    hint: 'The last self-test of the kill switch was missed, and this action is too sensitive to go on without.',
+    hint: 'Self-tests of the kill switch keep missing this resource, and the action is too sensitive to go on without.',
   });
 }
 

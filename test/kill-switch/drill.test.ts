@@ -15,6 +15,8 @@ const omar = world.operator(other, 'omar');
 const verifiers: Verifier[] = [];
 after(() => Promise.all(verifiers.map((verifier) => verifier.close())));
 
+const CUSTOMERS = 'https://customers.example.com';
+const BILLING = 'https://billing.example.com';
 const RUN = 'mayfly:run:drills';
 const READ = 'mayfly:read:kill-switch';
 const PATH = '/v1/kill-switch/drill';
@@ -88,39 +90,92 @@ test('two who ask at once get one drill', async () => {
   assert.equal((await world.query('select id from drills')).length, before.length + 1);
 });
 
-test('a verifier that says nothing fails the drill, and is named; high actions can be made to wait for a good one', async () => {
-  const rows = createVerifierRows(world);
-  const silent = await rows.add({ leaseSeconds: 300 });
-  const strict = await world.startBroker({
-    settings: { MAYFLY_DRILL_SECONDS: '3600', MAYFLY_MISSED_DRILL_STOPS_HIGH: 'true' },
-  });
-  const agent = world.agent(strict, 'report-writer');
-  const billing = world.agent(strict, 'billing-runner');
-  const hold = () =>
-    billing.token(newSessionKey(), callOf('billing:hold:payments', 'https://billing.example.com/holds'));
-  assert.equal((await hold()).status, 200);
+test('a verifier that says nothing fails the drill, and is named', async () => {
+  const silent = await createVerifierRows(world).add({ leaseSeconds: 300 });
+  const watching = await world.startBroker({ settings: { MAYFLY_DRILL_SECONDS: '3600' } });
   const { body } = await run();
   assert.deepEqual([body.last.result, body.missed], ['failed', false], 'here they are not on schedule');
   assert.match(body.last.because, /^1 verifier\(s\) did not accept/);
   const told = body.last.verifiers.find(({ instance }: { instance: string }) => instance === silent);
-  assert.deepEqual([told.accepted_at, told.refused_at], [null, null]);
+  assert.deepEqual([told.accepted_at, told.refused_at, told.stopped_at], [null, null, null]);
   assert.equal(
     body.last.verifiers.filter((each: { refused_at: string | null }) => each.refused_at !== null).length,
     3,
   );
-
-  await until(async () => /missed/.test(await (await fetch(`${strict.url}/readyz`)).text()), 'it shows');
-  const ready = await fetch(`${strict.url}/readyz`);
+  const [row] = await world.query<{ missed: string[] }>('select missed from drills where id = $1', [
+    body.last.id,
+  ]);
+  assert.deepEqual(row?.missed, [CUSTOMERS], 'the others are none of its business');
+  await until(async () => /missed/.test(await (await fetch(`${watching.url}/readyz`)).text()), 'it shows');
+  const ready = await fetch(`${watching.url}/readyz`);
   assert.equal(ready.status, 200, 'a missed drill is no reason to send nobody here');
-  assert.equal((await agent.token(newSessionKey())).status, 200);
+  await world.query('delete from verifiers where instance = $1', [silent]);
+  assert.equal((await run()).body.last.result, 'passed');
+  await until(async () => !/missed/.test(await (await fetch(`${watching.url}/readyz`)).text()), 'it is over');
+});
+
+test('a verifier that falls silent has stopped by its lease, which the drill says; alone it has shown nothing', async () => {
+  const rows = createVerifierRows(world);
+  const silent = await rows.add({ leaseSeconds: 2 });
+  const beside = await run();
+  assert.deepEqual([beside.body.last.result, beside.body.last.because], ['passed', null]);
+  const of = (instance: string, { last }: { last: { verifiers: { instance: string }[] } }) =>
+    last.verifiers.find((each) => each.instance === instance) as Record<string, string | null> | undefined;
+  assert.ok(of(silent, beside.body)?.stopped_at, 'with the moment from which it decides nothing');
+  assert.ok(beside.body.last.latency_milliseconds !== null);
+
+  const alone = await rows.add({ leaseSeconds: 2, resource: BILLING });
+  const { body } = await run();
+  assert.deepEqual(
+    [body.last.result, body.last.because],
+    ['failed', '1 verifier(s) fell silent, and none of their resource refused'],
+  );
+  assert.ok(of(alone, body)?.stopped_at);
+  const left = await rows.add({ leaseSeconds: 300, resource: BILLING, closed: true });
+  const again = await run();
+  assert.deepEqual(
+    [again.body.last.result, of(left, again.body)],
+    ['passed', undefined],
+    'who left is not asked',
+  );
+});
+
+test('three misses in a row stop what is HIGH at the resource that was missed, until the next good one', async () => {
+  const settings = { MAYFLY_DRILL_SECONDS: '3600', MAYFLY_MISSED_DRILL_STOPS_HIGH: 'true' };
+  const strict = await world.startBroker({ settings });
+  const billing = world.agent(strict, 'billing-runner');
+  const hold = () => billing.token(newSessionKey(), callOf('billing:hold:payments', `${BILLING}/holds`));
+  let ended = 0;
+  const end = async (result: string, missed: string[] | null) => {
+    ended += 1;
+    await world.query(
+      `insert into drills (id, started_by, finished_at, result, missed)
+       values ($1, 'a test', clock_timestamp(), $2, $3)`,
+      [`drl_${ended}`, result, missed],
+    );
+  };
+  const doubtful = async () => (await world.operator(strict, 'olivia').get(PATH, READ)).body.doubtful;
+  await end('passed', []);
+  await end('failed', [BILLING]);
+  await end('failed', [BILLING, CUSTOMERS]);
+  assert.deepEqual(await doubtful(), { all: false, resources: [] });
+  assert.equal((await hold()).status, 200, 'two are not enough');
+  await end('held', []);
+  await end('failed', [CUSTOMERS]);
+  assert.deepEqual(await doubtful(), { all: false, resources: [] });
+  assert.equal((await hold()).status, 200, 'another resource');
+  for (const missed of [[BILLING], null, [BILLING]]) await end('failed', missed);
+  assert.deepEqual(await doubtful(), { all: false, resources: [BILLING] });
   const refused = await hold();
   assert.deepEqual([refused.status, refused.body.error], [503, 'temporarily_unavailable']);
-  const asHigh = await world.operator(strict, 'olivia').token('mayfly:engage:kill-switch');
-  assert.ok(asHigh, 'operators go on');
-
-  await world.query('delete from verifiers where instance = $1', [silent]);
+  assert.equal((await billing.token(newSessionKey(), { scope: 'billing:read:invoices' })).status, 200);
+  assert.ok(await world.operator(strict, 'olivia').token('mayfly:engage:kill-switch'), 'operators go on');
+  for (let n = 0; n < 3; n += 1) await end('failed', null);
+  assert.deepEqual(await doubtful(), { all: true, resources: [] });
+  assert.equal((await hold()).status, 503);
   assert.equal((await run()).body.last.result, 'passed', 'the canary is exempt from the stop');
-  await until(async () => !/missed/.test(await (await fetch(`${strict.url}/readyz`)).text()), 'it is over');
+  assert.deepEqual(await doubtful(), { all: false, resources: [] });
+  assert.equal((await hold()).status, 200);
 });
 
 test('while something is stopped a drill is held, not failed', async () => {

@@ -5,15 +5,23 @@ import type { TestWorld } from '../test-broker.ts';
 
 export function createVerifierRows(world: TestWorld) {
   return {
-    async add({ leaseSeconds, closed = false }: { leaseSeconds: number; closed?: boolean }): Promise<string> {
+    async add({
+      leaseSeconds,
+      closed = false,
+      resource = 'https://customers.example.com',
+    }: {
+      leaseSeconds: number;
+      closed?: boolean;
+      resource?: string;
+    }): Promise<string> {
       const instance = newIdentifier('ver', systemClock);
       await world.query(
         `insert into verifiers (instance, resource, started_at, generation, applied_epoch, renewed_at, lease_seconds,
                                 lease_ends_at, closed_at)
-         select $1, 'https://customers.example.com', now(), h.generation, h.epoch, now(), greatest($2, 1),
+         select $1, $4, now(), h.generation, h.epoch, now(), greatest($2, 1),
                 now() + make_interval(secs => $2), case when $3 then now() end
            from revocation_head h`,
-        [instance, leaseSeconds, closed],
+        [instance, leaseSeconds, closed, resource],
       );
       return instance;
     },
