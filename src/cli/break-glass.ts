@@ -5,6 +5,7 @@
 import type { Environment } from '../config/environment.ts';
 import type { BrokenGlass } from '../kill-switch/break-glass.ts';
 import type { KillTarget } from '../kill-switch/kill-target.ts';
+import type { DatabaseIdentity } from '../revocations/identity-store.ts';
 import type { SettledEntry } from '../revocations/receipt.ts';
 import { agreed } from './consent.ts';
 import { fail } from './failure.ts';
@@ -19,6 +20,8 @@ export type GlassOptions = Pick<OperatorOptions, 'as' | 'output'> & {
   reason: string;
   yes: boolean;
   dryRun: boolean;
+  /** Also where the ledger does not go on. */
+  anyDatabase: boolean;
 };
 
 export async function engageAtDatabase(
@@ -27,14 +30,14 @@ export async function engageAtDatabase(
   environment: Environment,
 ): Promise<void> {
   await askFirst('Engage the kill switch straight at the database?', options);
-  await withGlass(environment, options, async (glass) => {
+  await withGlass(environment, options, async (glass, database) => {
     const { reason, waitSeconds } = options;
     const engaged = await glass.engage({ target, reason, waitSeconds });
     if (engaged.effect === 'unknown_target') {
       return fail('usage', 'The target names nothing in the applied catalogue: compare its spelling.');
     }
-    printOne({ effect: engaged.effect, ...engaged.settled }, options.output);
-    say(outlook(engaged.settled));
+    printOne({ effect: engaged.effect, ...engaged.settled, database }, options.output);
+    say(database.same ? outlook(engaged.settled) : noProof('Engaged'));
   });
 }
 
@@ -44,15 +47,25 @@ export async function releaseAtDatabase(
   environment: Environment,
 ): Promise<void> {
   await askFirst(`Release what ${id} stops straight at the database?`, options);
-  await withGlass(environment, options, async (glass) => {
+  await withGlass(environment, options, async (glass, database) => {
     const released = await glass.release({ id, reason: options.reason });
     if (!('settled' in released)) {
       if (released.effect === 'unknown') return fail('usage', 'There is no kill of that id.');
       return fail('denied', 'Whoever engaged it cannot release it: somebody else has to.');
     }
     const { effect, settled } = released;
-    printOne({ effect, ...settled }, options.output);
+    printOne({ effect, ...settled, database }, options.output);
+    if (!database.same) say(noProof('Released'));
   });
+}
+
+/** For whoever is tempted to go back to bed. */
+function noProof(what: 'Engaged' | 'Released'): string {
+  return (
+    `${what} in a database in which the ledger does not go on. It proves nothing: brokers and enforcement points that ` +
+    'run do not read it. It counts here once `mayfly ledger move-head` was run. Find the database that brokers use, ' +
+    'and do it there, too.'
+  );
 }
 
 async function askFirst(question: string, options: GlassOptions): Promise<void> {
@@ -65,13 +78,13 @@ async function askFirst(question: string, options: GlassOptions): Promise<void> 
 
 async function withGlass(
   environment: Environment,
-  { databaseUrl, as: person = operatingUser() }: GlassOptions,
-  work: (glass: BrokenGlass) => Promise<void>,
+  { databaseUrl, as: person = operatingUser(), anyDatabase }: GlassOptions,
+  work: (glass: BrokenGlass, database: DatabaseIdentity) => Promise<void>,
 ): Promise<void> {
   const { openGlass } = await import('./open-glass.ts');
-  const glass = openGlass(environment, { url: databaseUrl, person });
+  const glass = openGlass(environment, { url: databaseUrl, person, anyDatabase });
   try {
-    await work(glass);
+    await work(glass, await glass.database().catch(hintAtAnyDatabase));
   } finally {
     await glass.close();
   }
@@ -89,4 +102,12 @@ function outlook({ verifiers, replicated, complete }: SettledEntry): string {
       ? `All ${verifiers.length} known enforcement points have applied it or have stopped.`
       : `${outstanding.length} of ${verifiers.length} enforcement points have not said so; the last stops at ${last}.`;
   return `Engaged. ${points}${standby}`;
+}
+
+/** Nobody is made to look for the word at three in the morning. */
+async function hintAtAnyDatabase(error: unknown): Promise<never> {
+  const { ElsewhereError } = await import('../kill-switch/break-glass.ts');
+  if (!(error instanceof ElsewhereError)) throw error;
+  const hint = 'Nothing was changed. If this is the one that is meant, or there is no other: --any-database.';
+  return fail('verification', `${error.message} ${hint}`);
 }

@@ -33,7 +33,7 @@ const KINDS = [
   'subject',
 ] as const satisfies KillTarget['kind'][];
 
-type AroundBrokers = { databaseUrl?: string | true };
+type AroundBrokers = { databaseUrl?: string | true; anyDatabase?: true };
 type EngageOptions = OperatorOptions & ChangeOptions & AroundBrokers & { waitSeconds: number };
 type ReleaseOptions = OperatorOptions & ChangeOptions & AroundBrokers;
 
@@ -62,10 +62,10 @@ export function engageCommand(environment: Environment): Command {
   return addConnectionOptions(addDatabaseOption(command)).action(
     async (kind: KillTarget['kind'], id: string | undefined, options: EngageOptions) => {
       const target = targetOf(kind, id);
-      const { databaseUrl } = options;
+      const { databaseUrl, anyDatabase = false } = options;
       if (databaseUrl === undefined) return engage(target, options, environment).catch(hintAtTheDatabase);
       const { engageAtDatabase } = await import('./break-glass.ts');
-      await engageAtDatabase(target, { ...options, databaseUrl }, environment);
+      await engageAtDatabase(target, { ...options, databaseUrl, anyDatabase }, environment);
     },
   );
 }
@@ -76,10 +76,10 @@ export function releaseCommand(environment: Environment): Command {
     .argument('<id>', 'as `kill list` shows it');
   return addConnectionOptions(addDatabaseOption(addChangeOptions(command))).action(
     async (id: string, options: ReleaseOptions) => {
-      const { databaseUrl } = options;
+      const { databaseUrl, anyDatabase = false } = options;
       if (databaseUrl === undefined) return release(id, options, environment).catch(hintAtTheDatabase);
       const { releaseAtDatabase } = await import('./break-glass.ts');
-      await releaseAtDatabase(id, { ...options, databaseUrl }, environment);
+      await releaseAtDatabase(id, { ...options, databaseUrl, anyDatabase }, environment);
     },
   );
 }
@@ -144,12 +144,17 @@ function withTarget(command: Command): Command {
 }
 
 function addDatabaseOption(command: Command): Command {
-  return command.addOption(
-    new Option(
-      '--database-url [url]',
-      'when no broker answers: straight at the database; without a value DATABASE_URL, or the embedded one that runs',
-    ),
-  );
+  return command
+    .addOption(
+      new Option(
+        '--database-url [url]',
+        'when no broker answers: straight at the database; without a value DATABASE_URL, or the embedded one that runs',
+      ),
+    )
+    .option(
+      '--any-database',
+      'with it: also in a restored copy or a promoted standby, where it proves nothing',
+    );
 }
 
 /** `all` is said alone, and nothing else means it. */

@@ -10,11 +10,12 @@ import { LONGEST_LEASE_SECONDS } from '../verifiers/lease-lengths.ts';
 /** @param options.url true or absent for what the environment says, or the embedded database that runs */
 export function openGlass(
   environment: Environment,
-  { url, person }: { url: string | true | undefined; person: string },
+  { url, person, anyDatabase }: { url: string | true | undefined; person: string; anyDatabase: boolean },
 ): BrokenGlass {
   return breakGlass({
     url: typeof url === 'string' ? checked(url) : configuredUrl(environment),
     person,
+    anyDatabase,
     longestLeaseSeconds: LONGEST_LEASE_SECONDS,
     log: createLog('error'),
     clock: systemClock,

@@ -3,12 +3,18 @@
  * Nobody is authenticated but by the database itself; the record says who broke the glass. Brokers and verifiers
  * learn of it as of any other entry, as soon as they run again or poll. What it cannot do is sign a receipt: a broker
  * makes one later, out of the same facts.
+ *
+ * Whether this is the database that brokers use, nobody can know here. But whether the ledger goes on in it is written
+ * in its head (L25): a restored copy or a promoted standby is refused unless it is what is meant. A kill in there is
+ * better than none, for it stands once the head was moved there; of enforcement points it proves nothing.
  */
 import { createCommitWait, EMPTY_COMMIT } from '../database/commit-wait.ts';
-import { createPool, type Pool } from '../database/pool.ts';
+import { UnfitDatabaseError } from '../database/database-error.ts';
+import { createPool, type Pool, type PoolOptions } from '../database/pool.ts';
 import { runStatement } from '../database/transaction.ts';
 import type { Log } from '../errors/log.ts';
 import { LEDGER_CHANNEL } from '../revocations/announcement-store.ts';
+import { type ClusterIdentity, type DatabaseIdentity, readIdentity } from '../revocations/identity-store.ts';
 import type { SettledEntry } from '../revocations/receipt.ts';
 import { createReceiptStore } from '../revocations/receipt-store.ts';
 import { createReceipts } from '../revocations/receipts.ts';
@@ -16,7 +22,12 @@ import type { Clock } from '../time/clock.ts';
 import { createKillSwitchStore, type SwitchRow } from './kill-switch-store.ts';
 import type { KillTarget } from './kill-target.ts';
 
+/** The ledger does not go on in this database. */
+export class ElsewhereError extends UnfitDatabaseError {}
+
 export type BrokenGlass = {
+  /** @throws {ElsewhereError} when the ledger does not go on here, as does everything else, unless it may */
+  database(): Promise<DatabaseIdentity>;
   engage(order: {
     target: KillTarget;
     reason: string;
@@ -38,16 +49,23 @@ const MAX_LISTED = 200;
 /**
  * @param options.url of the database, as `mayfly_app` or `mayfly_owner`
  * @param options.person who does it, for the record
+ * @param options.anyDatabase also where the ledger does not go on
  */
 export function breakGlass(options: {
   url: string;
   person: string;
+  anyDatabase: boolean;
   longestLeaseSeconds: number;
   log: Log;
   clock: Clock;
 }): BrokenGlass {
-  const { url, person, longestLeaseSeconds, log, clock } = options;
-  const connect = (applicationName: string) => createPool({ url, size: 1, applicationName, log });
+  const { url, person, anyDatabase, longestLeaseSeconds, log, clock } = options;
+  // Each connection is asked: behind one address there may be two servers, and one after the other.
+  const admit: PoolOptions['admit'] = async (client) => {
+    const found = await readIdentity(client);
+    if (!found.same && !anyDatabase) throw new ElsewhereError(elsewhere(found));
+  };
+  const connect = (applicationName: string) => createPool({ url, size: 1, applicationName, log, admit });
   const [ledgerPool, aside] = [connect('mayfly break glass'), connect('mayfly break glass aside')];
   const commit = createCommitWait({ pool: ledgerPool, aside, log });
   const store = createKillSwitchStore({ killSwitch: commit, pool: aside, clock });
@@ -67,14 +85,31 @@ export function breakGlass(options: {
     idempotency: undefined,
   });
 
+  async function database(): Promise<DatabaseIdentity> {
+    const client = await ledgerPool.connect();
+    try {
+      return await readIdentity(client);
+    } finally {
+      client.release();
+    }
+  }
+
+  /** What a database says of enforcement points in which the ledger does not go on is no proof. */
+  async function settle(...asked: Parameters<typeof receipts.settle>): Promise<SettledEntry> {
+    const settled = await receipts.settle(...asked);
+    return (await database()).same ? settled : { ...settled, complete: false };
+  }
+
   return {
+    database,
+
     async engage({ target, reason, waitSeconds }) {
       const engaged = await store.engage(target, change(reason));
       if (engaged.outcome === 'unknown_target' || engaged.outcome === 'other_request') {
         return { effect: 'unknown_target' };
       }
       await wakeBrokers(aside, log);
-      const settled = await receipts.settle(engaged.epoch, {
+      const settled = await settle(engaged.epoch, {
         replicated: engaged.outcome === 'engaged' ? engaged.replicated : null,
         withinMilliseconds: waitSeconds * 1_000,
       });
@@ -87,7 +122,7 @@ export function breakGlass(options: {
       if (released.outcome === 'unknown' || released.outcome === 'other_request')
         return { effect: 'unknown' };
       await wakeBrokers(aside, log);
-      const settled = await receipts.settle(released.epoch, {
+      const settled = await settle(released.epoch, {
         replicated: released.outcome === 'released' ? released.replicated : null,
         withinMilliseconds: 0,
       });
@@ -99,6 +134,17 @@ export function breakGlass(options: {
       await Promise.all([ledgerPool.end(), aside.end()]);
     },
   };
+}
+
+function elsewhere({ ledger, ...found }: DatabaseIdentity): string {
+  return (
+    `This is ${nameOf(found)}, and the ledger goes on in ${nameOf(ledger)}: a restored copy, or a standby that was promoted. ` +
+    'Brokers serve nothing from it until `mayfly ledger move-head`, and what happens in it stops nothing elsewhere.'
+  );
+}
+
+function nameOf({ system_identifier: cluster, timeline }: ClusterIdentity): string {
+  return `cluster ${cluster}, timeline ${timeline}`;
 }
 
 /** A hint: brokers that do not hear it look by themselves within a second. */

@@ -22,3 +22,24 @@ export function createIdentityCheck(
     throw new UnfitDatabaseError(`${describeDistrust('replaced')}.`);
   };
 }
+
+/** As `pg_control_system()` and the name of the log have them. */
+export type ClusterIdentity = { system_identifier: string; timeline: number };
+
+/** Of a database, and in which cluster its ledger goes on, as the head says. */
+export type DatabaseIdentity = ClusterIdentity & { ledger: ClusterIdentity; same: boolean };
+
+const IDENTITY = `
+select i.system_identifier, i.timeline,
+       json_build_object('system_identifier', h.system_identifier, 'timeline', h.timeline) as ledger,
+       h.system_identifier = i.system_identifier and h.timeline = i.timeline as same
+  from revocation_head h cross join database_identity() i`;
+
+/** @throws {UnfitDatabaseError} when there is no ledger */
+export async function readIdentity(client: ClientBase): Promise<DatabaseIdentity> {
+  const { rows } = await client.query<DatabaseIdentity>(IDENTITY);
+  if (rows[0] !== undefined) return rows[0];
+  throw new UnfitDatabaseError(
+    'The ledger of this database has no head: it is none of mayfly, or a broken one.',
+  );
+}
