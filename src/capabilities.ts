@@ -45,6 +45,7 @@ import { PATHS } from './tokens/server-metadata.ts';
 import { createTokenRoutes, type TokenRoutes } from './tokens/token-routes.ts';
 import { createTokenStore } from './tokens/token-store.ts';
 import { createFeedRoutes } from './verifiers/feed-routes.ts';
+import { createFleetPace } from './verifiers/hurry.ts';
 import { createLeaseRoutes, type LeaseRoutes } from './verifiers/lease-routes.ts';
 import { createProofRoutes } from './verifiers/proof-routes.ts';
 import { createProofStore } from './verifiers/proof-store.ts';
@@ -232,6 +233,7 @@ function buildLeaseRoutes(options: CapabilityOptions): LeaseRoutes {
   const { configuration, catalogue, clients, bounds, database, ledger, ring, clock } = options;
   const { issuer } = configuration;
   const drills = options.drills.watch;
+  const pace = createFleetPace({ clock });
   return createLeaseRoutes({
     issuer,
     clients: () => clients,
@@ -243,8 +245,9 @@ function buildLeaseRoutes(options: CapabilityOptions): LeaseRoutes {
       head: ledger.follower.head,
       gather: createPace(clock),
     }),
-    sign: createLeaseSigner({ issuer, signer: ring.ledgerSigner, catalogue, drills, clock }),
+    sign: createLeaseSigner({ issuer, signer: ring.ledgerSigner, catalogue, drills, pace, clock }),
     drills,
+    pace,
     clock,
   });
 }

@@ -60,6 +60,14 @@ export const questionMessage = z.strictObject({
 
 export type Question = z.infer<typeof questionMessage>;
 
+/** Of questions that come before their time, since there is news: from one to the next, and how far they are spread. */
+const hurrySchema = z.object({
+  pause_milliseconds: z.int().min(0).max(60_000),
+  spread_milliseconds: z.int().min(0).max(60_000),
+});
+
+export type Hurry = z.infer<typeof hurrySchema>;
+
 /** The answer to one question, and to that one only: it repeats instance and nonce. */
 export const leaseMessage = z.object({
   iss: z.string(),
@@ -74,6 +82,7 @@ export const leaseMessage = z.object({
   catalogue: z
     .object({ version: z.int().positive(), actions: z.record(z.string().max(128), SENSITIVITY) })
     .optional(),
+  hurry: hurrySchema.optional(),
   drills: z
     .array(z.object({ id: z.string().max(64), token: z.string().max(16_384) }))
     .max(8)

@@ -24,9 +24,12 @@ export type Receipts = {
   sign(settled: SettledEntry): string;
 };
 
-/** Between two looks: short at first, for verifiers that are woken apply an entry within milliseconds. */
-const FIRST_LOOK_MILLISECONDS = 10;
-const MAX_LOOK_MILLISECONDS = 100;
+/**
+ * Between two looks: short at first, for verifiers that are woken apply an entry within milliseconds; then a part of what
+ * was waited already, so that nobody waits much longer than it takes.
+ */
+const LOOK_MILLISECONDS = { least: 10, most: 100 };
+const LOOK_SHARE = 0.25;
 /** Of those who wait at once; others get their answer at once, and can ask again. */
 const MAX_WAITING = 64;
 
@@ -59,14 +62,14 @@ export function createReceipts(options: {
     epoch: number,
     { replicated, withinMilliseconds, signal }: Parameters<Receipts['settle']>[1],
   ): Promise<SettledEntry> {
-    const endsAt = clock.monotonicMilliseconds() + withinMilliseconds;
+    const beganAt = clock.monotonicMilliseconds();
     let settled = await lookFirst(epoch, replicated);
-    let pause = FIRST_LOOK_MILLISECONDS;
     while (isWorthWaiting(settled) && signal?.aborted !== true) {
-      const left = endsAt - clock.monotonicMilliseconds();
-      if (left <= 0) break;
-      await sleep(Math.min(pause, left), signal);
-      pause = Math.min(2 * pause, MAX_LOOK_MILLISECONDS);
+      const waited = clock.monotonicMilliseconds() - beganAt;
+      if (waited >= withinMilliseconds) break;
+      const { least, most } = LOOK_MILLISECONDS;
+      const pause = Math.min(most, Math.max(least, waited * LOOK_SHARE));
+      await sleep(Math.min(pause, withinMilliseconds - waited), signal);
       settled = await look(epoch);
     }
     return settled;

@@ -93,6 +93,7 @@ export function createLedgerLink(options: {
     trust(broker);
     if (heard === 'clock_differs') refuse('clock_differs'); // another broker may have the right time
     if (heard === 'unasked' || heard === 'unusable') refuse('broker_answer_unusable');
+    if (lease.hurry !== undefined) renewal.setHurry(lease.hurry);
     const isNews = actions.learn(lease.catalogue, lease.page.generation);
     await fetchMissing();
     const isDrill = await drills.take(lease.drills);

@@ -3,9 +3,12 @@
  * is due, or that cannot be reached, loses its place to another; so of two brokers one may die without a lease of
  * three seconds ending.
  *
- * When something was applied that brokers do not know of yet, the next question comes sooner, at most once a second:
- * whoever revoked it waits to hear that it is applied here.
+ * When something was applied that brokers do not know of yet, the next question comes sooner: whoever revoked it waits
+ * to hear that it is applied here. How soon and how often, the broker says in its answers, for it knows how many there
+ * are; until it does, at most once a second.
  */
+
+import type { Hurry } from '../revocations/ledger-message.ts';
 import { type Ask, UnexpectedStatus } from './bounded-fetch.ts';
 import type { BrokerUrls } from './broker-urls.ts';
 import type { MakeQuestion } from './questions.ts';
@@ -17,6 +20,8 @@ export type Renewal = {
   now(): Promise<void>;
   /** The next question comes earlier. */
   soon(): void;
+  /** What {@link Renewal.soon} means from now on. */
+  setHurry(hurry: Hurry): void;
   /** Asks no more, but tells a broker that this instance decides nothing from now on. Never rejects. */
   leave(): Promise<void>;
 };
@@ -26,10 +31,11 @@ export const RENEW_EVERY_MILLISECONDS = 1_000;
 /** Of the time between two questions, so that verifiers that started together do not ask together. */
 const JITTER = 0.1;
 
-/** Spread over as long, or all verifiers would ask in the moment after a revocation. */
-const SOON_MILLISECONDS = 50;
+/** Spread, or all verifiers would ask in the moment after a revocation. */
+const FIRST_HURRY: Hurry = { pause_milliseconds: 1_000, spread_milliseconds: 50 };
 
-const HURRY_EVERY_MILLISECONDS = 1_000;
+/** Whatever a broker says. */
+const LEAST_PAUSE_MILLISECONDS = 20;
 
 const MAX_UNDER_WAY = 4;
 
@@ -54,6 +60,7 @@ export function createRenewal(options: {
   const underWay: string[] = [];
   /** After a question that came soon; another one is wanted after that. */
   let [resting, isWanted] = [false, false];
+  let hurry = FIRST_HURRY;
 
   async function put(broker: string, question: string): Promise<Record<string, unknown>> {
     const { status, json } = await ask({
@@ -117,9 +124,9 @@ export function createRenewal(options: {
     setTimeout(() => {
       resting = false;
       if (isWanted) soon();
-    }, HURRY_EVERY_MILLISECONDS).unref();
+    }, hurry.pause_milliseconds).unref();
     isWanted = false;
-    schedule(Math.random() * Math.min(SOON_MILLISECONDS, everyMilliseconds));
+    schedule(Math.random() * Math.min(hurry.spread_milliseconds, everyMilliseconds));
   }
 
   return {
@@ -127,6 +134,10 @@ export function createRenewal(options: {
     start: tick,
 
     soon,
+
+    setHurry(next) {
+      hurry = { ...next, pause_milliseconds: Math.max(LEAST_PAUSE_MILLISECONDS, next.pause_milliseconds) };
+    },
 
     async leave() {
       stopped = true;

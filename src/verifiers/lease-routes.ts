@@ -9,6 +9,7 @@ import { isJsonObject } from '../json/strict-json.ts';
 import type { UnverifiedJwt } from '../jws/compact-jws.ts';
 import { type Clock, numericDate } from '../time/clock.ts';
 import type { Drills } from './drills.ts';
+import type { FleetPace } from './hurry.ts';
 import { createInstanceBound } from './instance-bound.ts';
 import { checkQuestion, parseQuestion, type ReceivedQuestion } from './question.ts';
 import type { LeaseRenewals } from './renew-leases.ts';
@@ -26,9 +27,10 @@ export function createLeaseRoutes(options: {
   renewals: LeaseRenewals;
   sign: LeaseSigner;
   drills: Drills;
+  pace: Pick<FleetPace, 'heard'>;
   clock: Clock;
 }): LeaseRoutes {
-  const { issuer, clients, bounds, renewals, sign, drills, clock } = options;
+  const { issuer, clients, bounds, renewals, sign, drills, pace, clock } = options;
   const headers = createRecent<UnverifiedJwt['header']>(MAX_HEADERS);
   const instances = createInstanceBound({ clock });
 
@@ -56,6 +58,7 @@ export function createLeaseRoutes(options: {
       const asked = authenticate(parseQuestion(questionIn(call.json), headers), call);
       const { instance, drills: outcomes = [] } = asked.question;
       instances.admit({ instance, resource: asked.resource.audience });
+      pace.heard(instance);
       const granted = await renewals.renew(asked);
       if (outcomes.length > 0) {
         drills.noteDrillOutcomes({ instance, resource: asked.resource.audience, outcomes });

@@ -5,6 +5,7 @@ import { LEASE_TYPE, type Lease, type Sensitivity } from '../revocations/ledger-
 import type { Signer } from '../signing-keys/signers.ts';
 import { type Clock, numericDate } from '../time/clock.ts';
 import type { Drills } from './drills.ts';
+import type { FleetPace } from './hurry.ts';
 import { LEASE_SECONDS } from './lease-lengths.ts';
 import type { GrantedLease } from './renew-leases.ts';
 
@@ -17,9 +18,10 @@ export function createLeaseSigner(options: {
   signer: () => Signer;
   catalogue: Pick<ActiveCatalogue, 'catalogue' | 'applied'>;
   drills: Drills;
+  pace: Pick<FleetPace, 'hurry'>;
   clock: Clock;
 }): LeaseSigner {
-  const { issuer, signer, catalogue, drills, clock } = options;
+  const { issuer, signer, catalogue, drills, pace, clock } = options;
   let header = { kid: '', encoded: '' }; // the same for a day
 
   /** What the applied catalogue says of the resource's actions, if the verifier does not know that version. */
@@ -39,6 +41,7 @@ export function createLeaseSigner(options: {
       nonce: question.nonce,
       page,
       leases: LEASE_SECONDS,
+      hurry: pace.hurry(),
       ...(news === undefined ? {} : { catalogue: news }),
       ...(canaries.length === 0 ? {} : { drills: [...canaries] }),
     };

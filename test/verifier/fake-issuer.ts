@@ -67,7 +67,7 @@ export async function startFakeIssuer({ now, actions, shared = newSharedByBroker
   const ledgerJwks: { keys: object[] } = { keys: [ledgerSigner.jwk] };
   const questions: Question[] = [];
   /** What every answer carries; a test may bend it. */
-  const lease: Pick<Lease, 'leases' | 'catalogue' | 'drills'> = {
+  const lease: Pick<Lease, 'leases' | 'catalogue' | 'drills' | 'hurry'> = {
     leases: { LOW: 300, MED: 30, HIGH: 3 },
     catalogue: { version: 1, actions },
   };

@@ -211,6 +211,28 @@ describe('The feed', () => {
       }
     }, QUIET));
 
+  test('How often news are acknowledged before their time, the broker says', () =>
+    using(async ({ issuer, verifier }) => {
+      await until(() => issuer.streams.size === 1, 'the feed is connected');
+      const revoke = async (id: string) => {
+        const epoch = issuer.revoke({ kind: 'session', id });
+        await until(() => verifier.status().epoch === epoch, 'it is applied');
+        return () => issuer.questions.at(-1)?.applied_epoch === epoch;
+      };
+      issuer.lease.hurry = { pause_milliseconds: 20, spread_milliseconds: 0 };
+      await until(await revoke('first'), 'it hears of it');
+      const startedAt = performance.now();
+      for (let n = 0; n < 20; n += 1) await until(await revoke(`often ${n}`), 'each is acknowledged');
+      assert.ok(performance.now() - startedAt < 10_000, 'not once a second');
+      issuer.lease.hurry = { pause_milliseconds: 60_000, spread_milliseconds: 0 };
+      await until(await revoke('it hears of it'), 'of this one, and of the other pace');
+      await until(await revoke('the first of the minute'), 'that is acknowledged');
+      const before = issuer.questions.length;
+      const isKnown = await revoke('the second');
+      await revoke('the third');
+      assert.deepEqual([isKnown(), issuer.questions.length], [false, before]);
+    }, QUIET));
+
   test('It is asked for with an assertion, from what is applied on', () =>
     using(async ({ issuer, options }) => {
       const { epoch } = issuer.ledger.head();
