@@ -42,7 +42,7 @@ test('an error in a transaction undoes it and comes out as it is', async () => {
   assert.equal(await isNoted('undone'), false);
 });
 
-test('a COMMIT that was answered by ROLLBACK is a failure, though the driver calls it a success', async () => {
+test('REV-12: a COMMIT that was answered by ROLLBACK is a failure, though the driver calls it a success', async () => {
   await assert.rejects(
     transaction(pool, async (client) => {
       await client.query(note('lost'));

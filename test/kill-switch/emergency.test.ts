@@ -67,7 +67,7 @@ function flood(parallel: number): { stop(): Promise<void>; asked(): number } {
   };
 }
 
-test('FLT-06: a kill is answered while every other connection is taken and agents flood the broker', async () => {
+test('KIL-12, FLT-06: a kill is answered while every other connection is taken and agents flood the broker', async () => {
   const { body: before } = await agent.token(newSessionKey());
   const others = await takeAllConnections();
   assert.ok(others.taken > 10);

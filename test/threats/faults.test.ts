@@ -218,7 +218,7 @@ describe('FLT: the database is not as it should be', { concurrency: true }, () =
     expectNoDefect(stage);
   });
 
-  test('the ledger cannot be written: a revocation is refused whole, and the record does not say it was done', async () => {
+  test('REV-12: the ledger cannot be written: a revocation is refused whole, and the record does not say it was done', async () => {
     const stage = await createFaultStage();
     const token = await stage.liveToken();
     const request = stage.revoke(token);

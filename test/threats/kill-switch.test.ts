@@ -153,13 +153,14 @@ test('KIL-14: whatever is notified or not, verifiers refuse; the table is the tr
 
 test('KIL-16: ten thousand kills do not get in the way of the first one of somebody else', async () => {
   let refused = 0;
-  for (let asked = 0; refused === 0 && asked < 500; asked += 1) {
-    const { status, headers } = await engage();
-    if (status !== 429) continue;
-    refused += 1;
-    assert.ok(Number(headers.get('retry-after')) >= 1);
+  for (let asked = 0; refused === 0 && asked < 1_000; asked += 20) {
+    for (const { status, headers } of await Promise.all(Array.from({ length: 20 }, () => engage()))) {
+      if (status !== 429) continue;
+      refused += 1;
+      assert.ok(Number(headers.get('retry-after')) >= 1);
+    }
   }
-  assert.equal(refused, 1);
+  assert.ok(refused > 0);
   const first = await omar.post(PATH, ENGAGE, order({ kind: 'zone', id: 'support' }));
   assert.deepEqual([first.status, first.body.effect], [200, 'engaged']);
 });

@@ -3,7 +3,6 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { decodeJwt } from 'jose';
 import { until } from '../broker-process.ts';
-import { soakFactor } from '../soak.ts';
 import { newSessionKey, type TestAgent } from '../test-agent.ts';
 import { CANARY } from './after-checks.ts';
 import { type Case, createStage } from './oracle.ts';
@@ -322,7 +321,7 @@ test('REV-02: known and unknown tokens are answered by the same headers', async 
 });
 
 test('REV-14: while a hundred tokens are revoked at once, tokens are minted as ever, each as alive as it should be', async () => {
-  const doomed = await Promise.all(Array.from({ length: 100 * soakFactor() }, () => freshToken()));
+  const doomed = await Promise.all(Array.from({ length: 100 }, () => freshToken()));
   const [, minted] = await Promise.all([
     Promise.all(doomed.map(async (token) => assert.equal((await stage.ask(revoke(token))).status, 200))),
     Promise.all(Array.from({ length: 50 }, () => freshToken())),
