@@ -20,6 +20,8 @@ export type BrokerAnswer = {
   status: number;
   /** `max-age` of Cache-Control, or null. */
   maxAgeSeconds: number | null;
+  /** `Date`, NumericDate; null without one. Whoever carried the answer may have written it. */
+  sentAt: number | null;
   /** Empty for an answer without JSON. */
   json: Record<string, unknown>;
 };
@@ -73,6 +75,7 @@ export function createAsk(options: {
     return {
       status: response.status,
       maxAgeSeconds: maxAgeOf(response),
+      sentAt: sentAtOf(response),
       json: await readJson(response, { accepts, maxBytes: question.maxAnswerBytes ?? MAX_ANSWER_BYTES }),
     };
   }
@@ -135,4 +138,9 @@ function retryAfterOf(response: Response): number {
 function maxAgeOf(response: Response): number | null {
   const match = /(?:^|[\s,])max-age=(\d{1,9})(?:[\s,]|$)/i.exec(response.headers.get('cache-control') ?? '');
   return match === null ? null : Number(match[1]);
+}
+
+function sentAtOf(response: Response): number | null {
+  const milliseconds = Date.parse(response.headers.get('date') ?? '');
+  return Number.isNaN(milliseconds) ? null : Math.floor(milliseconds / 1_000);
 }

@@ -118,6 +118,7 @@ export function createLedgerLink(options: {
     onSuccess: trouble.over,
     onFailure: trouble.failed,
     everyMilliseconds: times.renewMilliseconds,
+    clock,
   });
   const appliedEpoch = () => state.position().epoch;
   const feed = createFeedListener({ ...options, appliedEpoch, onPage });

@@ -9,8 +9,10 @@
  */
 
 import type { Hurry } from '../revocations/ledger-message.ts';
+import { type Clock, numericDate } from '../time/clock.ts';
 import { type Ask, UnexpectedStatus } from './bounded-fetch.ts';
 import type { BrokerUrls } from './broker-urls.ts';
+import { MAX_CLOCK_DIFFERENCE_SECONDS } from './lease-state.ts';
 import type { MakeQuestion } from './questions.ts';
 import { refuse } from './refusal.ts';
 
@@ -52,8 +54,9 @@ export function createRenewal(options: {
   onSuccess: () => void;
   onFailure: (error: unknown) => void;
   everyMilliseconds: number;
+  clock: Clock;
 }): Renewal {
-  const { issuer, makeQuestion, ask, urls, workIn, onSuccess, onFailure, everyMilliseconds } = options;
+  const { issuer, makeQuestion, ask, urls, workIn, onSuccess, onFailure, everyMilliseconds, clock } = options;
   let timer: NodeJS.Timeout | undefined;
   let stopped = false;
   /** The broker of each question that is not answered yet. */
@@ -63,13 +66,17 @@ export function createRenewal(options: {
   let hurry = FIRST_HURRY;
 
   async function put(broker: string, question: string): Promise<Record<string, unknown>> {
-    const { status, json } = await ask({
+    const { status, json, sentAt } = await ask({
       url: urls.at(broker, `${issuer}/v1/verifiers/current/lease`),
       body: { contentType: 'application/json', text: JSON.stringify({ question }) },
       accepts: ['application/json', 'application/problem+json'],
       maxAnswerBytes: MAX_LEDGER_ANSWER_BYTES,
     });
-    if (status !== 200) refuse('broker_refuses', { cause: new UnexpectedStatus(status) });
+    if (status !== 200) {
+      // A question of another time is refused before anything is said of the time.
+      const isOurClock = sentAt !== null && isFarFrom(sentAt, numericDate(clock));
+      refuse(isOurClock ? 'clock_differs' : 'broker_refuses', { cause: new UnexpectedStatus(status) });
+    }
     return json;
   }
 
@@ -153,4 +160,8 @@ export function createRenewal(options: {
       }
     },
   };
+}
+
+function isFarFrom(theirs: number, ours: number): boolean {
+  return Math.abs(theirs - ours) > MAX_CLOCK_DIFFERENCE_SECONDS;
 }

@@ -96,7 +96,7 @@ const REVOCATIONS = [
 ] as const;
 
 for (const { kind, action, path } of REVOCATIONS) {
-  test(`a revoked ${kind} is refused by every verifier, and what is minted afterwards is not`, async () => {
+  test(`REV-06: a revoked ${kind} is refused by every verifier, and what is minted afterwards is not`, async () => {
     const [customers, exports] = await Promise.all([
       fleet.mint({ at: 0 }),
       fleet.mint({ at: 1, use: LIST_EXPORTS }),

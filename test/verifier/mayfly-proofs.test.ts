@@ -111,7 +111,7 @@ test('a request that is refused for another reason does not use the proof up any
   assert.equal(await ask(instances[1], asked), 'ok');
 });
 
-test('while one broker is gone the other one is asked, and when both are nothing is let in', async () => {
+test('FLT-28: while one broker is gone the other one is asked, and when both are nothing is let in', async () => {
   const gone = await world.startBroker();
   const verifier = await startInstance(secret, { brokers: [gone.url], timeoutMilliseconds: 2_000 });
   const both = await startInstance(secret, { brokers: [gone.url, brokers[0]?.url ?? ''] });
@@ -125,7 +125,7 @@ test('while one broker is gone the other one is asked, and when both are nothing
   assert.match(JSON.parse(verification.body).hint, /used before/);
 });
 
-test('what is no clear answer of a broker to this question is 503 and never a yes', async () => {
+test('FLT-28: what is no clear answer of a broker to this question is 503 and never a yes', async () => {
   const fake = await createFixture({ sharedProofs: 'mayfly', timeoutMilliseconds: 200 });
   try {
     const answers: ((nonce: unknown) => [value: object, status?: number] | null)[] = [

@@ -252,7 +252,7 @@ describe('A proof is good once', () => {
     assert.equal(codeOf(await again(proof(bound, { claims: { jti } }, other), bound)), 'ok');
   });
 
-  test('Of a hundred copies at once exactly one passes', async () => {
+  test('GWY-48: Of a hundred copies at once exactly one passes', async () => {
     const text = good();
     const outcomes = await Promise.all(Array.from({ length: 100 }, async () => codeOf(await again(text))));
     assert.equal(outcomes.filter((code) => code === 'ok').length, 1);

@@ -53,7 +53,7 @@ describe('Proofs that are shared in a real Redis', { skip: NO_REDIS }, () => {
     for (const both of outcomes) assert.deepEqual(both.toSorted(), [REPLAYED, 'ok']);
   });
 
-  test('killed, it lets nobody in; started again it still knows what was used', async () => {
+  test('FLT-28: killed, it lets nobody in; started again it still knows what was used', async () => {
     const used = world.request();
     assert.equal(await verify(0, used), 'ok');
     await redis.kill();
@@ -70,7 +70,7 @@ describe('Proofs that are shared in a real Redis', { skip: NO_REDIS }, () => {
     assert.equal(await verify(1), 'ok');
   });
 
-  test('one that answers too late is 503, and its late answer lets nobody in', async () => {
+  test('FLT-28: one that answers too late is 503, and its late answer lets nobody in', async () => {
     redis.stop();
     const asked = world.request();
     assert.equal(await verify(0, asked), UNDECIDED);

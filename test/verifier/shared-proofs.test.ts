@@ -67,7 +67,7 @@ test('A proof that one instance has seen is used up for the other one, also when
   }, createRedisProofs({ command }));
 });
 
-test('A store that fails, that answers with anything else, or that does not answer is 503, never a yes', async () => {
+test('FLT-28: A store that fails, that answers with anything else, or that does not answer is 503, never a yes', async () => {
   const commands: (() => Promise<unknown>)[] = [
     () => Promise.reject(new Error('OOM command not allowed')),
     async () => 'QUEUED',

@@ -4,7 +4,7 @@ import { after, describe, test } from 'node:test';
 import { createVerifier } from '../../src/verifier/index.ts';
 import { newSessionKey } from '../test-agent.ts';
 import { CONSUME, newSigningKey, sendJson } from './fake-issuer.ts';
-import { ACTION, AUDIENCE, claimsOf, createFixture, type Fixture, outcomeOf } from './fixture.ts';
+import { ACTION, AUDIENCE, claimsOf, codeOf, createFixture, type Fixture, outcomeOf } from './fixture.ts';
 
 const world = await createFixture();
 after(() => world.stop());
@@ -120,7 +120,7 @@ describe('The action', () => {
 });
 
 describe('The life of the token', () => {
-  test('A revoked token is refused in the words of one that expired', async () => {
+  test('TIM-02: A revoked token is refused in the words of one that expired', async () => {
     const revoked = token();
     world.issuer.revoke({ kind: 'token', id: String(claimsOf(revoked).jti) });
     const verification = await verify(request(revoked));
@@ -171,6 +171,25 @@ describe('The life of the token', () => {
       'invalid_token token_revoked',
       'old ones stay dead',
     );
+  });
+
+  test('GWY-30: a token that is remembered is asked again for everything that can change', async () => {
+    const own = await createFixture({}, { actions: { [ACTION]: 'LOW', 'db:read:orders': 'LOW' } });
+    const known = own.token();
+    assert.equal(outcomeOf(await own.verify(own.request(known))), 'ok');
+    const another = newSessionKey();
+    const stolen = own.request(known, own.proof(known, {}, another));
+    assert.equal(outcomeOf(await own.verify(stolen)), 'invalid_token token_bound_to_another_key');
+    assert.equal(
+      outcomeOf(await own.verify(own.request(known), { action: 'db:read:orders' })),
+      'insufficient_scope action_not_covered',
+    );
+    const altered = `${known.slice(0, -2)}${known.endsWith('AA') ? 'BB' : 'AA'}`;
+    assert.equal(codeOf(await own.verify(own.request(altered))), 'invalid_token');
+    assert.equal(outcomeOf(await own.verify(own.request(known))), 'ok');
+    own.issuer.revoke({ kind: 'session', id: 'ses_1' });
+    assert.equal(outcomeOf(await own.verify(own.request(known))), 'invalid_token token_revoked');
+    await own.stop();
   });
 
   test('A revoked signing key kills what it signed, whatever epoch a thief wrote', async () => {
