@@ -3,7 +3,7 @@
  * and this URL, just now. This file is pure: it says whether a proof is good in itself. That it is used only
  * once is decided where it is spent, by the row that it inserts.
  */
-import { createHash } from 'node:crypto';
+import { hash } from 'node:crypto';
 import { refuse } from '../errors/refusal.ts';
 import {
   type HeaderCache,
@@ -81,7 +81,7 @@ export function checkProof(
 
 /** `ath` of RFC 9449 §4.2: over the token exactly as it was sent. */
 export function tokenHash(accessToken: string): string {
-  return createHash('sha256').update(accessToken, 'ascii').digest('base64url');
+  return hash('sha256', accessToken, 'base64url');
 }
 
 function readProof(text: string, headers: HeaderCache | undefined): UnverifiedJwt {

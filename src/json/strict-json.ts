@@ -77,14 +77,15 @@ function refuseLoneSurrogates(key: string, value: unknown): unknown {
  * begin and end.
  */
 function scan(text: string, { maxDepth, maxMembers, numbers = 'any' }: JsonBounds): void {
-  const open: (Set<string> | null)[] = []; // the names seen in each open object; null for an array
+  const open: (Names | null)[] = []; // the names seen in each open object; null for an array
+  const isPlain = !text.includes('\\');
   let members = 0;
   let nameExpected = false;
   let index = 0;
   while (index < text.length) {
     const character = text.charCodeAt(index);
     if (character === QUOTE) {
-      const end = endOfString(text, index);
+      const end = isPlain ? endOfPlainString(text, index) : endOfString(text, index);
       if (nameExpected) recordName(open.at(-1) ?? null, text.slice(index, end));
       nameExpected = false;
       index = end;
@@ -95,7 +96,7 @@ function scan(text: string, { maxDepth, maxMembers, numbers = 'any' }: JsonBound
       continue;
     }
     if (character === OPEN_BRACE || character === OPEN_BRACKET) {
-      open.push(character === OPEN_BRACE ? new Set() : null);
+      open.push(character === OPEN_BRACE ? { few: [], many: null } : null);
       if (open.length > maxDepth) throw new JsonError(`nested deeper than ${maxDepth}`);
       nameExpected = character === OPEN_BRACE;
       members += 1;
@@ -111,13 +112,21 @@ function scan(text: string, { maxDepth, maxMembers, numbers = 'any' }: JsonBound
   }
 }
 
-function recordName(names: Set<string> | null, literal: string): void {
+/** Most objects have few members, and to compare a few names is cheaper than to file them. */
+type Names = { few: string[]; many: Set<string> | null };
+const FEW_NAMES = 16;
+
+function recordName(names: Names | null, literal: string): void {
   if (names === null) throw new JsonError('the text is not JSON');
   const name = literal.includes('\\') ? unescaped(literal) : literal.slice(1, -1);
   // Harmless as JSON.parse leaves it, and a new prototype for whoever copies it with Object.assign.
   if (name === '__proto__') throw new JsonError('an object has the member "__proto__"');
-  if (names.has(name)) throw new JsonError('an object has the same member twice');
-  names.add(name);
+  const { few, many } = names;
+  if (many === null ? few.includes(name) : many.has(name)) {
+    throw new JsonError('an object has the same member twice');
+  }
+  if (many !== null) many.add(name);
+  else if (few.push(name) > FEW_NAMES) names.many = new Set(few);
 }
 
 function unescaped(literal: string): string {
@@ -126,6 +135,13 @@ function unescaped(literal: string): string {
   } catch (error) {
     throw new JsonError('the text is not JSON', { cause: error });
   }
+}
+
+/** Where nothing is escaped the next quote closes it. */
+function endOfPlainString(text: string, start: number): number {
+  const end = text.indexOf('"', start + 1);
+  if (end < 0) throw new JsonError('the text is not JSON');
+  return end + 1;
 }
 
 /** The index after the closing quote of the string that opens at `start`. */
@@ -145,8 +161,26 @@ const INTEGER = /^-?[0-9]+$/;
 const PLAIN_INTEGER = /^(?:0|-?[1-9][0-9]*)$/;
 const MORE_THAN_ZERO = /^-?[0.]*[1-9]/;
 
+/** Whole numbers of few digits are exact whoever reads them. */
+const FEW_DIGITS = 15;
+
+/** The index after such a number that begins at `start`; `start` itself when it is another one. */
+function endOfDigits(text: string, start: number): number {
+  let index = start;
+  let character = text.charCodeAt(index);
+  if (character === DIGIT_ZERO) return start;
+  while (character >= DIGIT_ZERO && character <= DIGIT_NINE) {
+    index += 1;
+    character = text.charCodeAt(index);
+  }
+  const goesOn = character === COMMA || character === CLOSE_BRACE || character === CLOSE_BRACKET;
+  return goesOn && index - start <= FEW_DIGITS ? index : start;
+}
+
 /** The index after the number that begins at `start`, once it is known that reading it changes nothing. */
 function endOfNumber(text: string, start: number, numbers: 'any' | 'integers'): number {
+  const end = endOfDigits(text, start);
+  if (end > start) return end;
   NUMBER.lastIndex = start;
   const literal = NUMBER.exec(text)?.[0] ?? '';
   const value = Number(literal);

@@ -10,7 +10,7 @@ import { MAX_TOKEN_LENGTH } from './token.ts';
 export type Credentials = { token: string; proof: string };
 
 /** One space and a token68 (RFC 9110 §11.2), the whole value. */
-const DPOP_CREDENTIALS = /^dpop ([A-Za-z0-9\-._~+/]+=*)$/i;
+const DPOP_CREDENTIALS = /^[Dd][Pp][Oo][Pp] ([A-Za-z0-9\-._~+/]+=*)$/;
 
 /** Also `DPoP` and a tab, a comma or nothing: somebody tried, and is told so. */
 const DPOP_SCHEME = /^dpop(?![!#$%&'*+\-.^_`|~0-9a-z])/i;
@@ -35,6 +35,11 @@ function readToken(request: ResourceRequest): string {
   if (hasTokenInQuery(request.target)) {
     refuse('token_in_two_places', { hint: 'Send the token in the Authorization header only.' });
   }
+  const token = value.length > MAX_TOKEN_LENGTH + 8 ? undefined : DPOP_CREDENTIALS.exec(value)?.[1];
+  return token ?? refuseCredentials(value);
+}
+
+function refuseCredentials(value: string): never {
   // RFC 9449 §7.2: as a Bearer token it would be good for whoever found it.
   if (BEARER_SCHEME.test(value)) {
     refuse('token_sent_as_bearer', {
@@ -42,8 +47,7 @@ function readToken(request: ResourceRequest): string {
     });
   }
   if (!DPOP_SCHEME.test(value)) refuse('authorization_missing');
-  const token = value.length > MAX_TOKEN_LENGTH + 8 ? undefined : DPOP_CREDENTIALS.exec(value)?.[1];
-  return token ?? refuse('authorization_malformed', { hint: 'The form is: DPoP, one space, the token.' });
+  return refuse('authorization_malformed', { hint: 'The form is: DPoP, one space, the token.' });
 }
 
 /** RFC 6750 §2.3. By itself it counts as no token at all (OAuth 2.1 §5.1). */
