@@ -126,7 +126,7 @@ test('FLT-28: while one broker is gone the other one is asked, and when both are
 });
 
 test('FLT-28: what is no clear answer of a broker to this question is 503 and never a yes', async () => {
-  const fake = await createFixture({ sharedProofs: 'mayfly', timeoutMilliseconds: 200 });
+  const fake = await createFixture({ sharedProofs: 'mayfly', timeoutMilliseconds: 1_000 });
   try {
     const answers: ((nonce: unknown) => [value: object, status?: number] | null)[] = [
       () => null,

@@ -80,7 +80,7 @@ test('FLT-28: A store that fails, that answers with anything else, or that does 
         assert.equal(await verify(0), 'temporarily_unavailable proof_store_unreachable');
       },
       createRedisProofs({ command }),
-      50,
+      500,
     );
   }
 });
