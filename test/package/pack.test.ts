@@ -12,9 +12,13 @@ import {
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { createInterface } from 'node:readline';
 import { after, before, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
+import { tokenHash } from '../../src/dpop/proof.ts';
 import { cleanEnvironment, freePort, until } from '../broker-process.ts';
+import { createTestAgent, newSessionKey } from '../test-agent.ts';
+import { writeReadmeServers } from './readme-server.ts';
 
 /*
  * What somebody gets who installs the package: packed by npm, laid out as npm lays it out, beside the dependencies
@@ -129,6 +133,68 @@ function askWithInstalledVerifier(issuer: string): unknown {
   return JSON.parse(run(process.execPath, ['verify.js'], installed));
 }
 
+type Answer = [status: number, headers: Record<string, string>, body: Record<string, unknown>];
+
+/** An agent with a token, who takes the nonce that it is given. */
+async function createCustomer(issuer: string, url: string) {
+  const key = JSON.parse(readFileSync(join(folder, 'data', 'keys', 'report-writer.jwk.json'), 'utf8'));
+  const agent = createTestAgent({ url: issuer, issuer, clientId: 'report-writer', key });
+  const session = newSessionKey();
+  const { body } = await agent.token(session);
+  const token: string = body.access_token;
+  const headersWith = (nonce: string | undefined) => ({
+    Authorization: `DPoP ${token}`,
+    DPoP: agent.proof(session, { claims: { htm: 'GET', htu: url, ath: tokenHash(token), nonce } }),
+  });
+  return async (ask: (headers: Record<string, string>) => Promise<Answer>): Promise<Answer> => {
+    const first = await ask(headersWith(undefined));
+    return first[1]['dpop-nonce'] === undefined ? first : ask(headersWith(first[1]['dpop-nonce']));
+  };
+}
+
+/** What the README says to somebody who writes a resource server, done to the letter. */
+async function tryReadme(issuer: string): Promise<void> {
+  const port = await freePort();
+  const place = { brokerPort: Number(new URL(issuer).port), dataFolder: join(folder, 'data'), port };
+  const programs = writeReadmeServers(installed, place);
+  const url = `http://127.0.0.1:${port}/customers`;
+  const asCustomer = await createCustomer(issuer, url);
+  const start = (program: string) =>
+    spawn(process.execPath, [program], {
+      cwd: installed,
+      env: cleanEnvironment({}),
+      stdio: ['pipe', 'pipe', 'inherit'],
+    });
+
+  const server = start(programs.express);
+  const overHttp = async (headers: Record<string, string>): Promise<Answer> => {
+    const response = await fetch(url, { headers });
+    return [response.status, Object.fromEntries(response.headers), (await response.json()) as Answer[2]];
+  };
+  await until(
+    async () => (await overHttp({}).catch(() => [0]))[0] === 401,
+    'the server of the README asks for a token',
+  );
+  const isLetIn = async () => (await asCustomer(overHttp))[0] === 200;
+  await until(isLetIn, 'it has its lease');
+  assert.deepEqual((await asCustomer(overHttp))[2], { customers: [], for: 'report-writer' });
+  server.kill();
+
+  const handler = start(programs.fetch);
+  const lines = createInterface({ input: handler.stdout })[Symbol.asyncIterator]();
+  assert.equal((await lines.next()).value, 'ready');
+  const ofHandler = async (headers: Record<string, string>): Promise<Answer> => {
+    handler.stdin.write(`${JSON.stringify({ url, headers })}\n`);
+    return JSON.parse((await lines.next()).value ?? 'null');
+  };
+  assert.equal((await ofHandler({}))[0], 401);
+  const [status, , body] = await asCustomer(ofHandler);
+  assert.deepEqual([status, body], [200, { customers: [], for: 'report-writer' }]);
+  const ended = new Promise((resolve) => handler.once('exit', resolve));
+  handler.stdin.end();
+  assert.equal(await ended, 0);
+}
+
 test('the installed broker starts, gives the installed verifier its lease, and stops', async () => {
   const port = await freePort();
   const settings = {
@@ -156,6 +222,7 @@ test('the installed broker starts, gives the installed verifier its lease, and s
   await until(ready, 'the installed broker is ready', 60_000);
   const issuer = `http://127.0.0.1:${port}`;
   assert.deepEqual(askWithInstalledVerifier(issuer), ['granted', 'connected or not', 401]);
+  await tryReadme(issuer);
   await until(
     () => /^ {2}MAYFLY_PORT=\d+ .*mayfly tour$/m.test(output),
     'it names the command that is installed',
