@@ -5,7 +5,13 @@
  */
 import { isIdentifier } from '../dpop/replay-key.ts';
 import { isJsonObject } from '../json/strict-json.ts';
-import { JwsError, readCompactJws, type UnverifiedJwt, verifySignature } from '../jws/compact-jws.ts';
+import {
+  type HeaderCache,
+  JwsError,
+  readCompactJws,
+  type UnverifiedJwt,
+  verifySignature,
+} from '../jws/compact-jws.ts';
 import type { VerificationKey } from '../jws/jwk.ts';
 import { refuse } from './refusal.ts';
 
@@ -42,9 +48,13 @@ const ALGORITHMS: readonly string[] = ['EdDSA', 'Ed25519'];
 
 export type UnverifiedToken = UnverifiedJwt & { kid: string };
 
-/** RFC 9068 §4 steps 1 and 5, RFC 8725 §3.1 and §3.11. @throws {VerifierRefusal} */
-export function readToken(text: string): UnverifiedToken {
-  const jwt = readJwt(text);
+/**
+ * RFC 9068 §4 steps 1 and 5, RFC 8725 §3.1 and §3.11.
+ * @param headers those that were read before: a broker writes few
+ * @throws {VerifierRefusal}
+ */
+export function readToken(text: string, headers?: HeaderCache): UnverifiedToken {
+  const jwt = readJwt(text, headers);
   const { typ, alg, kid } = jwt.header;
   if (typeof typ !== 'string' || !/^(?:application\/)?at\+jwt$/i.test(typ)) refuse('token_type');
   if (!ALGORITHMS.includes(alg)) refuse('token_algorithm');
@@ -85,9 +95,9 @@ function hasTexts(claims: Record<string, unknown>): boolean {
   );
 }
 
-function readJwt(text: string): UnverifiedJwt {
+function readJwt(text: string, headers: HeaderCache | undefined): UnverifiedJwt {
   try {
-    return readCompactJws(text, MAX_TOKEN_LENGTH);
+    return readCompactJws(text, MAX_TOKEN_LENGTH, { headers });
   } catch (error) {
     if (error instanceof JwsError) refuse('token_malformed', { cause: error });
     throw error;

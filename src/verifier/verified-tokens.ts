@@ -4,6 +4,7 @@
  * ledger. A proof is never remembered, that is its point.
  */
 import { createRecent } from '../bounds/recent.ts';
+import type { HeaderCache } from '../jws/compact-jws.ts';
 import type { VerificationKey } from '../jws/jwk.ts';
 import { ledgerKey } from '../revocations/revocation.ts';
 import { type Revocable, tokenKeys } from '../revocations/rule.ts';
@@ -29,6 +30,9 @@ export type VerifiedTokens = {
 
 export const DEFAULT_MAX_TOKENS = 10_000;
 
+/** One for each signing key; strangers write others. */
+const MAX_HEADERS = 100;
+
 export function createVerifiedTokens(options: {
   issuer: string;
   resource: string;
@@ -38,8 +42,10 @@ export function createVerifiedTokens(options: {
   const { issuer, resource, keys, maxTokens = DEFAULT_MAX_TOKENS } = options;
   const recent = createRecent<VerifiedToken & { kid: string; key: VerificationKey }>(maxTokens);
 
+  const headers: HeaderCache = createRecent(MAX_HEADERS);
+
   async function checkAnew(text: string, hash: string, now: () => number): Promise<VerifiedToken> {
-    const unverified = readToken(text);
+    const unverified = readToken(text, headers);
     const { kid } = unverified;
     const key = (await keys.keyOf(kid)) ?? refuse('token_key_unknown');
     const claims = checkToken(unverified, { key, issuer, resource, now: now() });
