@@ -17,14 +17,14 @@ const COLLECT = `
   const collect = runInNewContext('gc');
   process.on('SIGUSR2', () => { collect(); process.stderr.write('collected\\n'); });`;
 
-const [ROUNDS, REQUESTS] = soakFactor() === 1 ? [2, 240] : [50, 2_000];
+const [ROUNDS, REQUESTS] = soakFactor() === 1 ? [2, 240] : [20, 2_000];
 /** What caches that are bounded may still gain, and the noise of a collector. */
 const MAX_GROWTH_BYTES = 1_000_000;
 const MAX_CONNECTIONS = 21;
 
 const fleet = await createFleet({
   brokers: 1,
-  verifiers: [{ resource: CUSTOMERS }],
+  verifiers: [],
   settings: { NODE_OPTIONS: `--import data:text/javascript,${encodeURIComponent(COLLECT)}` },
 });
 const [broker] = fleet.brokers;
