@@ -50,7 +50,7 @@ export function createHealth(options: {
         database: { ok: true },
         clock: {
           ok: Math.abs(skewSeconds) <= MAX_CLOCK_SKEW_SECONDS,
-          detail: `${skewSeconds.toFixed(3)} s ahead of the database`,
+          detail: skewInWords(skewSeconds),
         },
         partitions: {
           ok: partitionHoursAhead >= MIN_PARTITION_HOURS,
@@ -117,4 +117,12 @@ function ledgerCheck({ trust, follower }: Pick<Ledger, 'trust' | 'follower'>): C
   const distrusted = trust.distrusted();
   if (distrusted !== null) return { ok: false, detail: describeDistrust(distrusted) };
   return { ok: true, detail: `epoch ${follower.head()?.epoch ?? 0}` };
+}
+
+function skewInWords(seconds: number): string {
+  const size = Math.abs(seconds).toFixed(3);
+  if (Number.isNaN(seconds)) return 'not known';
+  return Number(size) === 0
+    ? 'the same as the database'
+    : `${size} s ${seconds > 0 ? 'ahead of' : 'behind'} the database`;
 }

@@ -5,6 +5,7 @@ import { claimedClient, readAssertion } from './agents/client-assertion.ts';
 import type { AuditAction } from './audit/audit-entry.ts';
 import type { RefusalRecorder } from './audit/refusal-recorder.ts';
 import { Refusal, type RefusalReason } from './errors/refusal.ts';
+import { callerNames } from './http/caller-names.ts';
 import type { Refused } from './http/edge.ts';
 import type { Call } from './http/route.ts';
 import { isJsonObject } from './json/strict-json.ts';
@@ -22,8 +23,14 @@ export function recordRefusal(
     requestId,
     source,
     ...(actor === null ? {} : { actor }),
-    details: { route: route.path },
+    details: { route: route.path, ...namesIn(call) },
   });
+}
+
+/** What the caller calls its request, beside our id. */
+function namesIn(call: Call | null): { caller_request_id?: string } {
+  const name = call === null ? undefined : callerNames(call.request).caller_request_id;
+  return name === undefined ? {} : { caller_request_id: name };
 }
 
 /** What is wrong with the bytes, before anybody looked at what they ask: a flood of it must cost no writes. */

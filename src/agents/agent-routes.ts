@@ -3,6 +3,7 @@
  * people know, an id still means the same one after its name was declared anew.
  */
 import type { Catalogue } from '../catalogue/catalogue.ts';
+import { didYouMean } from '../catalogue/nearest-name.ts';
 import { refuse } from '../errors/refusal.ts';
 import { pageAnswer, readChoice, readPage } from '../http/list.ts';
 import type { Answer, Call } from '../http/route.ts';
@@ -11,7 +12,7 @@ import type { Change } from '../operators/read-change.ts';
 import type { ChangeOutcome, Confirmed, ManagedChangeStore } from '../revocations/managed-change-store.ts';
 import type { ManagedChanges } from '../revocations/managed-changes.ts';
 import { isIdentifierOf } from '../time/identifier.ts';
-import type { AgentStore, StoredAgent } from './agent-store.ts';
+import type { AgentStore, StoppingEntry, StoredAgent } from './agent-store.ts';
 
 type ChangeRoute = (call: Call, operator: Operator) => Promise<Answer>;
 
@@ -34,6 +35,9 @@ export function createAgentRoutes(options: {
 }): AgentRoutes {
   const { store, catalogue, changes, changeStore } = options;
 
+  const hintFor = (named: string) =>
+    `${didYouMean(named, [...catalogue.agents.keys(), ...catalogue.operators.keys()])}No agent or operator has that name or id.`;
+
   const changing =
     (make: (agent: string, change: Change) => Promise<Confirmed<ChangeOutcome>>): ChangeRoute =>
     (call, operator) => {
@@ -46,6 +50,7 @@ export function createAgentRoutes(options: {
         },
         make: (change: Change) => make(named, change),
         notFound: 'agent_not_found',
+        notFoundHint: () => hintFor(named),
       } as const;
       return changes.answer(order, call, operator);
     };
@@ -70,7 +75,8 @@ export function createAgentRoutes(options: {
     ...declarationOf(agent),
     created_at: agent.createdAt.toISOString(),
     removed_at: agent.removedAt?.toISOString() ?? null,
-    stopped_by: agent.stoppedBy.map(({ at, ...entry }) => ({ ...entry, at: new Date(at).toISOString() })),
+    stopped_by: agent.stoppedBy.map(tellEntry),
+    partly_stopped_by: agent.partlyStoppedBy.map(tellEntry),
     open_sessions: agent.openSessions,
   });
 
@@ -87,7 +93,8 @@ export function createAgentRoutes(options: {
     },
 
     async read({ params }) {
-      const agent = (await store.find(agentOf(params.id))) ?? refuse('agent_not_found');
+      const named = agentOf(params.id);
+      const agent = (await store.find(named)) ?? refuse('agent_not_found', { hint: hintFor(named) });
       return { body: tellAgent(agent) };
     },
 
@@ -95,6 +102,11 @@ export function createAgentRoutes(options: {
     quarantine: changing(changeStore.quarantine),
     release: changing(changeStore.release),
   };
+}
+
+function tellEntry({ kind, target, at, ...entry }: StoppingEntry) {
+  const named = kind === 'all' ? { kind } : { kind, id: target };
+  return { ...entry, target: named, at: new Date(at).toISOString() };
 }
 
 function agentOf(text = ''): string {

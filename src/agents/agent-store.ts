@@ -8,9 +8,22 @@ export type StoredAgent = {
   createdAt: Date;
   /** When the catalogue ceased to declare it. */
   removedAt: Date | null;
-  /** Standing entries that name it: nothing is minted for it until each of them is released. */
-  stoppedBy: { id: string; epoch: number; quarantine: boolean; reason: string; actor: string; at: string }[];
+  /** Standing entries that hit all of it, by its name or wide: nothing is minted for it until each is released. */
+  stoppedBy: StoppingEntry[];
+  /** Standing entries that stop some of the actions it may ask for, by their name or at their resource. */
+  partlyStoppedBy: StoppingEntry[];
   openSessions: number;
+};
+
+export type StoppingEntry = {
+  id: string;
+  epoch: number;
+  kind: string;
+  target: string;
+  quarantine: boolean;
+  reason: string;
+  actor: string;
+  at: string;
 };
 
 export type AgentFilters = {
@@ -25,19 +38,44 @@ export type AgentStore = {
   find(nameOrId: string): Promise<StoredAgent | null>;
 };
 
-/** Standing entries are few: they are looked at one by one. */
-const STOPPED = sql`exists (
-  select from revocations v
-   where v.standing and v.released_epoch is null and v.key in ('agent:' || a.name, 'subject:' || a.id))`;
+/** Standing entries, which are few and looked at one by one; and of the applied catalogue what they may hit. */
+const WITH = sql`
+with standing as materialized (
+  select v.*, q.epoch is not null as quarantine
+    from revocations v left join quarantines q on q.epoch = v.epoch
+   where v.standing and v.released_epoch is null
+), declared as materialized (
+  select d->>'name' as name, d->>'zone' as zone, d->'may' as may
+    from catalogue_versions c, jsonb_array_elements(c.document->'agents') as d
+   where c.active
+), offered as materialized (
+  select r->>'audience' as audience, o->>'name' as name
+    from catalogue_versions c, jsonb_array_elements(c.document->'resources') as r,
+         jsonb_array_elements(r->'actions') as o
+   where c.active and exists (select from standing where kind = 'resource')
+)`;
+
+/** What is revoked wide passes operators by (L4). */
+const HITS = sql`(v.key in ('agent:' || a.name, 'subject:' || a.id)
+                  or a.kind <> 'operator' and v.key in ('all', 'zone:' || d.zone))`;
+
+const HITS_IN_PART = sql`(v.kind = 'action' and d.may ? v.target
+                          or v.kind = 'resource' and exists (
+                               select from offered o where o.audience = v.target and d.may ? o.name))`;
+
+const STOPPED = sql`exists (select from standing v where ${HITS})`;
+
+const entriesThat = (hit: typeof HITS) => sql`
+  (select coalesce(json_agg(json_build_object('id', v.id, 'epoch', v.epoch, 'kind', v.kind, 'target', v.target,
+                                              'quarantine', v.quarantine, 'reason', v.reason, 'actor', v.actor,
+                                              'at', v.created_at) order by v.epoch), '[]')
+     from standing v where ${hit})`;
 
 const COLUMNS = sql`
   a.id, a.name, a.kind, a.created_at as "createdAt", a.removed_at as "removedAt",
-  (select coalesce(json_agg(json_build_object('id', v.id, 'epoch', v.epoch, 'quarantine', q.epoch is not null,
-                                              'reason', v.reason, 'actor', v.actor, 'at', v.created_at)
-                            order by v.epoch), '[]')
-     from revocations v left join quarantines q on q.epoch = v.epoch
-    where v.standing and v.released_epoch is null and v.key in ('agent:' || a.name, 'subject:' || a.id)
-  ) as "stoppedBy"`;
+  ${entriesThat(HITS)} as "stoppedBy", ${entriesThat(HITS_IN_PART)} as "partlyStoppedBy"`;
+
+const TABLES = sql`agents a left join declared d on d.name = a.name and a.kind = 'agent'`;
 
 export function createAgentStore(database: Kysely<unknown>): AgentStore {
   const withSessions = sql`${COLUMNS},
@@ -51,7 +89,7 @@ export function createAgentStore(database: Kysely<unknown>): AgentStore {
         ...(after === null ? [] : [sql`a.id < ${after}`]),
       ];
       const { rows } = await sql<StoredAgent>`
-        select ${withSessions} from agents a where ${sql.join(conditions, sql` and `)}
+        ${WITH} select ${withSessions} from ${TABLES} where ${sql.join(conditions, sql` and `)}
          order by a.id desc limit ${atMost}
       `.execute(database);
       return rows;
@@ -59,7 +97,7 @@ export function createAgentStore(database: Kysely<unknown>): AgentStore {
 
     async find(nameOrId) {
       const { rows } = await sql<StoredAgent>`
-        select ${withSessions} from agents a
+        ${WITH} select ${withSessions} from ${TABLES}
          where a.id = ${nameOrId} or (a.name = ${nameOrId} and a.removed_at is null)
       `.execute(database);
       return rows[0] ?? null;

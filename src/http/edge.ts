@@ -6,7 +6,7 @@ import { newIdentifier } from '../time/identifier.ts';
 import { createAnswerWriter } from './answer-writer.ts';
 import { discardRest, readFormBody, readJsonBody, refuseBody, refuseQuery } from './body.ts';
 import { ReceivedCall } from './call.ts';
-import { callerNames } from './caller-names.ts';
+import { callerNames, namedBack } from './caller-names.ts';
 import { EMPTY_FORM } from './form.ts';
 import { refuseBadFraming } from './framing.ts';
 import { type HttpLimits, httpLimits } from './limits.ts';
@@ -109,7 +109,9 @@ export function createEdge(options: EdgeOptions): Edge {
   }
 
   function send(exchange: Exchange, answer: Answer): void {
-    write(exchange.response, exchange.requestId, answer);
+    const named = namedBack(exchange.request);
+    const headers = named === undefined ? answer.headers : { ...answer.headers, ...named };
+    write(exchange.response, exchange.requestId, headers === undefined ? answer : { ...answer, headers });
     onAnswer?.({
       route: exchange.route,
       status: answer.status ?? 200,

@@ -65,16 +65,15 @@ export function createConductor(options: {
     const deaf = tallies.filter((tally) => tally.deaf > 0);
     const missed = [...new Set([...late, ...silent, ...deaf].map(({ resource }) => resource))].sort();
     // What was revoked has to be refused, whatever else is stopped.
-    if (late.length > 0)
-      return failed(`${sum(late, 'late')} verifier(s) did not refuse their canary`, missed);
+    if (late.length > 0) return failed(`${inWords(sum(late, 'late'))} did not refuse the canary`, missed);
     if (silent.length > 0) {
       return failed(
-        `${sum(silent, 'silent')} verifier(s) fell silent, and none of their resource refused`,
+        `${inWords(sum(silent, 'silent'))} fell silent, and none of the same resource refused`,
         missed,
       );
     }
     if (deaf.length === 0) return PASSED;
-    return notAccepted(`${sum(deaf, 'deaf')} verifier(s) did not accept their canary`, missed);
+    return notAccepted(`${inWords(sum(deaf, 'deaf'))} did not accept the canary`, missed);
   }
 
   async function run(drillId: string): Promise<Outcome> {
@@ -132,4 +131,8 @@ function sum(tallies: readonly DrillTally[], of: 'deaf' | 'late' | 'silent'): nu
 
 function sleep(milliseconds: number): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, milliseconds));
+}
+
+function inWords(verifiers: number): string {
+  return verifiers === 1 ? '1 verifier' : `${verifiers} verifiers`;
 }

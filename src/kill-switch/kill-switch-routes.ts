@@ -30,11 +30,11 @@ const engageSchema = z.strictObject({
   wait_seconds: z.int().min(0).max(MAX_WAIT_SECONDS).default(DEFAULT_WAIT_SECONDS),
 });
 const ENGAGE_HINT =
-  `The members are target ({ "kind": "all" }, or kind ${KILL_KINDS.slice(1).join(', ')} and its id), reason ` +
+  `The members are target (the kind all alone, or one of ${KILL_KINDS.slice(1).join(', ')} with its id), reason ` +
   `(one line, 1 to ${MAX_REASON_CHARACTERS} characters) and, if wanted, wait_seconds (0 to ${MAX_WAIT_SECONDS}).`;
 
 const previewSchema = z.strictObject({ target: killTargetSchema });
-const PREVIEW_HINT = `The member is target: { "kind": "all" }, or kind ${KILL_KINDS.slice(1).join(', ')} and its id.`;
+const PREVIEW_HINT = `The member is target: the kind all alone, or one of ${KILL_KINDS.slice(1).join(', ')} with its id.`;
 
 const releaseSchema = z.strictObject({ reason: reasonSchema });
 const RELEASE_HINT = `The member is reason (one line, 1 to ${MAX_REASON_CHARACTERS} characters).`;
@@ -88,7 +88,7 @@ export function createKillSwitchRoutes(options: {
     },
 
     async receipt({ params }) {
-      const settled = await killSwitch.stateOf(switchIdOf(params.id));
+      const settled = await killSwitch.stateOfEntry(switchIdOf(params.id));
       return { body: { id: settled.id, complete: settled.complete, receipt: receipts.sign(settled) } };
     },
 

@@ -7,6 +7,7 @@
  * again it finds what stands. Tokens of before stay dead after the release; agents get new ones.
  */
 import type { Catalogue } from '../catalogue/catalogue.ts';
+import { didYouMean } from '../catalogue/nearest-name.ts';
 import { refuse } from '../errors/refusal.ts';
 import type { ReachStore } from '../revocations/reach-store.ts';
 import type { SettledEntry } from '../revocations/receipt.ts';
@@ -39,13 +40,12 @@ export type KillSwitch = {
   find(id: string): Promise<SwitchRow>;
   /** How far enforcement points are now. @throws {Refusal} `kill_switch_not_found` */
   stateOf(id: string): Promise<SettledEntry>;
+  /** The same of any entry of the ledger. @throws {Refusal} `kill_switch_not_found` */
+  stateOfEntry(id: string): Promise<SettledEntry>;
 };
 
 /** Nothing is stopped by it, so nobody says how long to wait. */
 const RELEASE_WAIT_MILLISECONDS = 1_000;
-
-const UNKNOWN_TARGET =
-  'The target names nothing in the applied catalogue: compare its spelling. All is { "kind": "all" } and nothing else.';
 
 export function createKillSwitch(options: {
   store: KillSwitchStore;
@@ -63,12 +63,16 @@ export function createKillSwitch(options: {
     return (await store.find(id)) ?? refuse('kill_switch_not_found');
   }
 
+  async function stateOfEntry(id: string): Promise<SettledEntry> {
+    return (await options.stateOf(id)) ?? refuse('kill_switch_not_found');
+  }
+
   return {
     find,
 
     async engage({ target, waitSeconds, change, signal }) {
       const engaged = await store.engage(target, change);
-      if (engaged.outcome === 'unknown_target') refuse('kill_target_unknown', { hint: UNKNOWN_TARGET });
+      if (engaged.outcome === 'unknown_target') refuseUnknown(target, catalogue);
       if (engaged.outcome === 'other_request') refuseOtherRequest();
       announce();
       const { id, epoch, replicated, outcome } = engaged;
@@ -86,7 +90,7 @@ export function createKillSwitch(options: {
       const released = await store.release(id, change);
       if (released.outcome === 'unknown') refuse('kill_switch_not_found');
       if (released.outcome === 'own') {
-        refuse('own_kill_switch', { hint: 'Whoever engaged it cannot release it: another operator has to.' });
+        refuse('own_kill_switch', { hint: 'Another operator with the role admin or security has to.' });
       }
       if (released.outcome === 'other_request') refuseOtherRequest();
       announce();
@@ -100,15 +104,28 @@ export function createKillSwitch(options: {
     },
 
     async preview(target) {
-      if (!(await store.isTarget(target))) refuse('kill_target_unknown', { hint: UNKNOWN_TARGET });
+      if (!(await store.isTarget(target))) refuseUnknown(target, catalogue);
       return { agents: agentsStopped(target, catalogue), ...(await reach.count(target)) };
     },
 
-    async stateOf(id) {
-      const { id: known } = await find(id);
-      return (await options.stateOf(known)) ?? refuse('kill_switch_not_found');
-    },
+    stateOf: async (id) => stateOfEntry((await find(id)).id),
+    stateOfEntry,
   };
+}
+
+/** Misspelt, mostly: then the nearest name of its kind helps. */
+function refuseUnknown(target: KillTarget, catalogue: Catalogue): never {
+  const meant = 'id' in target ? didYouMean(target.id, namesOf(target.kind, catalogue)) : '';
+  return refuse('kill_target_unknown', {
+    hint: `${meant}The target names nothing in the applied catalogue; everything is the kind all, without a name.`,
+  });
+}
+
+function namesOf(kind: KillTarget['kind'], catalogue: Catalogue): string[] {
+  const { zones, agents, operators, actions, resources } = catalogue;
+  if (kind === 'agent') return [...agents.keys(), ...operators.keys()];
+  const declared = { zone: zones, action: actions, resource: resources, all: null, subject: null }[kind];
+  return [...(declared?.keys() ?? [])];
 }
 
 function refuseOtherRequest(): never {

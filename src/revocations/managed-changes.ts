@@ -27,6 +27,8 @@ export type ChangeOrder = {
   target: () => Promise<RevocationTarget | null>;
   make: (change: Change) => Promise<Confirmed<ChangeOutcome>>;
   notFound: RefusalReason;
+  /** What helps whoever misspelt it. */
+  notFoundHint?: () => string;
 };
 
 export type ManagedChanges = {
@@ -40,8 +42,8 @@ export function createManagedChanges(options: {
 }): ManagedChanges {
   const { reach, afterRevocation } = options;
 
-  async function preview({ target: find, notFound }: ChangeOrder): Promise<Answer> {
-    const target = (await find()) ?? refuse(notFound);
+  async function preview({ target: find, ...order }: ChangeOrder): Promise<Answer> {
+    const target = (await find()) ?? refuseUnknown(order);
     const { sessions, liveTokens } = await reach.count(target);
     const told = { kind: target.kind, id: target.kind === 'all' ? '' : target.id };
     return { body: { dry_run: true, target: told, sessions, live_tokens: liveTokens } };
@@ -52,7 +54,7 @@ export function createManagedChanges(options: {
       const change = readChange(call, operator);
       if (change === null) return preview(order);
       const { outcome, answer, replicated } = await order.make(change);
-      if (answer === null) return refuseOutcome(outcome, order.notFound);
+      if (answer === null) return refuseOutcome(outcome, order);
       return tellEntry(answer, { replicated, afterRevocation });
     },
   };
@@ -85,11 +87,15 @@ export async function tellEntry(
   };
 }
 
+function refuseUnknown({ notFound, notFoundHint }: Pick<ChangeOrder, 'notFound' | 'notFoundHint'>): never {
+  return refuse(notFound, notFoundHint === undefined ? {} : { hint: notFoundHint() });
+}
+
 function refuseOutcome(
   outcome: 'other_request' | 'not_found' | 'nothing_quarantined',
-  notFound: RefusalReason,
+  order: Pick<ChangeOrder, 'notFound' | 'notFoundHint'>,
 ): never {
-  if (outcome === 'not_found') refuse(notFound);
+  if (outcome === 'not_found') refuseUnknown(order);
   if (outcome === 'nothing_quarantined') {
     refuse('nothing_quarantined', {
       hint: 'This agent is not in quarantine; what the kill switch stopped is released there.',

@@ -36,9 +36,14 @@ function tellVerifier(verifier: ListedVerifier) {
     renewed_at: verifier.renewedAt.toISOString(),
     generation: verifier.generation,
     applied_epoch: verifier.appliedEpoch,
-    lag_epochs: verifier.lagEpochs,
-    lag_seconds: Math.round(verifier.lagSeconds * 1000) / 1000,
+    ...lagOf(verifier),
     lease_seconds: verifier.leaseSeconds,
     lease_ends_at: verifier.leaseEndsAt.toISOString(),
   };
+}
+
+/** Whoever is closed has nothing more to apply. */
+function lagOf({ state, lagEpochs, lagSeconds }: ListedVerifier) {
+  if (state === 'closed') return { lag_epochs: null, lag_seconds: null };
+  return { lag_epochs: lagEpochs, lag_seconds: Math.round(lagSeconds * 1000) / 1000 };
 }

@@ -96,8 +96,8 @@ test('a quarantined agent is stopped until it is released, once, and what it had
   assert.equal(await mintCode('report-writer', newSessionKey()), 'agent_stopped');
   assert.equal(await isActive(run), false);
   const stopped = await olivia.get(path, 'mayfly:read:agents');
-  const { id, epoch, reason, actor, at } = stop.body;
-  assert.deepEqual(stopped.body.stopped_by, [{ id, epoch, quarantine: true, reason, actor, at }]);
+  const { id, epoch, target, reason, actor, at } = stop.body;
+  assert.deepEqual(stopped.body.stopped_by, [{ id, epoch, target, quarantine: true, reason, actor, at }]);
   const listed = await olivia.get('/v1/agents?stopped=true', 'mayfly:read:agents');
   assert.deepEqual(
     listed.body.data.map(({ name }: { name: string }) => name),
