@@ -6,12 +6,12 @@ import type { Environment } from '../config/environment.ts';
 import type { BrokenGlass } from '../kill-switch/break-glass.ts';
 import type { KillTarget } from '../kill-switch/kill-target.ts';
 import type { DatabaseIdentity } from '../revocations/identity-store.ts';
-import type { SettledEntry } from '../revocations/receipt.ts';
 import { agreed } from './consent.ts';
 import { fail } from './failure.ts';
 import { operatingUser } from './operating-user.ts';
 import type { OperatorOptions } from './operator-commands.ts';
 import { printOne, say } from './print.ts';
+import { outlookOf } from './verdict.ts';
 import { requireWords } from './words-for-the-record.ts';
 
 export type GlassOptions = Pick<OperatorOptions, 'as' | 'output'> & {
@@ -36,8 +36,8 @@ export async function engageAtDatabase(
     if (engaged.effect === 'unknown_target') {
       return fail('usage', 'The target names nothing in the applied catalogue: compare its spelling.');
     }
+    say(database.same ? outlookOf(engaged.settled, 'Stopped') : noProof('Engaged'));
     printOne({ effect: engaged.effect, ...engaged.settled, database }, options.output);
-    say(database.same ? outlook(engaged.settled) : noProof('Engaged'));
   });
 }
 
@@ -73,7 +73,7 @@ async function askFirst(question: string, options: GlassOptions): Promise<void> 
   requireWords({ reason, person });
   if (dryRun) fail('usage', 'What it would hit is for a broker to say: --dry-run without --database-url.');
   const look = async () => 'No broker is asked, and none checks who you are. The record will name you.\n';
-  if (!(await agreed({ yes, question, look }))) fail('usage', 'Nothing was changed.');
+  if (!(await agreed({ yes, question, look, canShow: false }))) fail('usage', 'Nothing was changed.');
 }
 
 async function withGlass(
@@ -88,20 +88,6 @@ async function withGlass(
   } finally {
     await glass.close();
   }
-}
-
-/** What a person at three in the morning wants to know: is it over? */
-function outlook({ verifiers, replicated, complete }: SettledEntry): string {
-  const standby = replicated ? '' : ' The standby did not confirm it: a failover now could lose it.';
-  if (complete)
-    return `Stopped: all ${verifiers.length} enforcement points have applied it or have stopped.${standby}`;
-  const outstanding = verifiers.flatMap(({ stops_at }) => stops_at ?? []).sort();
-  const last = outstanding.at(-1);
-  const points =
-    last === undefined
-      ? `All ${verifiers.length} known enforcement points have applied it or have stopped.`
-      : `${outstanding.length} of ${verifiers.length} enforcement points have not said so; the last stops at ${last}.`;
-  return `Engaged. ${points}${standby}`;
 }
 
 /** Nobody is made to look for the word at three in the morning. */

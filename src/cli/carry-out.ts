@@ -5,33 +5,38 @@ import type { Json, ManagementAnswer } from './operator-client.ts';
 import type { ChangeOptions, OperatorOptions } from './operator-commands.ts';
 import { printOne, say } from './print.ts';
 import { sheet } from './table.ts';
+import { verdictOf } from './verdict.ts';
 
 export type Order = {
   question: string;
   /** What it would hit. */
   preview: () => Promise<Json>;
+  /** What a person might regret; told before the question, or after the fact to whoever wanted no question. */
+  warning?: () => Promise<string | null>;
   change: () => Promise<ManagementAnswer>;
 };
 
 /** @throws {CommandFailure} */
 export async function carryOut(
-  { question, preview, change }: Order,
+  { question, preview, warning = async () => null, change }: Order,
   { yes, dryRun, output }: Omit<ChangeOptions, 'reason'> & Pick<OperatorOptions, 'output'>,
 ): Promise<void> {
-  if (dryRun) return printOne(await preview(), output);
-  const look = async () => sheet(await preview());
+  const warn = async () => {
+    const text = await warning();
+    if (text !== null) say(text);
+  };
+  if (dryRun) {
+    printOne(await preview(), output);
+    return warn();
+  }
+  const look = async () => {
+    await warn();
+    return sheet(await preview());
+  };
   if (!(await agreed({ yes, question, look }))) fail('usage', 'Nothing was changed.');
-  const answer = await change();
-  printOne(answer.body, output);
-  if (answer.status === 202) say(outstandingIn(answer.body));
-}
-
-/** It is in force all the same: who has not said so stops by itself (L21). */
-function outstandingIn({ verifiers }: Json): string {
-  const all: Json[] = Array.isArray(verifiers) ? verifiers : [];
-  const missing = all.filter(({ stops_at }) => stops_at !== undefined).length;
-  return (
-    `Done, and not yet proved everywhere: of ${all.length} enforcement points ${missing} did not say in time that they ` +
-    'have applied it. Each of them stops by itself at the moment named.'
-  );
+  const { body } = await change();
+  const verdict = verdictOf(body);
+  if (verdict !== null) say(verdict);
+  printOne(body, output);
+  if (yes) await warn();
 }

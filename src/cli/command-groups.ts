@@ -36,8 +36,12 @@ const GROUPS: readonly Group[] = [
     about: 'the revocation ledger itself, after a restore or a failover',
     load: async (environment) => (await import('./ledger-commands.ts')).ledgerCommands(environment),
   },
-  { name: 'session', about: 'sessions: one run of one agent each', load: operatorGroup('session') },
-  { name: 'token', about: 'single tokens', load: operatorGroup('token') },
+  {
+    name: 'session',
+    about: 'see, watch and revoke sessions: one run of one agent each',
+    load: operatorGroup('session'),
+  },
+  { name: 'token', about: 'see and revoke single tokens', load: operatorGroup('token') },
   {
     name: 'agent',
     about: 'agents: declare one; see, revoke, stop and release them',
@@ -63,10 +67,10 @@ const GROUPS: readonly Group[] = [
     about: 'the same as kill release',
     load: async (environment) => (await import('./kill-commands.ts')).releaseCommand(environment),
   },
-  { name: 'receipt', about: 'what a kill was proved with', load: operatorGroup('receipt') },
+  { name: 'receipt', about: 'what a kill or a revocation was proved with', load: operatorGroup('receipt') },
   {
     name: 'signing-key',
-    about: 'signing keys, over the management API',
+    about: 'see and revoke signing keys, over the management API',
     load: operatorGroup('signing-key'),
   },
   {

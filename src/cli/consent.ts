@@ -15,6 +15,8 @@ type Asking = {
   question: string;
   /** What it would hit, for the person to read. */
   look: () => Promise<string>;
+  /** False where there is no `--dry-run` that says more. */
+  canShow?: boolean;
   terminal?: Terminal;
 };
 
@@ -23,15 +25,14 @@ export async function agreed({
   yes,
   question,
   look,
+  canShow = true,
   terminal = { input: process.stdin, output: process.stderr },
 }: Asking): Promise<boolean> {
   if (yes) return true;
   const { input, output } = terminal;
   if (!input.isTTY || !output.isTTY) {
-    fail(
-      'usage',
-      `${question} There is no terminal to ask at: say --yes, or --dry-run to see what it would hit.`,
-    );
+    const instead = canShow ? 'say --yes, or --dry-run to see what it would hit.' : 'say --yes.';
+    fail('usage', `${question} There is no terminal to ask at: ${instead}`);
   }
   output.write(`${await look()}\n`);
   const lines = createInterface({ input, output, terminal: false }); // the terminal's own line editing is enough

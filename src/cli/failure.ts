@@ -59,21 +59,27 @@ type Refused = {
   requestId: string | null;
   /** When the broker says that it answered. */
   date: string | null;
+  /** As whom it was asked. */
+  as: string;
+  /** What was looked for, like `the session ses_1`. */
+  about?: string | undefined;
 };
 
 /** What an assertion or a proof may be off without being refused for it. */
 const HARMLESS_SKEW_SECONDS = 30;
 
 /** A refusal as the broker told it: its code, what would help, and the id that its log and record have. */
-export function refusedBy({ status, body, requestId, date }: Refused): CommandFailure {
+export function refusedBy({ status, body, requestId, date, as, about }: Refused): CommandFailure {
   const code = textOf(body.code) ?? textOf(body.error) ?? String(status);
   const title = textOf(body.title) ?? textOf(body.error_description) ?? 'no reason was given';
   const hint = textOf(body.title) === undefined ? undefined : textOf(body.hint);
   const named = requestId ?? textOf(body.request_id) ?? 'unknown';
   const exitCode = BY_CODE[code] ?? exitCodeOf(status);
   const clock = exitCode === EXIT.authentication ? clockText(date) : '';
-  const sentences = [title, hint, clock]
-    .filter((sentence) => sentence)
+  const who = exitCode === EXIT.authentication ? `Asked as ${as}.` : '';
+  const what = status === 404 && about !== undefined ? `Looked for ${about}.` : '';
+  const sentences = [title, what, hint, clock, who]
+    .filter((sentence) => sentence !== undefined && sentence !== '')
     .join('. ')
     .replaceAll('.. ', '. ');
   const told = { status, code: plainText(code), requestId: plainText(named) };

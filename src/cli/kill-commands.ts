@@ -6,19 +6,21 @@ import { randomUUID } from 'node:crypto';
 import { Argument, Command, InvalidArgumentError, Option } from 'commander';
 import type { Environment } from '../config/environment.ts';
 import type { KillTarget } from '../kill-switch/kill-target.ts';
-import { carryOut } from './carry-out.ts';
+import { asOperator } from './as-operator.ts';
+import { carryOut, type Order } from './carry-out.ts';
 import { CommandFailure, EXIT, fail } from './failure.ts';
 import { filledIn } from './filled-in.ts';
-import { createOperatorClient, type Json, type OperatorClient } from './operator-client.ts';
+import { pagesOf } from './list-pages.ts';
+import type { Json, OperatorClient } from './operator-client.ts';
 import {
   addChangeOptions,
   addConnectionOptions,
   type ChangeOptions,
   type OperatorOptions,
 } from './operator-commands.ts';
-import { readIdentity } from './operator-identity.ts';
 import { plainText } from './plain-text.ts';
 import { printOne } from './print.ts';
+import { warningOfWhoIsLeft } from './who-is-left.ts';
 
 const PATH = '/v1/kill-switch';
 const MAX_WAIT_SECONDS = 30;
@@ -43,8 +45,10 @@ export function previewCommand(environment: Environment): Command {
   );
   return addConnectionOptions(command).action(
     async (kind: KillTarget['kind'], id: string | undefined, options: OperatorOptions) => {
-      const client = createOperatorClient(readIdentity(environment, options));
-      printOne(await previewOf(client, targetOf(kind, id)), options.output);
+      const target = targetOf(kind, id);
+      await asOperator(environment, options, async (client) =>
+        printOne(await previewOf(client, target), options.output),
+      );
     },
   );
 }
@@ -85,12 +89,17 @@ export function releaseCommand(environment: Environment): Command {
 }
 
 async function engage(target: KillTarget, options: EngageOptions, environment: Environment): Promise<void> {
-  const client = createOperatorClient(readIdentity(environment, options));
+  await asOperator(environment, options, (client) => carryOut(engagement(client, target, options), options));
+}
+
+function engagement(client: OperatorClient, target: KillTarget, options: EngageOptions): Order {
   const { reason, waitSeconds: wait_seconds } = options;
   const named = 'id' in target ? `the ${target.kind} ${plainText(target.id)}` : 'everything';
-  const order = {
+  const isPerson = target.kind === 'agent' || target.kind === 'subject';
+  return {
     question: `Stop ${named} until another operator releases it?`,
     preview: () => previewOf(client, target),
+    warning: async () => (isPerson ? warningOfWhoIsLeft(client, target.id) : null),
     change: () =>
       client.ask({
         may: 'mayfly:engage:kill-switch',
@@ -99,16 +108,28 @@ async function engage(target: KillTarget, options: EngageOptions, environment: E
         body: { target, reason, wait_seconds },
         idempotencyKey: randomUUID(),
       }),
-  } as const;
-  await carryOut(order, options);
+  };
 }
 
 async function release(id: string, options: ReleaseOptions, environment: Environment): Promise<void> {
-  const client = createOperatorClient(readIdentity(environment, options));
   const path = filledIn(`${PATH}/{id}`, { id });
-  const order = {
+  await asOperator(environment, options, (client) =>
+    carryOut(releaseOf(client, { id, path }, options), options),
+  );
+}
+
+function releaseOf(
+  client: OperatorClient,
+  { id, path }: { id: string; path: string },
+  options: ReleaseOptions,
+): Order {
+  const about = `the kill ${id}`;
+  return {
     question: `Release what ${plainText(id)} stops?`,
-    preview: async () => (await client.ask({ may: 'mayfly:read:kill-switch', method: 'GET', path })).body,
+    preview: async () => {
+      const { body } = await client.ask({ may: 'mayfly:read:kill-switch', method: 'GET', path, about });
+      return { ...body, still_stopped: await othersThan(id, client) };
+    },
     change: () =>
       client.ask({
         may: 'mayfly:release:kill-switch',
@@ -116,9 +137,33 @@ async function release(id: string, options: ReleaseOptions, environment: Environ
         path: `${path}/release`,
         body: { reason: options.reason },
         idempotencyKey: randomUUID(),
+        about,
       }),
-  } as const;
-  await carryOut(order, options);
+  };
+}
+
+/** What else the switch stops, and goes on stopping. */
+async function othersThan(id: string, client: OperatorClient): Promise<Json[]> {
+  const others: Json[] = [];
+  const query = { state: 'engaged' };
+  for await (const { rows } of pagesOf(client, {
+    may: 'mayfly:read:kill-switch',
+    path: PATH,
+    query,
+    limit: 1_000,
+  })) {
+    others.push(...rows.filter((row) => row.id !== id));
+  }
+  return others.map(({ id: other, target, actor, reason }) => ({
+    id: other,
+    target: nameOf(target as KillTarget),
+    actor,
+    reason,
+  }));
+}
+
+function nameOf(target: KillTarget): string {
+  return 'id' in target ? `${target.kind} ${target.id}` : target.kind;
 }
 
 async function previewOf(client: OperatorClient, target: KillTarget): Promise<Json> {
@@ -160,7 +205,9 @@ function addDatabaseOption(command: Command): Command {
 /** `all` is said alone, and nothing else means it. */
 function targetOf(kind: KillTarget['kind'], id: string | undefined): KillTarget {
   if (kind === 'all') return id === undefined ? { kind } : fail('usage', '"all" has no name after it.');
-  return id === undefined || id === '' ? fail('usage', `Which ${kind}?`) : { kind, id };
+  return id === undefined || id === ''
+    ? fail('usage', `Which ${kind}? Its name goes after the word ${kind}.`)
+    : { kind, id };
 }
 
 function waitSeconds(text: string): number {

@@ -8,10 +8,19 @@ import { Command } from 'commander';
 import { processEnvironment } from '../config/environment.ts';
 import { SETTINGS } from '../config/settings.ts';
 import { addCommandGroups } from './command-groups.ts';
+import { errorText, wantsJson } from './error-text.ts';
+import type { CommandFailure } from './failure.ts';
 import { isOperatorsMistake } from './operators-mistake.ts';
+import { explainUsage } from './usage-errors.ts';
 
 const EXIT_MISTAKE = 1;
 const EXIT_FAILED = 2;
+
+const EXAMPLES = `
+For whoever is in a hurry:
+  mayfly session revoke <id> --reason 'a stolen laptop'
+  mayfly agent quarantine <name> --reason 'it deletes things'
+  mayfly kill all --reason 'stop, then ask'`;
 
 const { version } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8'));
 const environment = processEnvironment();
@@ -19,6 +28,7 @@ const environment = processEnvironment();
 const program = new Command('mayfly')
   .description('A credential broker for AI agents')
   .version(version)
+  .addHelpText('after', EXAMPLES)
   .showHelpAfterError();
 
 program
@@ -31,14 +41,19 @@ program
     await (checkConfig ? checkConfiguration : start)(environment, process.stdout);
   });
 
+const words = process.argv.slice(2);
+const asJson = wantsJson(words);
 try {
-  await addCommandGroups(program, { words: process.argv.slice(2), environment });
+  await addCommandGroups(program, { words, environment });
+  explainUsage(program, { asJson });
   await program.parseAsync();
 } catch (error) {
   const { plainLines } = await import('./plain-text.ts');
   const said = isOperatorsMistake(error) ? error.message : await describeDefect(error);
-  process.stderr.write(`${plainLines(said)}\n`);
-  process.exitCode = exitCodeOf(error);
+  const exitCode = exitCodeOf(error);
+  const told = error instanceof Error && 'told' in error ? (error as CommandFailure).told : undefined;
+  process.stderr.write(errorText({ message: plainLines(said), exitCode, told }, { asJson }));
+  process.exitCode = exitCode;
 }
 
 /** A failure of an operator's command brings its own (`failure.ts`). */

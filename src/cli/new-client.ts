@@ -112,7 +112,8 @@ function summary(kind: Declaration['kind'], { key_file, policy_file, yaml }: Mad
   return `Private key:  ${key_file}
               Only its owner can read it. Move it to where the ${kind} ${kind === 'agent' ? 'runs' : 'works'}; never commit it.
 ${written}
-Next: fill in what is empty, run "mayfly scopes check", and have the file reviewed.
+Next: fill in what is empty, run "mayfly scopes check", and have the file reviewed. Then make it the active policy with
+"mayfly scopes apply", and give brokers the new files.
 `;
 }
 

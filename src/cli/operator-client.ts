@@ -1,7 +1,7 @@
 /**
  * An operator at the management API, with nothing that any other client could not do: a token for the one action
  * that a command needs, bound to a key that was made for this run, and a proof for each request. Nothing is kept on
- * disk.
+ * disk, and the session ends with the command.
  */
 import type { ManagementAction } from '../operators/management-actions.ts';
 import { type BoundSession, type Exchange, openSession } from '../sdk/bound-session.ts';
@@ -18,6 +18,8 @@ export type ManagementRequest = {
   path: string;
   query?: Readonly<Record<string, string>>;
   body?: object;
+  /** What it is about, in words: `the session ses_1`. */
+  about?: string;
   /** Sent with what changes something, so that it can be sent again and happens once. */
   idempotencyKey?: string;
 };
@@ -29,6 +31,8 @@ export type OperatorClient = {
   issuer: string;
   /** @throws {CommandFailure} for every answer that is none of success */
   ask(request: ManagementRequest): Promise<ManagementAnswer>;
+  /** Ends the session, if one was opened, as well as that can be done quickly. Never rejects. */
+  close(): Promise<void>;
 };
 
 type Connected = { client: Client; session: BoundSession };
@@ -36,6 +40,8 @@ type HeldToken = { text: string; renewAtMilliseconds: number };
 
 /** Tokens are renewed when so much of their life is over. */
 const USED_SHARE = 0.8;
+/** For the goodbye, which costs a few milliseconds where the broker is well. */
+const END_MILLISECONDS = 100;
 
 export function createOperatorClient({ issuer, name, key }: Identity): OperatorClient {
   const tokens = new Map<ManagementAction, HeldToken>();
@@ -53,7 +59,8 @@ export function createOperatorClient({ issuer, name, key }: Identity): OperatorC
     const held = tokens.get(may);
     if (held !== undefined && performance.now() < held.renewAtMilliseconds) return held.text;
     const askedAt = performance.now();
-    const { body } = answerOf(await reach(issuer, () => client.askForToken(session, { scope: may })));
+    const exchanges = await reach(issuer, () => client.askForToken(session, { scope: may }));
+    const { body } = answerOf(exchanges, { as: name });
     const { access_token: text, expires_in: seconds } = body;
     if (typeof text !== 'string' || typeof seconds !== 'number') return notUnderstood();
     tokens.set(may, { text, renewAtMilliseconds: askedAt + seconds * 1_000 * USED_SHARE });
@@ -67,9 +74,16 @@ export function createOperatorClient({ issuer, name, key }: Identity): OperatorC
       connection ??= connect();
       const connected = await connection;
       const token = await tokenFor(connected, request.may);
-      return answerOf(
-        await reach(issuer, () => connected.session.send({ ...wireOf(request, issuer, token), token })),
-      );
+      const wire = { ...wireOf(request, issuer, token), token };
+      const exchanges = await reach(issuer, () => connected.session.send(wire));
+      return answerOf(exchanges, { as: name, about: request.about });
+    },
+    async close() {
+      if (tokens.size === 0 || connection === undefined) return;
+      tokens.clear();
+      const { client, session } = await connection;
+      // Whether anybody answers or not: tokens of it end within minutes, and their key was never written down.
+      await client.endSession(session, { withinMilliseconds: END_MILLISECONDS }).catch(() => undefined);
     },
   };
 }
@@ -111,12 +125,15 @@ async function reach<T>(issuer: string, exchange: () => Promise<T>): Promise<T> 
 }
 
 /** @throws {CommandFailure} */
-function answerOf(exchanges: readonly Exchange[]): ManagementAnswer {
+function answerOf(
+  exchanges: readonly Exchange[],
+  asked: { as: string; about?: string | undefined },
+): ManagementAnswer {
   const { status, headers, body: text } = exchanges.at(-1)?.response ?? notUnderstood();
   const requestId = headers.get('request-id');
   const body = objectOf(text);
   if (status >= 200 && status < 300) return { status, body: body ?? notUnderstood(), requestId };
-  throw refusedBy({ status, body: body ?? {}, requestId, date: headers.get('date') });
+  throw refusedBy({ status, body: body ?? {}, requestId, date: headers.get('date'), ...asked });
 }
 
 function objectOf(text: string): Json | null {

@@ -5,6 +5,7 @@ import type { ConnectionOptions } from './operator-identity.ts';
 import type { OperatorVerb } from './operator-verb.ts';
 import { OPERATOR_VERBS } from './operator-verbs.ts';
 import { OTHER_VERBS } from './other-verbs.ts';
+import { complaintAbout } from './reason.ts';
 
 export const FORMATS = ['table', 'json', 'jsonl'] as const;
 export type Format = (typeof FORMATS)[number];
@@ -57,9 +58,18 @@ function addListOptions(command: Command, filters: Readonly<Record<string, strin
 
 export function addChangeOptions(command: Command): Command {
   return command
-    .requiredOption('--reason <words>', 'why, for the record')
+    .option('--reason <words>', 'why, for the record; always needed')
     .option('--yes', 'do not ask; needed where nobody can be asked', false)
-    .option('--dry-run', 'say what it would hit, and change nothing', false);
+    .option('--dry-run', 'say what it would hit, and change nothing', false)
+    .hook('preAction', (_, asked) => requireReason(asked));
+}
+
+/** After what is missing of the arguments, which commander looks at later than at required options. */
+function requireReason(command: Command): void {
+  const { reason } = command.opts<Partial<ChangeOptions>>();
+  if (reason === undefined) command.error("error: required option '--reason <words>' not specified");
+  const complaint = complaintAbout(reason);
+  if (complaint !== null) command.error(`error: ${complaint}`);
 }
 
 /** Also for the commands that are none of the three kinds. */

@@ -5,7 +5,7 @@
  */
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
-import { type Configuration, readConfiguration } from '../config/configuration.ts';
+import { type Configuration, ConfigurationError, readConfiguration } from '../config/configuration.ts';
 import type { Environment } from '../config/environment.ts';
 import { type ClientKey, ClientKeyError, parseClientKey } from '../sdk/client-key.ts';
 import { fail } from './failure.ts';
@@ -36,8 +36,15 @@ export function readConnection(
   environment: Environment,
   { url }: Pick<ConnectionOptions, 'url'>,
 ): Configuration {
-  const told = url === undefined ? environment : { ...environment, MAYFLY_ISSUER: url };
-  return readConfiguration(told, { as: 'operator' });
+  if (url === undefined) return readConfiguration(environment, { as: 'operator' });
+  try {
+    return readConfiguration({ ...environment, MAYFLY_ISSUER: url }, { as: 'operator' });
+  } catch (error) {
+    if (!(error instanceof ConfigurationError)) throw error;
+    throw new ConfigurationError(
+      error.problems.map((problem) => problem.replaceAll('MAYFLY_ISSUER', '--url')),
+    );
+  }
 }
 
 /** In the order of their files, which are called like them; the key says that this machine's broker knows them. */

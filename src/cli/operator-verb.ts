@@ -19,6 +19,8 @@ export type ListVerb = Named & {
   columns: readonly string[];
   /** Parameters of the query, and what they are for. */
   filters?: Readonly<Record<string, string>>;
+  /** Rows that nobody looks for who names no state. */
+  hides?: (row: Readonly<Record<string, unknown>>) => boolean;
   /** What is meant when it was not said, given what was. */
   implied?: (given: Readonly<Record<string, unknown>>) => Readonly<Record<string, string>>;
 };
@@ -29,6 +31,8 @@ export type ChangeVerb = Named & {
   kind: 'change';
   /** What a person at a terminal is asked, with the arguments in braces. */
   asks: string;
+  /** True when it may leave too few people who can use the kill switch. */
+  stops?: true;
 };
 
 export type OperatorVerb = ListVerb | ShowVerb | ChangeVerb;

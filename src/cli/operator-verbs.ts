@@ -91,6 +91,7 @@ export const OPERATOR_VERBS: readonly OperatorVerb[] = [
     may: 'mayfly:quarantine:agents',
     path: '/v1/agents/{id}/quarantine',
     asks: 'Stop {id} until somebody releases it?',
+    stops: true,
   },
   {
     kind: 'change',
@@ -124,6 +125,14 @@ export const OPERATOR_VERBS: readonly OperatorVerb[] = [
     noun: 'kill',
     verb: 'receipt',
     about: 'the signed statement who has obeyed, as far as is known now',
+    may: 'mayfly:read:kill-switch',
+    path: '/v1/kill-switch/{id}/receipt',
+  },
+  {
+    kind: 'show',
+    noun: 'receipt',
+    verb: 'show',
+    about: 'the signed statement who has applied a revocation, a release or a kill, as far as is known now',
     may: 'mayfly:read:kill-switch',
     path: '/v1/kill-switch/{id}/receipt',
   },
@@ -163,6 +172,10 @@ export const OPERATOR_VERBS: readonly OperatorVerb[] = [
       'lease_seconds',
       'lease_ends_at',
     ],
-    filters: { resource: 'those of this resource, by its audience', state: 'live, ended or closed' },
+    filters: {
+      resource: 'those of this resource, by its audience',
+      state: 'live, ended or closed; closed ones are shown only then',
+    },
+    hides: ({ state }) => state === 'closed',
   },
 ];

@@ -34,8 +34,8 @@ export const OTHER_VERBS: readonly OtherVerb[] = [
   {
     noun: 'kill',
     verb: 'drill',
-    may: 'mayfly:run:drills',
-    operations: ['POST /v1/kill-switch/drill', 'GET /v1/kill-switch/drill'],
+    may: 'mayfly:read:kill-switch',
+    operations: ['GET /v1/kill-switch/drill', 'POST /v1/kill-switch/drill'],
     load: async (environment) => (await import('./drill-command.ts')).drillCommand(environment),
   },
   {

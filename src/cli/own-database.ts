@@ -15,6 +15,7 @@ import { moveHead } from '../revocations/head-store.ts';
 import { ledgerKey } from '../revocations/revocation.ts';
 import { systemClock } from '../time/clock.ts';
 import { say } from './print.ts';
+import { countOf, problemText } from './problem-text.ts';
 
 export async function migrateDatabase(configuration: Configuration): Promise<void> {
   const applied = await migrate({ ownerUrl: ownerUrlOf(configuration), log: createLog('warn') });
@@ -29,7 +30,7 @@ export async function applyScopes(
   const { catalogue, problems } = await loadCatalogue(directory);
   if (catalogue === null) {
     throw new CatalogueError(
-      `The catalogue in ${directory} has ${problems.length} problem(s); \`mayfly scopes check ${directory}\` shows them.`,
+      `The catalogue in ${directory} cannot be applied:\n\n${problemText(problems)}${countOf(problems)}`,
     );
   }
   requireFittingCatalogue(configuration, catalogue);

@@ -1,16 +1,17 @@
 /** One command of the table, from its arguments to what is printed. */
 import { randomUUID } from 'node:crypto';
 import type { Environment } from '../config/environment.ts';
+import { asOperator } from './as-operator.ts';
 import { carryOut } from './carry-out.ts';
 import { filledIn } from './filled-in.ts';
 import { pagesOf } from './list-pages.ts';
-import { createOperatorClient, type Json, type OperatorClient } from './operator-client.ts';
+import type { Json, OperatorClient } from './operator-client.ts';
 import type { ChangeOptions, ListOptions, OperatorOptions } from './operator-commands.ts';
-import { readIdentity } from './operator-identity.ts';
 import type { ChangeVerb, ListVerb, OperatorVerb, ShowVerb } from './operator-verb.ts';
 import { plainJson, plainText } from './plain-text.ts';
 import { print, printOne, say } from './print.ts';
 import { table } from './table.ts';
+import { warningOfWhoIsLeft } from './who-is-left.ts';
 
 type Running<Options> = {
   values: Readonly<Record<string, string>>;
@@ -20,10 +21,12 @@ type Running<Options> = {
 
 /** @throws {CommandFailure} */
 export async function runVerb(verb: OperatorVerb, running: Running<object>): Promise<void> {
-  const client = createOperatorClient(readIdentity(running.environment, running.options));
-  if (verb.kind === 'list') return runList(verb, client, running.options as OperatorOptions & ListOptions);
-  if (verb.kind === 'show') return runShow(verb, client, running);
-  return runChange(verb, client, running as Running<ChangeOptions>);
+  const { environment, options } = running;
+  await asOperator(environment, options, (client) => {
+    if (verb.kind === 'list') return runList(verb, client, options as OperatorOptions & ListOptions);
+    if (verb.kind === 'show') return runShow(verb, client, running);
+    return runChange(verb, client, running as Running<ChangeOptions>);
+  });
 }
 
 async function runList(
@@ -35,10 +38,12 @@ async function runList(
   const { may, path, columns } = verb;
   const rows: Json[] = [];
   let isWhole = true;
+  const isShown = (row: Json) => options.state !== undefined || !verb.hides?.(row);
   for await (const page of pagesOf(client, { may, path, query: filtersOf(verb, options), limit })) {
-    rows.push(...page.rows);
+    const shown = page.rows.filter(isShown);
+    rows.push(...shown);
     isWhole = page.isLast;
-    if (output === 'jsonl') print(linesOf(page.rows));
+    if (output === 'jsonl') print(linesOf(shown));
   }
   if (output === 'table') print(table(columns, rows));
   if (output === 'json') print(`${plainJson(rows, { indent: 2 })}\n`);
@@ -55,7 +60,9 @@ function filtersOf({ filters = {}, implied = () => ({}) }: ListVerb, options: Li
 }
 
 async function runShow(verb: ShowVerb, client: OperatorClient, { values, options }: Running<object>) {
-  const { body } = await client.ask({ may: verb.may, method: 'GET', path: filledIn(verb.path, values) });
+  const { may, path } = verb;
+  const about = aboutOf(verb, values);
+  const { body } = await client.ask({ may, method: 'GET', path: filledIn(path, values), about });
   printOne(body, options.output);
 }
 
@@ -64,14 +71,29 @@ async function runChange(verb: ChangeVerb, client: OperatorClient, running: Runn
   const { may } = verb;
   const path = filledIn(verb.path, values);
   const { reason } = options;
+  const about = aboutOf(verb, values);
   const order = {
     question: verb.asks.replaceAll(/\{(\w+)\}/g, (_, name: string) => plainText(values[name] ?? '')),
     preview: async () =>
-      (await client.ask({ may, method: 'POST', path, body: { reason, dry_run: true } })).body,
-    change: () => client.ask({ may, method: 'POST', path, body: { reason }, idempotencyKey: randomUUID() }),
+      (await client.ask({ may, method: 'POST', path, body: { reason, dry_run: true }, about })).body,
+    change: () =>
+      client.ask({ may, method: 'POST', path, body: { reason }, idempotencyKey: randomUUID(), about }),
+    warning: async () => (verb.stops === true ? warningOfWhoIsLeft(client, String(values.id)) : null),
   };
   await carryOut(order, options);
 }
+
+/** `the session ses_1`. */
+function aboutOf({ noun }: OperatorVerb, values: Readonly<Record<string, string>>): string {
+  return `the ${NOUNS[noun] ?? noun} ${Object.values(values).join(' ')}`;
+}
+
+const NOUNS: Readonly<Record<string, string>> = {
+  agent: 'agent or operator',
+  kill: 'kill',
+  receipt: 'entry of the ledger',
+  'signing-key': 'key',
+};
 
 function linesOf(rows: readonly Json[]): string {
   return rows.map((row) => `${plainJson(row)}\n`).join('');

@@ -14,8 +14,8 @@ import {
   LINT_RULES,
   type LoadedCatalogue,
   loadCatalogue,
-  type Problem,
 } from '../catalogue/index.ts';
+import { countOf, problemText } from './problem-text.ts';
 
 export const EXIT_PROBLEMS = 1;
 export const EXIT_WIDENS = 6;
@@ -74,29 +74,16 @@ function checkReport({ catalogue, problems }: LoadedCatalogue): object {
 
 function checkText({ catalogue, problems }: LoadedCatalogue): string {
   const shown = problemText(problems);
-  if (catalogue === null) return `${shown}${count(problems)}\n`;
+  if (catalogue === null) return `${shown}${countOf(problems)}\n`;
   const { zones, resources, actions, agents, digest } = catalogue;
   return (
-    `${shown}${zones.size} zones, ${resources.size} resources, ${actions.size} actions, ${agents.size} agents. ` +
-    `Version ${digest}\n`
+    `${shown}${number(zones, 'zone')}, ${number(resources, 'resource')}, ${number(actions, 'action')}, ` +
+    `${number(agents, 'agent')}. Version ${digest}\n`
   );
 }
 
-/** The place first, alone on its line, so that terminals and editors can jump to it. */
-function problemText(problems: readonly Problem[]): string {
-  return problems
-    .map(
-      ({ file, line, column, severity, rule, message, fix }) =>
-        `${file}:${line}:${column}  ${severity}  ${rule}\n  ${message}\n  ${fix}\n\n`,
-    )
-    .join('');
-}
-
-function count(problems: readonly Problem[]): string {
-  const errors = problems.filter(({ severity }) => severity === 'error').length;
-  const warnings = problems.length - errors;
-  const shown = errors === 1 ? '1 error' : `${errors} errors`;
-  return warnings === 0 ? `${shown}.` : `${shown}, ${warnings} ${warnings === 1 ? 'warning' : 'warnings'}.`;
+function number({ size }: ReadonlyMap<string, unknown>, noun: string): string {
+  return `${size} ${noun}${size === 1 ? '' : 's'}`;
 }
 
 function ruleTable(): string {
@@ -114,7 +101,7 @@ function unreadable(old: LoadedCatalogue, current: LoadedCatalogue): object {
 
 function unreadableText(old: LoadedCatalogue, current: LoadedCatalogue): string {
   const part = (title: string, { catalogue, problems }: LoadedCatalogue): string =>
-    catalogue === null ? `${title}\n\n${problemText(problems)}${count(problems)}\n` : '';
+    catalogue === null ? `${title}\n\n${problemText(problems)}${countOf(problems)}\n` : '';
   return part('The old folder cannot be read:', old) + part('The new folder cannot be read:', current);
 }
 

@@ -58,7 +58,7 @@ async function lookAt({ client, id, filters }: SessionWatch, wereOpen: readonly 
 
 async function one(client: OperatorClient, id: string): Promise<Json> {
   const path = `${PATH}/${encodeURIComponent(id)}`;
-  return (await client.ask({ may: MAY, method: 'GET', path })).body;
+  return (await client.ask({ may: MAY, method: 'GET', path, about: `the session ${id}` })).body;
 }
 
 async function allOpen(client: OperatorClient, filters: Readonly<Record<string, string>>): Promise<Json[]> {

@@ -1,6 +1,6 @@
 /**
- * Which sessions are meant when nobody says: those of agents. Each command of an operator opens a session for itself,
- * and each self-test of the kill switch one for its canary; among them nobody would find what was looked for.
+ * Which sessions are meant when nobody says: those of agents. Each command of an operator opens a session for itself
+ * and ends it, and each self-test of the kill switch one for its canary; among them nobody would find what was looked for.
  */
 export function sessionsOfAgents({
   agent,

@@ -14,6 +14,26 @@ export function table(columns: readonly string[], rows: readonly Row[]): string 
   return lines.map((line) => aligned(line, widths)).join('');
 }
 
+/**
+ * For rows that come one by one: the names of the columns with the first, and each column as wide as it ever had to be.
+ * @returns what to print for a row
+ */
+export function growingTable(columns: readonly string[]): (row: Row) => string {
+  const widths = columns.map(() => 0);
+  let isFirst = true;
+  return (row) => {
+    const line = columns.map((column) => cell(valueAt(row, column)));
+    const lines = isFirst ? [columns, line] : [line];
+    isFirst = false;
+    for (const each of lines) {
+      each.forEach((value, column) => {
+        widths[column] = Math.max(widths[column] ?? 0, value.length);
+      });
+    }
+    return lines.map((each) => aligned(each, widths)).join('');
+  };
+}
+
 /** One thing: each of its members on a line, members of members below it. */
 export function sheet(row: Row): string {
   const lines = flattened(row).map(([name, value]) => [plainText(name), shortened(text(value))]);

@@ -2,14 +2,15 @@
 import { setTimeout as wait } from 'node:timers/promises';
 import { Command, InvalidArgumentError, Option } from 'commander';
 import type { Environment } from '../config/environment.ts';
-import { createOperatorClient, type Json } from './operator-client.ts';
+import { asOperator } from './as-operator.ts';
+import type { Json, OperatorClient } from './operator-client.ts';
 import { addConnectionOptions, type Format } from './operator-commands.ts';
-import { type ConnectionOptions, readIdentity } from './operator-identity.ts';
+import type { ConnectionOptions } from './operator-identity.ts';
 import { plainJson } from './plain-text.ts';
 import { print, say } from './print.ts';
 import { sessionChanges } from './session-changes.ts';
 import { sessionsOfAgents } from './sessions-of-agents.ts';
-import { table } from './table.ts';
+import { growingTable } from './table.ts';
 
 type WatchOptions = ConnectionOptions & {
   output: Format;
@@ -30,16 +31,16 @@ export function watchCommand(environment: Environment): Command {
     .option('--zone <name>', 'those of this zone')
     .addOption(new Option('--until <state>', 'when to stop').choices(['ended', 'never']).default('ended'))
     .option('--every-seconds <number>', 'how often to look', seconds, 1);
-  addConnectionOptions(command, ['jsonl', 'table']);
+  addConnectionOptions(command, ['jsonl', 'json', 'table']);
   return command.action((id: string | undefined, options: WatchOptions) =>
-    watchSessions(id, options, environment),
+    asOperator(environment, options, (client) => watchSessions(id, options, client)),
   );
 }
 
-async function watchSessions(id: string | undefined, options: WatchOptions, environment: Environment) {
+async function watchSessions(id: string | undefined, options: WatchOptions, client: OperatorClient) {
   const { agent, zone, until, everySeconds, output } = options;
   const changes = sessionChanges({
-    client: createOperatorClient(readIdentity(environment, options)),
+    client,
     id,
     filters: {
       ...sessionsOfAgents({ agent }),
@@ -50,12 +51,13 @@ async function watchSessions(id: string | undefined, options: WatchOptions, envi
     pause: () => wait(everySeconds * 1_000),
     onLost: (failure) => say(`${failure.message} Trying again.`),
   });
-  for await (const session of changes) print(lineOf(session, output));
+  const lineOf = output === 'table' ? growingTable(COLUMNS) : jsonLine;
+  for await (const session of changes) print(lineOf(session));
 }
 
-function lineOf(session: Json, output: Format): string {
-  if (output === 'jsonl') return `${plainJson(session)}\n`;
-  return table(COLUMNS, [session]).split('\n').slice(1).join('\n');
+/** A line for each also as `json`: what has no end yet cannot be one list. */
+function jsonLine(session: Json): string {
+  return `${plainJson(session)}\n`;
 }
 
 function seconds(text: string): number {

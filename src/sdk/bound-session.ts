@@ -12,7 +12,10 @@ export type Exchange = {
   response: { status: number; headers: Headers; body: string };
 };
 
-export type Asked = Exchange['request'] & { token?: string };
+export type Asked = Sent & { token?: string };
+
+/** What goes out, and how long to wait for the answer. */
+type Sent = Exchange['request'] & { withinMilliseconds?: number };
 
 export type BoundSession = {
   /** Every exchange that it took, the last one with the answer that counts. */
@@ -56,9 +59,12 @@ export function callWithToken(
 }
 
 /** Exactly these bytes, whoever made them: also how somebody repeats what was overheard. */
-export async function send(request: Exchange['request']): Promise<Exchange> {
+export async function send({
+  withinMilliseconds = TIMEOUT_MILLISECONDS,
+  ...request
+}: Sent): Promise<Exchange> {
   const { url, ...init } = request;
-  const signal = AbortSignal.timeout(TIMEOUT_MILLISECONDS);
+  const signal = AbortSignal.timeout(withinMilliseconds);
   const response = await fetch(url, { ...init, redirect: 'error', signal });
   const { status, headers } = response;
   return { request, response: { status, headers, body: await response.text() } };

@@ -10,9 +10,12 @@ export type Client = {
   name: string;
   /** @param fields of the form: `scope`, or `authorization_details` */
   askForToken(session: BoundSession, fields: Record<string, string>): Promise<Exchange[]>;
+  /** Ends this session: nothing is minted in it from then on, and every token of it is dead. */
+  endSession(session: BoundSession, options?: { withinMilliseconds?: number }): Promise<Exchange[]>;
 };
 
 const ASSERTION_SECONDS = 60;
+const ASSERTION_TYPE = 'urn:ietf:params:oauth:client-assertion-type:jwt-bearer';
 
 /** @param key private, P-256 or Ed25519 */
 export async function createClient(options: {
@@ -42,12 +45,22 @@ export async function createClient(options: {
     async askForToken(session, fields) {
       const form = new URLSearchParams({
         grant_type: 'client_credentials',
-        client_assertion_type: 'urn:ietf:params:oauth:client-assertion-type:jwt-bearer',
+        client_assertion_type: ASSERTION_TYPE,
         client_assertion: await assertion(),
         ...fields,
       });
       const headers = { 'Content-Type': 'application/x-www-form-urlencoded' };
       return session.send({ method: 'POST', url: tokenEndpoint, headers, body: form.toString() });
+    },
+    async endSession(session, { withinMilliseconds } = {}) {
+      const body = { client_assertion_type: ASSERTION_TYPE, client_assertion: await assertion() };
+      return session.send({
+        method: 'POST',
+        url: `${issuer}/v1/sessions/current/revoke`,
+        headers: { 'Content-Type': 'application/json' },
+        body: JSON.stringify(body),
+        ...(withinMilliseconds === undefined ? {} : { withinMilliseconds }),
+      });
     },
   };
 }

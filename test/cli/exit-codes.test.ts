@@ -1,6 +1,7 @@
 /** How a command ends, whatever the other side does: scripts tell the endings apart by these numbers. */
 import assert from 'node:assert/strict';
 import { after, describe, test } from 'node:test';
+import { decodeJwt } from 'jose';
 import { commandLine } from './command-line.ts';
 import { openStrangeBroker, type Strange } from './strange-broker.ts';
 
@@ -85,7 +86,7 @@ describe('A command of an operator ends', () => {
     broker.answers({ token: { ...oauth(401, 'invalid_client'), headers: dated(600) } });
     assert.match(
       (await mayfly(SHOW)).stderr,
-      /A description\. The clock here is (5[5-9]\d|6[0-4]\d) s behind the broker's\. \(request/,
+      /A description\. The clock here is (5[5-9]\d|6[0-4]\d) s behind the broker's\. Asked as olivia\. \(request/,
     );
     broker.answers({ token: { ...oauth(401, 'invalid_client'), headers: dated(-600) } });
     assert.match(
@@ -145,7 +146,7 @@ test('a switch that no broker can decide about names the way around the brokers'
 test('an error names code, hint and request, and no secret', async () => {
   broker.answers({ management: problem(404, 'not_found') });
   const { stderr } = await mayfly(SHOW);
-  assert.equal(stderr, 'not_found: A title. A hint. (request req_1)\n');
+  assert.equal(stderr, 'not_found: A title. Looked for the session ses_1. A hint. (request req_1)\n');
 });
 
 test('without a terminal nothing is changed unless --yes says so', async () => {
@@ -197,6 +198,110 @@ test('what a server sends cannot speak to the terminal', async () => {
     assert.doesNotMatch(stderr, dangerous);
     assert.equal(stderr.split('\n').length, 2);
   }
+});
+
+test('a session ends with its command, whatever comes of that', async () => {
+  const management = { status: 200, body: { id: 'ses_1' } };
+  for (const goodbye of [
+    { status: 200, body: {} },
+    { status: 500, body: '<html>' },
+    { status: 0, body: '' },
+    null,
+  ]) {
+    broker.answers({ management, goodbye });
+    assert.deepEqual(await mayfly(SHOW), { code: 0, stdout: 'id  ses_1\n', stderr: '' });
+    const [asked] = broker.goodbyes;
+    assert.equal(asked?.method, 'POST');
+    const { client_assertion: assertion } = JSON.parse(asked?.body ?? '');
+    assert.deepEqual(
+      [decodeJwt(assertion).sub, decodeJwt(String(asked?.headers.dpop)).htm],
+      ['olivia', 'POST'],
+    );
+  }
+  broker.answers({ management: problem(404, 'not_found') });
+  assert.deepEqual([(await mayfly(SHOW)).code, broker.goodbyes.length], [1, 1], 'after a failure too');
+  broker.answers({ token: oauth(401, 'invalid_client') });
+  assert.deepEqual(
+    [(await mayfly(SHOW)).code, broker.goodbyes.length],
+    [3, 0],
+    'where none was opened none ends',
+  );
+});
+
+test('an error is JSON where the output was to be that', async () => {
+  broker.answers({ management: problem(404, 'not_found') });
+  for (const line of [`${SHOW} -o json`, `${SHOW} --output=jsonl`]) {
+    const { code, stderr } = await mayfly(line);
+    const { message, ...facts } = JSON.parse(stderr).error;
+    assert.deepEqual(
+      [code, facts],
+      [1, { code: 'not_found', status: 404, request_id: 'req_1', exit_code: 1 }],
+    );
+    assert.match(message, /^not_found: A title\./);
+  }
+  for (const line of [
+    'session show -o json',
+    'session revoke ses_1 --yes -o json',
+    'session show .. -o json',
+  ]) {
+    const { code, stderr } = await mayfly(line);
+    assert.deepEqual([code, JSON.parse(stderr).error.exit_code], [1, 1], line);
+  }
+  assert.deepEqual(broker.asked.length, 2);
+});
+
+test('a wrong command line is told what is missing, and how the command is written', async () => {
+  broker.answers({});
+  for (const [line, missing, usage] of [
+    [
+      'kill',
+      "missing required argument 'kind'",
+      /Usage: mayfly kill engage .*<kind> \[id\]\n {2}kind: what to stop.*all/,
+    ],
+    ['kill engage', "missing required argument 'kind'", /Usage: mayfly kill engage /],
+    [
+      'kill release',
+      "missing required argument 'id'",
+      /Usage: mayfly kill release .*<id>\n {2}id: as `kill list`/,
+    ],
+    ['session revoke', "missing required argument 'id'", /Usage: mayfly session revoke .*<id>/],
+    [
+      'session revoke ses_1',
+      "required option '--reason <words>' not specified",
+      /Usage: mayfly session revoke/,
+    ],
+  ] as const) {
+    const { code, stderr } = await mayfly(line);
+    assert.equal(code, 1);
+    assert.ok(stderr.startsWith(`error: ${missing}\n`), stderr);
+    assert.match(stderr, usage);
+  }
+  for (const [reason, complaint] of [
+    ['', /--reason is empty/],
+    ['   ', /--reason is blank/],
+    ['a ', /--reason begins or ends with a blank/],
+    ['a\nb', /--reason has a line break/],
+    ['a\u001bb', /--reason has a character that does not print: \\u\{1b\}/],
+    ['x'.repeat(501), /--reason has 501 characters, and 500 are the most/],
+  ] as const) {
+    const { code, stderr } = await mayfly(['kill', 'all', '--yes', '--reason', reason]);
+    assert.equal(code, 1);
+    assert.match(stderr, complaint);
+  }
+  const { stderr } = await mayfly(`${SHOW} --url ftp://x`);
+  assert.match(stderr, /--url/);
+  assert.doesNotMatch(stderr, /MAYFLY_ISSUER/);
+  assert.equal(broker.asked.length, 0);
+});
+
+test('closed verifiers are shown to whoever asks for a state', async () => {
+  const data = [
+    { instance: 'ver_1', state: 'live' },
+    { instance: 'ver_2', state: 'closed' },
+  ];
+  broker.answers({ management: { status: 200, body: { data, next_cursor: null } } });
+  assert.doesNotMatch((await mayfly('verifier list')).stdout, /ver_2/);
+  assert.match((await mayfly('verifier list --state closed')).stdout, /ver_2/);
 });
 
 test('a list follows the cursor as far as the limit, and says when there is more', async () => {

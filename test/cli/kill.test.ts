@@ -72,7 +72,9 @@ describe('mayfly kill', () => {
 
   test('stops everything until another operator releases it', async () => {
     const { session } = await agent.run();
-    const killed = await json('kill engage all --reason test --yes');
+    const { stdout, stderr } = await mayfly('kill engage all --reason test --yes -o json');
+    assert.match(stderr, /^Stopped: no enforcement point holds a lease now\. .*\n$/);
+    const killed = JSON.parse(stdout);
     assert.deepEqual([killed.effect, killed.target, killed.actor], ['engaged', { kind: 'all' }, 'olivia']);
     assert.equal((await agent.askAnew()).code, 'agent_stopped');
 
@@ -80,8 +82,17 @@ describe('mayfly kill', () => {
     assert.match(listed[0] ?? '', /^id +target\.kind +target\.id +actor +at +released\.at +reason$/);
     assert.match(listed[1] ?? '', new RegExp(`^${killed.id} +all +- +olivia +\\S+Z +- +test$`));
     assert.equal((await json(`kill show ${killed.id}`)).released, null);
-    const receipt = await json(`kill receipt ${killed.id}`);
+    const receipt = await json(`receipt show ${killed.id}`);
+    assert.deepEqual(receipt, await json(`kill receipt ${killed.id}`));
     writeFileSync(receiptFile, JSON.stringify(receipt));
+
+    const also = await json('kill engage zone support --reason more --yes');
+    const shown = (await mayfly(`kill release ${also.id} --reason test --dry-run`)).stdout;
+    assert.match(
+      shown,
+      new RegExp(`^still_stopped 1 +id ${killed.id}, target all, actor olivia, reason test$`, 'm'),
+    );
+    await json(`kill release ${also.id} --reason test --yes --as omar`);
 
     const own = await mayfly(`kill release ${killed.id} --reason test --yes`);
     assert.equal(own.code, 5);
@@ -139,7 +150,7 @@ describe('With enforcement points', () => {
     assert.equal(code, 0, stderr);
     assert.match(
       stderr,
-      /^Done, and not yet proved everywhere: of 2 enforcement points 2 did not say in time/,
+      /^Not yet proved: it is in force, and 2 of 2 enforcement points did not say in time .* the last by \d\d:\d\d:\d\dZ\.\n$/,
     );
     const killed = JSON.parse(stdout);
     assert.deepEqual([killed.effect, killed.complete], ['engaged', false]);
@@ -159,7 +170,7 @@ describe('When no broker answers', () => {
     const killed = await mayfly(`kill all ${around} --as ada`);
     broker.child.kill('SIGCONT');
     assert.equal(killed.code, 0, killed.stderr);
-    assert.match(killed.stderr, /^(Engaged|Stopped)/);
+    assert.match(killed.stderr, /^(Not yet proved|Stopped): /);
     const { id, actor, effect } = JSON.parse(killed.stdout);
     assert.deepEqual([actor, effect], ['break-glass:ada', 'engaged']);
     assert.equal((await agent.askAnew()).code, 'agent_stopped');
@@ -187,6 +198,8 @@ describe('When no broker answers', () => {
       assert.deepEqual([code, stdout], [1, ''], String(line));
     }
     assert.deepEqual(await json('kill list --state engaged'), []);
+    const { stderr } = await mayfly('kill engage all --database-url --reason test');
+    assert.match(stderr, /say --yes\.\n$/, 'and not --dry-run, which there is none of');
   });
 
   test('and whoever asked for a broker is told of the other way', async () => {

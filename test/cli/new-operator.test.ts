@@ -18,6 +18,7 @@ test('operator new makes a key and a file with the roles that were said, which p
     const line = ['operator', 'new', 'alice', '--title', 'On call: "nights"', '--role', 'security'];
     const { code, stdout, stderr } = await mayfly([...line, '--role', 'admin'], { directory: project });
     assert.equal(code, 0, stderr);
+    assert.match(stdout, /"mayfly scopes check".*\n?.*"mayfly scopes apply"/);
     const keyFile = join(project, 'alice.private.jwk.json');
     assert.equal(statSync(keyFile).mode & 0o777, 0o600);
     const { catalogue, problems } = await loadCatalogue(join(project, 'scopes'));

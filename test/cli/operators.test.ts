@@ -82,7 +82,7 @@ describe('Sessions', () => {
 
   test('are watched until they end, a line for each change', async () => {
     const { id } = await agent.run();
-    const watch = startCommand(`session watch ${id} --every-seconds 0.1`, place.settings);
+    const watch = startCommand(`session watch ${id} --every-seconds 0.1 -o json`, place.settings);
     const closed = once(watch, 'close'); // it ends before the command does that ends the session
     const lines: string[] = [];
     const reader = createInterface({ input: watch.stdout }).on('line', (line) => lines.push(line));
@@ -119,6 +119,14 @@ describe('Sessions', () => {
       assert.match(told, new RegExp(`^${id}  report-writer  analytics  open$`, 'm'));
       assert.match(told, new RegExp(`^${id}  report-writer  analytics  revoked$`, 'm'));
     }
+    assert.match(told, /^id +agent +zone +state\n/);
+    assert.equal(told.match(/^id /gm)?.length, 1, 'one header');
+  });
+
+  test('of operators end with the command that opened them', async () => {
+    await json('kill list');
+    const open: unknown = await json('session list --agent olivia --state open');
+    assert.equal((open as object[]).length, 1, 'that of the list itself');
   });
 
   test('that do not exist cannot be watched', async () => {

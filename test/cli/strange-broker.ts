@@ -21,11 +21,15 @@ export type StrangeBroker = {
   secrets: string[];
   /** What was asked at the management API, in order. */
   asked: Asked[];
+  /** How sessions were ended. */
+  goodbyes: Asked[];
   /** From now on. A text body goes out as it stands. */
   answers(next: {
     metadata?: object;
     token?: Strange;
     management?: Strange | ((asked: Asked) => Strange);
+    /** To whoever ends a session; null answers nothing at all. */
+    goodbye?: Strange | null;
   }): void;
   close(): void;
 };
@@ -35,8 +39,12 @@ const GOOD_TOKEN = {
   body: { access_token: 'secret.access.token', token_type: 'DPoP', expires_in: 120 },
 };
 
+const WELL = { status: 200, body: {} };
+
 export async function openStrangeBroker(): Promise<StrangeBroker> {
   const asked: Asked[] = [];
+  const goodbyes: Asked[] = [];
+  let goodbye: Strange | null = WELL;
   let metadata = {};
   let token: Strange = GOOD_TOKEN;
   let management: Strange | ((asked: Asked) => Strange) = { status: 200, body: {} };
@@ -45,11 +53,15 @@ export async function openStrangeBroker(): Promise<StrangeBroker> {
     readBody(request).then((body) => write(response, answerTo({ method, url: path, headers, body })));
   });
 
-  function answerTo(seen: Asked): Strange {
+  function answerTo(seen: Asked): Strange | null {
     if (seen.url === '/.well-known/oauth-authorization-server') {
       return { status: 200, body: { issuer: url, token_endpoint: `${url}/oauth/token`, ...metadata } };
     }
     if (seen.url === '/oauth/token') return token;
+    if (seen.url === '/v1/sessions/current/revoke') {
+      goodbyes.push(seen);
+      return goodbye;
+    }
     asked.push(seen);
     return typeof management === 'function' ? management(seen) : management;
   }
@@ -66,9 +78,12 @@ export async function openStrangeBroker(): Promise<StrangeBroker> {
     url,
     secrets: [String(jwk.d), GOOD_TOKEN.body.access_token],
     asked,
+    goodbyes,
     settings: { MAYFLY_ISSUER: url, MAYFLY_OPERATOR: 'olivia', MAYFLY_OPERATOR_KEY_FILE: keyFile },
     answers(next) {
       asked.length = 0;
+      goodbyes.length = 0;
+      goodbye = next.goodbye === undefined ? WELL : next.goodbye;
       metadata = next.metadata ?? {};
       token = next.token ?? GOOD_TOKEN;
       management = next.management ?? management;
@@ -87,7 +102,9 @@ async function readBody(request: IncomingMessage): Promise<string> {
   return Buffer.concat(chunks).toString();
 }
 
-function write(response: ServerResponse, { status, body, headers = {} }: Strange): void {
+function write(response: ServerResponse, strange: Strange | null): void {
+  if (strange === null) return;
+  const { status, body, headers = {} } = strange;
   if (status === 0) return void response.destroy();
   response.writeHead(status, { 'Content-Type': 'application/json', 'Request-Id': 'req_1', ...headers });
   response.end(typeof body === 'string' ? body : JSON.stringify(body));

@@ -1,0 +1,89 @@
+/** The sentences that commands say by themselves. */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import fc from 'fast-check';
+import { wantsJson } from '../../src/cli/error-text.ts';
+import { complaintAbout } from '../../src/cli/reason.ts';
+import { growingTable } from '../../src/cli/table.ts';
+import { outlookOf, verdictOf } from '../../src/cli/verdict.ts';
+import { warningOf } from '../../src/cli/who-is-left.ts';
+import { reasonSchema } from '../../src/operators/read-change.ts';
+
+test('a reason is complained about exactly when no broker would take it', () => {
+  const texts = fc.oneof(
+    fc.string({ unit: 'binary', maxLength: 12 }),
+    fc.string({ maxLength: 4 }).map((text) => ` ${text}`),
+    fc.constantFrom(
+      '',
+      ' ',
+      '\u2800',
+      '\u3164',
+      'a\u200db',
+      'x'.repeat(500),
+      'x'.repeat(501),
+      'a\u2028b',
+      '\ufeffa',
+    ),
+  );
+  fc.assert(
+    fc.property(texts, (text) =>
+      assert.equal(complaintAbout(text) === null, reasonSchema.safeParse(text).success),
+    ),
+  );
+});
+
+test('a verdict says whether it is over, and until when it may not be', () => {
+  const [applied, late] = [
+    { applied_at: '2026-01-01T12:00:00.000Z' },
+    { stops_at: '2026-01-01T12:34:56.789Z' },
+  ];
+  const settled = { complete: true, replicated: true, verifiers: [applied, applied] };
+  assert.equal(
+    verdictOf({ ...settled, effect: 'engaged', standing: true }),
+    'Stopped: all 2 enforcement points have applied it or have stopped.',
+  );
+  assert.match(
+    outlookOf({ ...settled, verifiers: [] }, 'Stopped'),
+    /^Stopped: no enforcement point holds a lease now\. .*introspect/,
+  );
+  assert.equal(
+    verdictOf({ complete: false, replicated: true, verifiers: [applied, late] }),
+    'Not yet proved: it is in force, and 1 of 2 enforcement points did not say in time that they have applied it. ' +
+      'Whoever has not applied it stops by itself, the last by 12:34:56Z.',
+  );
+  assert.match(outlookOf({ ...settled, replicated: false }, 'Stopped'), /The standby did not confirm it/);
+  assert.match(verdictOf({ ...settled, standing: false, effect: 'revoked' }) ?? '', /^Revoked: /);
+  assert.match(verdictOf({ effect: 'released', receipt: 'x' }) ?? '', /^Released: /);
+  assert.equal(verdictOf({ dry_run: true, sessions: 1 }), null);
+});
+
+test('whoever stops one of the last two who can use the kill switch is told so', () => {
+  const operator = (name: string, roles: string[], stopped_by: object[] = []) => ({
+    id: `opr_${name}`,
+    name,
+    roles,
+    stopped_by,
+  });
+  const two = [operator('olivia', ['security']), operator('omar', ['admin'])];
+  assert.match(warningOf(two, 'omar') ?? '', /with omar stopped, only olivia is left/);
+  assert.match(warningOf(two, 'opr_omar') ?? '', /only olivia is left/);
+  assert.equal(warningOf(two, 'report-writer'), null);
+  assert.match(warningOf([...two, operator('ada', ['auditor'])], 'omar') ?? '', /only olivia/);
+  assert.match(warningOf([...two, operator('ada', ['admin'], [{}])], 'omar') ?? '', /only olivia/);
+  assert.equal(warningOf([...two, operator('ada', ['admin'])], 'omar'), null);
+  assert.match(warningOf([operator('omar', ['admin'])], 'omar') ?? '', /no operator is left/);
+});
+
+test('a table that grows has its header once', () => {
+  const lineOf = growingTable(['id', 'state']);
+  assert.equal(lineOf({ id: 'ses_1', state: 'open' }), 'id     state\nses_1  open\n');
+  assert.equal(lineOf({ id: 'ses_22', state: 'open' }), 'ses_22  open\n');
+  assert.equal(lineOf({ id: 's', state: 'revoked' }), 's       revoked\n');
+});
+
+test('JSON is asked for in any spelling of the option', () => {
+  for (const line of ['x -o json', 'x -ojson', 'x --output jsonl', 'x --output=json'])
+    assert.equal(wantsJson(line.split(' ')), true, line);
+  for (const line of ['x', 'x -o table', 'json', 'x -- -o json', '-o'])
+    assert.equal(wantsJson(line.split(' ')), false, line);
+});
