@@ -1,6 +1,6 @@
 /** The first operators of a catalogue: a key, a reviewed file, and commands as that person from then on. */
 import assert from 'node:assert/strict';
-import { cpSync, mkdtempSync, rmSync } from 'node:fs';
+import { cpSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
@@ -74,4 +74,14 @@ test('is nobody with the key of somebody else, and a key without a name is asked
   const { code, stderr } = await commandLine(place.settings)(`session list --key ${keyOf('alice')}`);
   assert.equal(code, 1);
   assert.match(stderr, /Whose key is that\?/);
+});
+
+test('what keeps a catalogue from being applied is shown, and not only counted', async () => {
+  const broken = join(folder, 'broken');
+  cpSync(scopes, broken, { recursive: true });
+  writeFileSync(join(broken, 'operators', 'carol.yaml'), 'operator: carol\ntitle: Nobody\nroles: [root]\n');
+  const { code, stdout, stderr } = await commandLine(place.settings)(`scopes apply ${broken} --as test`);
+  assert.deepEqual([code, stdout], [1, '']);
+  assert.match(stderr, /cannot be applied:\n\n[\s\S]*operators\/carol\.yaml:3:\d+ {2}error/);
+  assert.match(stderr, /\d errors?\.\n$/);
 });

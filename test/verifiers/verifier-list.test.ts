@@ -112,3 +112,12 @@ test('metrics say how many are live and how far the last of them is behind', asy
   assert.equal(value('mayfly_verifiers_lag_epochs'), 1);
   assert.ok(value('mayfly_verifiers_lag_seconds') > 0);
 });
+
+test('whoever is closed lags behind nothing, however far the ledger goes on', async () => {
+  const gone = world.verifier(broker, CUSTOMERS);
+  await gone.renew({ leaving: true });
+  await revoke();
+  const { data } = await list('?state=closed');
+  const row = data.find(({ instance }: { instance: string }) => instance === gone.instance);
+  assert.deepEqual([row.lag_epochs, row.lag_seconds], [null, null]);
+});
