@@ -626,16 +626,13 @@ CREATE OR REPLACE FUNCTION public.engage_kill_switch(entry_id text, entry_kind t
  SET search_path TO 'public', 'pg_temp'
 AS $function$
 declare
+  is_known constant boolean := is_kill_target(entry_kind, entry_target); -- before the lock: others wait for that
   entry_key text := case when entry_kind = 'all' then 'all' else entry_kind || ':' || entry_target end;
   earlier record;
   found_id text;
   found_epoch bigint;
   result text;
 begin
-  if not is_kill_target(entry_kind, entry_target) then
-    return query select 'unknown_target', null::text, null::bigint;
-    return;
-  end if;
   perform from revocation_head h for update;
   if request_key is not null then
     select k.request_digest as digest, k.answer->>'id' as id, k.answer->>'effect' as effect into earlier
@@ -657,6 +654,9 @@ begin
    order by r.epoch limit 1;
   if found then
     result := 'standing';
+  elsif not is_known then
+    return query select 'unknown_target', null::text, null::bigint;
+    return;
   else
     result := 'engaged';
     select entry_id, e.epoch into found_id, found_epoch

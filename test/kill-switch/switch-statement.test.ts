@@ -134,6 +134,33 @@ test('a request that is sent again under its key is what it was, also after a re
   await release(others.id ?? '', 'olivia');
 });
 
+test('KIL-04, RAC-10: sent again it is what it was, also when no catalogue has its target any more', async () => {
+  const request = { client: 'olivia', key: 'key-of-one-who-goes', digest: 'digest-1' };
+  const first = await engage('agent', 'report-writer', { request });
+  await owner.query(`update agents set removed_at = now() where name = 'report-writer'`);
+  try {
+    assert.deepEqual(await engage('agent', 'report-writer', { request }), {
+      ...first,
+      outcome: 'engaged_before',
+    });
+    const found = await engage('agent', 'report-writer', { actor: 'omar' });
+    assert.deepEqual(
+      found,
+      { ...first, outcome: 'standing' },
+      'nor does anybody else have to know of the key',
+    );
+    await release(first.id ?? '');
+    assert.equal((await engage('agent', 'report-writer', { request })).outcome, 'engaged_before');
+    assert.equal(
+      (await engage('agent', 'report-writer')).outcome,
+      'unknown_target',
+      'nothing new is made of it',
+    );
+  } finally {
+    await owner.query(`update agents set removed_at = null where name = 'report-writer'`);
+  }
+});
+
 test('the ledger has the same digest as when every entry was written the old way', async () => {
   const { rows } = await owner.query(`
     with recursive chain (epoch, digest) as (
