@@ -130,6 +130,7 @@ export function buildDrills(parts: Parts): DrillParts {
       clock,
     }),
     isAlive: async (jti) => (await tokens.find(jti))?.alive === true,
+    canMint: () => catalogue.applied() !== null,
     announce: ledger.announcer.announce,
     onPublished: watch.look,
     log,
@@ -142,6 +143,7 @@ export function buildDrills(parts: Parts): DrillParts {
       : repeat({
           everyMilliseconds: drillSeconds * 1_000,
           task: async () => {
+            if (catalogue.applied() === null) return; // another broker does; if none can, it is missed
             await conductor.conduct({ by: 'schedule', pauseSeconds });
           },
           onFailure: (error) => log.error({ err: error }, 'a drill of the kill switch could not begin'),

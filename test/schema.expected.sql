@@ -85,6 +85,8 @@ create table drill_verifiers (
   accepted_at timestamp with time zone,
   refused_at timestamp with time zone,
   stopped_at timestamp with time zone,
+  absent boolean not null default false,
+  stops_at timestamp with time zone,
   constraint drill_verifiers_drill_id_fkey FOREIGN KEY (drill_id) REFERENCES drills(id) ON DELETE CASCADE,
   constraint drill_verifiers_pkey PRIMARY KEY (drill_id, instance)
 );
@@ -900,6 +902,22 @@ AS $function$
 $function$;
 grant execute on function note_stopped(text,integer) to mayfly_app;
 
+CREATE OR REPLACE FUNCTION public.note_stopped(drill text, margin integer, present integer)
+ RETURNS void
+ LANGUAGE sql
+ SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+  update drill_verifiers v
+     set stopped_at = case when s.ends_at <= clock_timestamp() then s.ends_at end,
+         stops_at = case when n.closed_at is null and s.silent then s.ends_at end
+    from verifiers n cross join lateral (
+           select n.renewed_at < clock_timestamp() - make_interval(secs => present) as silent,
+                  least(n.closed_at, n.lease_ends_at + make_interval(secs => margin)) as ends_at) as s
+   where v.drill_id = drill and n.instance = v.instance and (v.accepted_at is null or v.refused_at is null)
+$function$;
+grant execute on function note_stopped(text,integer,integer) to mayfly_app;
+
 CREATE OR REPLACE FUNCTION public.partitions_ahead()
  RETURNS integer
  LANGUAGE sql
@@ -1045,6 +1063,23 @@ AS $function$
        and v.resource in (select c.resource from canaries c where c.drill_id = drill)
 $function$;
 grant execute on function publish_drill(text,text) to mayfly_app;
+
+CREATE OR REPLACE FUNCTION public.publish_drill(drill text, session text, present integer, margin integer)
+ RETURNS void
+ LANGUAGE sql
+ SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+  update drills d set session_id = session, minted_at = clock_timestamp() where d.id = drill and d.finished_at is null;
+  insert into drill_verifiers (drill_id, instance, resource, absent, stops_at)
+    select drill, v.instance, v.resource, s.silent, case when s.silent then s.ends_at end
+      from verifiers v cross join lateral (
+             select v.renewed_at < clock_timestamp() - make_interval(secs => present) as silent,
+                    v.lease_ends_at + make_interval(secs => margin) as ends_at) as s
+     where v.closed_at is null and s.ends_at > clock_timestamp()
+       and v.resource in (select c.resource from canaries c where c.drill_id = drill)
+$function$;
+grant execute on function publish_drill(text,text,integer,integer) to mayfly_app;
 
 CREATE OR REPLACE FUNCTION public.quarantine_agent(named text, entry_id text, entry_reason text, entry_actor text, audit_id text, audit_request_id text, asked_key text, asked_digest text, OUT outcome text, OUT answer jsonb)
  RETURNS record

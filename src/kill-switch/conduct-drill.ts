@@ -1,26 +1,36 @@
 /**
  * A drill, from beginning to end: a canary is minted for each resource, goes out with leases, is accepted by every
- * live verifier, is revoked like any other session, and is refused by every live verifier. So what the kill switch
- * stands on is known to work: minting, leases, the ledger, its feed, the verifiers' rule, their acknowledgements.
+ * verifier that renews its lease, is revoked like any other session, and is refused by every one of them. So what the
+ * kill switch stands on is known to work: minting, leases, the ledger, its feed, the verifiers' rule, their
+ * acknowledgements.
  *
- * It writes down what it heard, and nothing is taken for granted: a verifier that says nothing has failed the drill,
- * unless its lease ended meanwhile. Then it has stopped, as a receipt would say of it (L20), and the drill tells when;
- * but it has shown nothing, so a resource of which nobody else refused is missed.
+ * It writes down what it heard, and nothing is taken for granted: a verifier that goes on renewing, and does not accept
+ * and then refuse, has failed the drill. One that does not renew, from the beginning (it is absent) or any more, is
+ * stopped by the end of its lease as a receipt would say of it (L15, L20). The drill tells when; it shows nothing wrong,
+ * and a resource that has no others is untested, which is said and is no failure.
  */
 import type { Log } from '../errors/log.ts';
+import { Refusal, refuse } from '../errors/refusal.ts';
 import type { Clock } from '../time/clock.ts';
 import { newIdentifier } from '../time/identifier.ts';
-import type { DrillResult, DrillStore, DrillTally } from './drill-store.ts';
+import type { DrillResult, DrillTally } from './drill.ts';
+import type { DrillStore } from './drill-store.ts';
 import type { Minted } from './mint-canaries.ts';
 
 export type Conductor = {
-  /** Runs a drill, or waits for the one that is under way. @returns its id; null when one began too lately */
+  /**
+   * Runs a drill, or waits for the one that is under way.
+   * @returns its id; null when one began too lately
+   * @throws {Refusal} `catalogue_differs` while this broker's files are not the applied catalogue
+   */
   conduct(options: { by: string; pauseSeconds: number }): Promise<string | null>;
 };
 
 /** A verifier asks about each second, and once more to say what it thinks. */
 const PATIENCE_MILLISECONDS = 5_000;
 const LOOK_MILLISECONDS = 100;
+
+const OTHER_CATALOGUE = 'the scopes/ of this broker are not the applied catalogue';
 
 /** `missed`: audiences of the resources where it failed; null is all of them, since the fault lies before verifiers. */
 type Outcome = { result: DrillResult; because: string | null; missed: string[] | null };
@@ -37,13 +47,15 @@ export function createConductor(options: {
   mint: (drillId: string) => Promise<Minted>;
   /** Whether the database's own rule lets the token live. */
   isAlive: (jti: string) => Promise<boolean>;
+  /** False while this broker's files are not the applied catalogue: others mint, and run drills. */
+  canMint: () => boolean;
   announce: () => void;
   /** The broker hands the canaries out from now on. */
   onPublished: () => Promise<void>;
   log: Log;
   clock: Clock;
 }): Conductor {
-  const { store, mint, isAlive, announce, onPublished, log, clock } = options;
+  const { store, mint, isAlive, canMint, announce, onPublished, log, clock } = options;
 
   async function untilNone(drillId: string, of: 'accept' | 'refuse'): Promise<void> {
     const endsAt = clock.monotonicMilliseconds() + PATIENCE_MILLISECONDS;
@@ -61,17 +73,10 @@ export function createConductor(options: {
 
   async function judge(tallies: readonly DrillTally[]): Promise<Outcome> {
     const late = tallies.filter((tally) => tally.late > 0);
-    const silent = tallies.filter((tally) => tally.silent > 0 && tally.refused === 0);
     const deaf = tallies.filter((tally) => tally.deaf > 0);
-    const missed = [...new Set([...late, ...silent, ...deaf].map(({ resource }) => resource))].sort();
+    const missed = [...new Set([...late, ...deaf].map(({ resource }) => resource))].sort();
     // What was revoked has to be refused, whatever else is stopped.
     if (late.length > 0) return failed(`${inWords(sum(late, 'late'))} did not refuse the canary`, missed);
-    if (silent.length > 0) {
-      return failed(
-        `${inWords(sum(silent, 'silent'))} fell silent, and none of the same resource refused`,
-        missed,
-      );
-    }
     if (deaf.length === 0) return PASSED;
     return notAccepted(`${inWords(sum(deaf, 'deaf'))} did not accept the canary`, missed);
   }
@@ -98,6 +103,8 @@ export function createConductor(options: {
 
   async function finish(drillId: string): Promise<void> {
     const outcome = await run(drillId).catch((error: unknown): Outcome => {
+      // Applied since this broker last looked.
+      if (error instanceof Refusal && error.reason === 'catalogue_differs') return held(OTHER_CATALOGUE);
       log.error({ err: error, drill: drillId }, 'a drill of the kill switch could not be run');
       return failed('it could not be run: the log says why');
     });
@@ -116,6 +123,7 @@ export function createConductor(options: {
 
   return {
     async conduct({ by, pauseSeconds }) {
+      if (!canMint()) refuse('catalogue_differs');
       const id = newIdentifier('drl', clock);
       const current = await store.start({ id, by, pauseSeconds });
       if (current === id) await finish(id);
@@ -125,7 +133,7 @@ export function createConductor(options: {
   };
 }
 
-function sum(tallies: readonly DrillTally[], of: 'deaf' | 'late' | 'silent'): number {
+function sum(tallies: readonly DrillTally[], of: 'deaf' | 'late'): number {
   return tallies.reduce((total, tally) => total + tally[of], 0);
 }
 

@@ -3,7 +3,8 @@ import { refuse } from '../errors/refusal.ts';
 import type { Answer, Call } from '../http/route.ts';
 import type { Operator } from '../operators/operator-guard.ts';
 import type { Conductor } from './conduct-drill.ts';
-import type { Drill, DrillStore } from './drill-store.ts';
+import type { Drill } from './drill.ts';
+import type { DrillStore } from './drill-store.ts';
 import type { DrillWatch } from './drill-watch.ts';
 
 export type DrillRoutes = {
@@ -62,10 +63,12 @@ function tellDrill({
   result,
   because,
   verifiers,
+  untested,
 }: Drill) {
   const refused = verifiers.flatMap(({ refusedAt }) => (refusedAt === null ? [] : [refusedAt.getTime()]));
   const isOutstanding = verifiers.some(
-    ({ refusedAt, stoppedAt }) => refusedAt === null && stoppedAt === null,
+    ({ refusedAt, absent, stopsAt, stoppedAt }) =>
+      refusedAt === null && !absent && stopsAt === null && stoppedAt === null,
   );
   const isWhole = revokedAt !== null && refused.length > 0 && !isOutstanding;
   return {
@@ -78,11 +81,14 @@ function tellDrill({
     epoch,
     // Until it was heard of: verifiers say it in their next question.
     latency_milliseconds: isWhole ? Math.max(0, Math.max(...refused) - revokedAt.getTime()) : null,
-    verifiers: verifiers.map(({ instance, resource, acceptedAt, refusedAt, stoppedAt }) => ({
+    untested,
+    verifiers: verifiers.map(({ instance, resource, absent, acceptedAt, refusedAt, stopsAt, stoppedAt }) => ({
       instance,
       resource,
+      absent,
       accepted_at: acceptedAt?.toISOString() ?? null,
       refused_at: refusedAt?.toISOString() ?? null,
+      stops_at: stopsAt?.toISOString() ?? null,
       stopped_at: stoppedAt?.toISOString() ?? null,
     })),
   };

@@ -1,57 +1,17 @@
 import type { Pool } from 'pg';
 import { runStatement } from '../database/transaction.ts';
 import { STOP_MARGIN_SECONDS } from '../revocations/receipt-store.ts';
-import type { AccessTokenClaims } from '../tokens/access-token.ts';
-
-export type Canary = { id: string; resource: string; kid: string; claims: AccessTokenClaims };
-
-export type DrillVerifier = {
-  instance: string;
-  resource: string;
-  acceptedAt: Date | null;
-  refusedAt: Date | null;
-  /** When it decided nothing any more: it left, or its lease ended, before it had said all that it was asked. */
-  stoppedAt: Date | null;
-};
-
-/** How far the verifiers of one resource came, in numbers. */
-export type DrillTally = {
-  resource: string;
-  /** Live, and has not accepted its canary. */
-  deaf: number;
-  /** Live, accepted it, and has not refused it. */
-  late: number;
-  /** Left nothing but the end of its lease. */
-  silent: number;
-  refused: number;
-};
-
-export type DrillResult = 'passed' | 'failed' | 'held';
-
-export type Drill = {
-  id: string;
-  startedAt: Date;
-  startedBy: string;
-  epoch: number | null;
-  revokedAt: Date | null;
-  finishedAt: Date | null;
-  result: DrillResult | null;
-  because: string | null;
-  verifiers: DrillVerifier[];
-};
-
-/** What brokers look at again and again. */
-export type DrillNews = {
-  canaries: Canary[];
-  /** The newest that has ended. */
-  last: { id: string; result: DrillResult; ageSeconds: number } | null;
-  /** Since the newest that was not failed ended; null when there is none. */
-  goodAgeSeconds: number | null;
-  /** What each of the last {@link MISSES_THAT_COUNT} drills missed, audiences; null is everything. */
-  missedInARow: string[] | null;
-  /** Of the newest that passed with verifiers: from the commit until the last of them was heard of. */
-  latencySeconds: number | null;
-};
+import {
+  type Canary,
+  type Drill,
+  type DrillNews,
+  type DrillResult,
+  type DrillTally,
+  type DrillVerifier,
+  MISSES_THAT_COUNT,
+  NO_NEWS,
+  PRESENT_SECONDS,
+} from './drill.ts';
 
 export type DrillStore = {
   /**
@@ -60,12 +20,13 @@ export type DrillStore = {
    */
   start(drill: { id: string; by: string; pauseSeconds: number }): Promise<string | null>;
   addCanaries(drillId: string, canaries: readonly Canary[]): Promise<void>;
+  /** The canaries are out: who renews its lease has to judge them, who does not is noted as absent. */
   publish(drillId: string, sessionId: string): Promise<void>;
   /** @returns the epoch, or null when it is over */
   revoke(drillId: string, entry: { id: string; auditId: string }): Promise<number | null>;
   /** How many live instances have not accepted their canary yet, and how many of those that did have not refused it. */
   outstanding(drillId: string): Promise<{ accept: number; refuse: number; over: boolean }>;
-  /** To be asked when all has been said: notes who has stopped. */
+  /** To be asked when all has been said: notes who has stopped, and who does not renew any more. */
   tally(drillId: string): Promise<DrillTally[]>;
   note(heard: readonly (readonly [canary: string, instance: string, outcome: string])[]): Promise<void>;
   /** @param outcome.missed audiences of the resources that a failed drill missed; null is all */
@@ -83,23 +44,22 @@ export type DrillStore = {
 /** A drill that takes longer has been left by whoever ran it. */
 const LONGEST_SECONDS = 60;
 
-/** That many drills in a row have to miss a resource before anything follows from it: one instance that restarts is none. */
-export const MISSES_THAT_COUNT = 3;
-
-export const NO_NEWS: DrillNews = Object.freeze({
-  canaries: [],
-  last: null,
-  goodAgeSeconds: null,
-  missedInARow: [],
-  latencySeconds: null,
-});
+/** Or it came back, and said something of a canary: then it has to refuse it like everybody. */
+const WAS_ASKED = '(not v.absent or v.accepted_at is not null)';
 
 const FIND = `
 select d.id, d.started_at as "startedAt", d.started_by as "startedBy", d.epoch::float8 as epoch,
        d.revoked_at as "revokedAt", d.finished_at as "finishedAt", d.result, d.because,
        (select coalesce(json_agg(json_build_object('instance', v.instance, 'resource', v.resource,
-                 'acceptedAt', v.accepted_at, 'refusedAt', v.refused_at, 'stoppedAt', v.stopped_at) order by v.instance), '[]')
-          from drill_verifiers v where v.drill_id = d.id) as verifiers
+                 'acceptedAt', v.accepted_at, 'refusedAt', v.refused_at, 'absent', v.absent, 'stopsAt', v.stops_at,
+                 'stoppedAt', v.stopped_at) order by v.instance), '[]')
+          from drill_verifiers v where v.drill_id = d.id) as verifiers,
+       (select coalesce(json_agg(distinct c.resource order by c.resource), '[]')
+          from canaries c
+         where c.drill_id = d.id and d.finished_at is not null and not exists (
+           select from drill_verifiers v
+            where v.drill_id = d.id and v.resource = c.resource
+              and (v.refused_at is not null or (${WAS_ASKED} and v.stops_at is null and v.stopped_at is null)))) as untested
   from drills d`;
 
 const NEWS = {
@@ -139,18 +99,16 @@ select count(*) filter (where v.accepted_at is null)::integer as accept,
        count(*) filter (where v.accepted_at is not null and v.refused_at is null)::integer as refuse,
        (select d.finished_at is not null from drills d where d.id = $1) as over
   from drill_verifiers v join verifiers n on n.instance = v.instance
- where v.drill_id = $1 and n.closed_at is null
+ where v.drill_id = $1 and n.closed_at is null and ${WAS_ASKED}
    and n.lease_ends_at + interval '${STOP_MARGIN_SECONDS} seconds' > clock_timestamp()`,
 };
 
 const TALLY = `
 select v.resource,
-       count(*) filter (where v.stopped_at is null and v.accepted_at is null)::integer as deaf,
-       count(*) filter (where v.stopped_at is null and v.accepted_at is not null and v.refused_at is null)::integer as late,
-       count(*) filter (where v.stopped_at is not null and n.closed_at is null)::integer as silent,
-       count(*) filter (where v.refused_at is not null)::integer as refused
+       count(*) filter (where v.accepted_at is null)::integer as deaf,
+       count(*) filter (where v.accepted_at is not null and v.refused_at is null)::integer as late
   from drill_verifiers v join verifiers n on n.instance = v.instance
- where v.drill_id = $1
+ where v.drill_id = $1 and ${WAS_ASKED} and v.stops_at is null and v.stopped_at is null
  group by v.resource order by v.resource`;
 
 const HELD = `
@@ -185,7 +143,12 @@ export function createDrillStore(pool: Pool): DrillStore {
       );
     },
     async publish(drillId, sessionId) {
-      await query('select publish_drill($1, $2)', [drillId, sessionId]);
+      await query('select publish_drill($1, $2, $3, $4)', [
+        drillId,
+        sessionId,
+        PRESENT_SECONDS,
+        STOP_MARGIN_SECONDS,
+      ]);
     },
     async revoke(drillId, { id, auditId }) {
       const { rows } = await query<{ epoch: number | null }>(
@@ -202,7 +165,7 @@ export function createDrillStore(pool: Pool): DrillStore {
       return rows[0] ?? { accept: 0, refuse: 0, over: true };
     },
     async tally(drillId) {
-      await query('select note_stopped($1, $2)', [drillId, STOP_MARGIN_SECONDS]);
+      await query('select note_stopped($1, $2, $3)', [drillId, STOP_MARGIN_SECONDS, PRESENT_SECONDS]);
       return (await query<DrillTally>(TALLY, [drillId])).rows;
     },
     async note(heard) {
@@ -224,12 +187,13 @@ export function createDrillStore(pool: Pool): DrillStore {
 }
 
 /** JSON has no dates. */
-function withDates({ acceptedAt, refusedAt, stoppedAt, ...rest }: DrillVerifier): DrillVerifier {
+function withDates({ acceptedAt, refusedAt, stopsAt, stoppedAt, ...rest }: DrillVerifier): DrillVerifier {
   const dateOf = (time: Date | string | null) => (time === null ? null : new Date(time));
   return {
     ...rest,
     acceptedAt: dateOf(acceptedAt),
     refusedAt: dateOf(refusedAt),
+    stopsAt: dateOf(stopsAt),
     stoppedAt: dateOf(stoppedAt),
   };
 }

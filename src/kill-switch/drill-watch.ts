@@ -7,7 +7,8 @@ import type { Clock } from '../time/clock.ts';
 import { type Repeated, repeat } from '../time/repeat.ts';
 import { signAccessToken, type TokenSigner } from '../tokens/access-token.ts';
 import type { Drills } from '../verifiers/drills.ts';
-import { type Canary, type DrillStore, MISSES_THAT_COUNT, NO_NEWS } from './drill-store.ts';
+import { type Canary, MISSES_THAT_COUNT, NO_NEWS } from './drill.ts';
+import type { DrillStore } from './drill-store.ts';
 
 export type DrillWatch = Drills & {
   look(): Promise<void>;
@@ -31,7 +32,8 @@ export type DrillWatch = Drills & {
 const LOOK_MILLISECONDS = 1_000;
 /** Outcomes come with questions; those of a moment are written together. */
 const GATHER_MILLISECONDS = 20;
-const MAX_GATHERED = 10_000;
+/** Two of each instance that asks here while a drill lasts, some 100 bytes each: 50,000 instances a broker. */
+const MAX_OUTCOMES = 100_000;
 /** One that could not be run, and the next one with all its patience. */
 const graceSeconds = (everySeconds: number) => 2 * everySeconds + 30;
 const silenceSeconds = (everySeconds: number) => MISSES_THAT_COUNT * everySeconds + 30;
@@ -126,7 +128,7 @@ export function watchDrills(options: {
     noteDrillOutcomes({ instance, outcomes }) {
       for (const { id, outcome } of outcomes) {
         const name = `${id} ${instance} ${outcome}`;
-        if (noted.has(name) || noted.size >= MAX_GATHERED || tokenOf(id) === undefined) continue;
+        if (noted.has(name) || noted.size >= MAX_OUTCOMES || tokenOf(id) === undefined) continue;
         noted.add(name);
         heard.set(name, [id, instance, outcome]);
       }

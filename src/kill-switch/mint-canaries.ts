@@ -13,7 +13,7 @@ import { newIdentifier } from '../time/identifier.ts';
 import { claimsOf } from '../tokens/mint-batch.ts';
 import type { MintRow } from '../tokens/mint-row.ts';
 import type { MintStore } from '../tokens/mint-store.ts';
-import type { Canary } from './drill-store.ts';
+import type { Canary } from './drill.ts';
 
 export type Minted = { sessionId: string | null; canaries: Canary[]; held: string[] };
 
@@ -67,6 +67,7 @@ export function createCanaryMinter(options: {
     const minted: Minted = { sessionId: null, canaries: [], held: [] };
     for (const row of rows) {
       const outcome = outcomes.find((each) => each.token_id === row.tokenId);
+      if (outcome?.reason === 'catalogue_differs') refuse('catalogue_differs');
       if (outcome?.reason === 'standing_revocation') minted.held.push(row.resource);
       else if (outcome === undefined || outcome.reason !== null)
         throw new Error(`no canary: ${outcome?.reason}`);

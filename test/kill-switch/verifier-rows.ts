@@ -53,6 +53,21 @@ export function createVerifierRows(world: TestWorld) {
       );
     },
 
+    /** It is there, whatever it says. @returns ends that */
+    async goesOnRenewing(instance: string): Promise<() => void> {
+      await this.renews(instance);
+      const timer = setInterval(() => void this.renews(instance).catch(() => {}), 200);
+      return () => clearInterval(timer);
+    },
+
+    /** It left nothing but its lease, a while ago. */
+    async isGone(instance: string): Promise<void> {
+      await world.query(
+        `update verifiers set renewed_at = now() - interval '10 seconds' where instance = $1`,
+        [instance],
+      );
+    },
+
     async removeAll(): Promise<void> {
       await world.query('delete from verifiers');
       await world.query('delete from acknowledgements');
