@@ -3,7 +3,7 @@
  * strictly. Whatever else comes back is a refusal of ours (503), never an exception that a handler might swallow.
  */
 import { JsonError, parseStrictJsonObject } from '../json/strict-json.ts';
-import { refuse } from './refusal.ts';
+import { refuse, VerifierRefusal } from './refusal.ts';
 
 export type Question = {
   url: string;
@@ -86,11 +86,9 @@ export function createAsk(options: {
     try {
       return await exchange(question);
     } catch (error) {
-      // What fetch rejects with: TypeError for the network, DOMException for the time limit.
-      if (error instanceof TypeError || error instanceof DOMException) {
-        refuse('broker_unreachable', { hint: OUTAGE_HINT, cause: error });
-      }
-      throw error;
+      // TypeError for the network, DOMException for the time limit, and from a fetch of somebody else's anything.
+      if (error instanceof VerifierRefusal) throw error;
+      refuse('broker_unreachable', { hint: OUTAGE_HINT, cause: error });
     } finally {
       underWay -= 1;
     }

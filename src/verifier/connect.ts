@@ -39,7 +39,10 @@ export function connect(options: CheckedOptions): Connection {
   const ask = createAsk({ fetch, timeoutMilliseconds, maxQuestions: MAX_QUESTIONS });
   const askBrokers = createAskBrokers(ask, urls);
   const ledgerAsk = createAsk({ fetch, timeoutMilliseconds, maxQuestions: MAX_LEDGER_QUESTIONS });
-  const { keys, ledgerKeys } = publishedKeys(options, (question) => askBrokers(() => question));
+  const { keys, ledgerKeys } = publishedKeys(options, {
+    ask: (question) => askBrokers(() => question),
+    leaseHolds: () => link.state.remaining('LOW', momentOf(clock)) > 0,
+  });
   const signAssertion = createAssertionSigner({ key, clientId: resource, issuer, clock });
   const tokens = createVerifiedTokens({ issuer, resource, keys });
 
@@ -70,6 +73,10 @@ export function connect(options: CheckedOptions): Connection {
     urls,
     fetch,
     checkCanary,
+    onRenewed() {
+      keys.refresh();
+      ledgerKeys.refresh();
+    },
     trouble: createTroubleLog(options.log, issuer),
     times: options,
     clock,
@@ -85,17 +92,30 @@ export function connect(options: CheckedOptions): Connection {
   };
 }
 
-/** Keys of tokens and keys of the ledger are two sets that have nothing to do with each other (L11). */
-function publishedKeys({ issuer, clock }: CheckedOptions, ask: Ask) {
+/**
+ * Keys of tokens and keys of the ledger are two sets that have nothing to do with each other (L11). A token counts for
+ * nothing without a lease, so old keys do no harm to it; what a broker says after the last lease is over is held against
+ * keys of then.
+ */
+function publishedKeys(
+  { issuer, clock }: CheckedOptions,
+  { ask, leaseHolds }: { ask: Ask; leaseHolds: () => boolean },
+) {
   const pauseMilliseconds = KEY_PAUSE_MILLISECONDS;
   const metadata = createRemembered({
     load: () => loadIssuerMetadata(issuer, ask),
     pauseMilliseconds,
     clock,
   });
-  const keySet = (place: 'jwksUrl' | 'ledgerJwksUrl') =>
-    createKeySet({ jwksUrl: async () => (await metadata.get())[place], ask, pauseMilliseconds, clock });
-  return { keys: keySet('jwksUrl'), ledgerKeys: keySet('ledgerJwksUrl') };
+  const keySet = (place: 'jwksUrl' | 'ledgerJwksUrl', mayBeOld: () => boolean) =>
+    createKeySet({
+      jwksUrl: async () => (await metadata.get())[place],
+      ask,
+      pauseMilliseconds,
+      mayBeOld,
+      clock,
+    });
+  return { keys: keySet('jwksUrl', () => true), ledgerKeys: keySet('ledgerJwksUrl', leaseHolds) };
 }
 
 /** Each broker has its part of the time: when one is silent another can still be asked. */

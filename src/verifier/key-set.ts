@@ -2,6 +2,9 @@
  * The broker's public keys (RFC 7517), by `kid`. A `kid` is what a stranger wrote into a token: an unknown one may
  * mean a new key, so it is looked for, but at most once in a while; and a known one keeps its key until the set
  * has aged, so that nobody swaps a key behind its name.
+ *
+ * Brokers forbid to cache anything, and a set that cannot be had must not end a lease before its time (L15). So sets are
+ * fetched anew in the background, and the last one stays while it may: what was revoked meanwhile, the ledger says.
  */
 import { isJsonObject } from '../json/strict-json.ts';
 import { JwkError, parseVerificationKey, type VerificationKey } from '../jws/jwk.ts';
@@ -15,6 +18,8 @@ export type KeySet = {
   keyOf(kid: string): Promise<VerificationKey | null>;
   /** Resolves when there is a set. @throws {VerifierRefusal} */
   load(): Promise<void>;
+  /** In the background, when half of its age is over. */
+  refresh(): void;
 };
 
 type Keys = ReadonlyMap<string, VerificationKey>;
@@ -30,9 +35,11 @@ export function createKeySet(options: {
   ask: Ask;
   /** Between two looks for unknown keys. */
   pauseMilliseconds: number;
+  /** Whether a set that has aged may still be used. */
+  mayBeOld: () => boolean;
   clock: Clock;
 }): KeySet {
-  const { jwksUrl, ask, pauseMilliseconds, clock } = options;
+  const { jwksUrl, ask } = options;
 
   async function load(last: Keys | null): Promise<Loaded<Keys>> {
     const answer = await ask({ url: await jwksUrl(), accepts: MEDIA_TYPES });
@@ -45,7 +52,7 @@ export function createKeySet(options: {
     };
   }
 
-  const keys = createRemembered({ load, pauseMilliseconds, clock });
+  const keys = createRemembered({ ...options, load });
   return {
     async keyOf(kid) {
       const known = (await keys.get()).get(kid);
@@ -54,6 +61,7 @@ export function createKeySet(options: {
     async load() {
       await keys.get();
     },
+    refresh: keys.refresh,
   };
 }
 

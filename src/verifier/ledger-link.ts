@@ -50,6 +50,7 @@ export function createLedgerLink(options: {
   fetch: typeof fetch;
   /** Of a canary: everything but a proof. */
   checkCanary: (token: string) => Promise<Judge | null>;
+  onRenewed: () => void;
   trouble: TroubleLog;
   times: Partial<LinkTimes> & { renewMilliseconds: number };
   clock: Clock;
@@ -115,7 +116,10 @@ export function createLedgerLink(options: {
     ask: options.ask,
     urls,
     workIn,
-    onSuccess: trouble.over,
+    onSuccess() {
+      trouble.over();
+      options.onRenewed();
+    },
     onFailure: trouble.failed,
     everyMilliseconds: times.renewMilliseconds,
     clock,

@@ -1,10 +1,12 @@
 import assert from 'node:assert/strict';
+import { AsyncLocalStorage } from 'node:async_hooks';
 import { once } from 'node:events';
 import type { AddressInfo } from 'node:net';
 import { createServer } from 'node:net';
 import { describe, test } from 'node:test';
 import { createVerifier, type VerifierOptions } from '../../src/verifier/index.ts';
-import { CONSUME, JWKS, LEASE, METADATA, newSigningKey, sendJson } from './fake-issuer.ts';
+import { until } from '../broker-process.ts';
+import { CONSUME, JWKS, LEASE, LEDGER_JWKS, METADATA, newSigningKey, sendJson } from './fake-issuer.ts';
 import { ACTION, createFixture, type Fixture, type FixtureOptions, outcomeOf } from './fixture.ts';
 
 async function using<Result>(
@@ -74,12 +76,59 @@ describe('When the broker cannot be asked', () => {
         {},
         (issuer) => {
           issuer.lease.catalogue = { version: 1, actions: { [ACTION]: sensitivity } };
-          issuer.answerWith(JWKS, (response) =>
-            sendJson(response, issuer.jwks, { headers: { 'Cache-Control': 'max-age=3600' } }),
-          );
         },
       ));
   }
+
+  test('L15: it freezes when the keys are about to age, and LOW goes on to the end of its lease', () =>
+    using(
+      async (world) => {
+        const { issuer, verifier, verify, clock, token, request } = world;
+        assert.equal(outcomeOf(await verify()), 'ok');
+        for (const path of [JWKS, LEDGER_JWKS]) issuer.answerWith(path, () => undefined);
+        clock.advanceSeconds(295);
+        await verifier.ready();
+        for (const path of [LEASE, METADATA]) issuer.answerWith(path, () => undefined);
+        clock.advanceSeconds(6);
+        const ask = async () => outcomeOf(await verifier.verify(request(), { action: ACTION }));
+        assert.equal(await ask(), 'ok');
+        clock.advanceSeconds(293.9);
+        assert.equal(await ask(), 'ok');
+        assert.equal(verifier.status().serving.LOW, 'granted');
+        assert.match(await outcomeOfKid('made-up'), /^temporarily_unavailable broker_unreachable$/);
+        clock.advanceSeconds(0.1);
+        assert.equal(await ask(), 'temporarily_unavailable lease_expired');
+
+        async function outcomeOfKid(kid: string): Promise<string> {
+          return outcomeOf(await verifier.verify(request(token({ header: { kid } })), { action: ACTION }));
+        }
+      },
+      { timeoutMilliseconds: 200 },
+    ));
+
+  test('A signing key that was revoked is dead, also while the old set of keys is all there is', () =>
+    using(async ({ issuer, verify, clock }) => {
+      assert.equal(outcomeOf(await verify()), 'ok');
+      issuer.answerWith(JWKS, (response) => sendJson(response, {}, { status: 500 }));
+      clock.advanceSeconds(400);
+      assert.equal(outcomeOf(await verify()), 'ok');
+      issuer.revoke({ kind: 'signing-key', id: issuer.signer.kid });
+      assert.equal(outcomeOf(await verify()), 'invalid_token token_revoked');
+    }));
+
+  test('A fetch of somebody else’s rejects with a plain Error: 503, never an exception', async () => {
+    let isBroken = false;
+    await using(
+      async (world) => {
+        isBroken = true;
+        assert.equal(outcomeOf(await useOnce(world)), UNREACHABLE);
+        assert.equal(await troubleOf(world), UNREACHABLE);
+      },
+      {
+        fetch: (...asked) => (isBroken ? Promise.reject(new Error('socket hang up')) : fetch(...asked)),
+      },
+    );
+  });
 
   test('It accepts and never answers: 503 after the time limit', () =>
     using(
@@ -240,6 +289,36 @@ describe('The keys of the issuer', () => {
       assert.equal(issuer.questionsTo(METADATA), 1);
     }));
 
+  test('They are fetched anew with renewals, and no request ever waits for that', async () => {
+    const requests = new AsyncLocalStorage<true>();
+    let [waitedFor, fetched] = [0, 0];
+    await using(
+      async ({ issuer, verifier, request, clock }) => {
+        for (let minutes = 0; minutes < 30; minutes += 1) {
+          const outcome = await requests.run(true, async () =>
+            outcomeOf(await verifier.verify(request(), { action: ACTION })),
+          );
+          assert.equal(outcome, 'ok', `after ${minutes} min`);
+          const renewed = issuer.questions.length + 4;
+          clock.advanceSeconds(60);
+          await until(() => issuer.questions.length > renewed, 'leases are renewed');
+        }
+        assert.equal(waitedFor, 0);
+        assert.ok(fetched > 0);
+        const seen = issuer.questionsTo(JWKS);
+        assert.ok(seen >= 6 && seen <= 15, `${seen} times in half an hour`);
+      },
+      {
+        renewMilliseconds: 5,
+        fetch: (...asked) => {
+          fetched += 1;
+          if (requests.getStore() === true) waitedFor += 1;
+          return fetch(...asked);
+        },
+      },
+    );
+  });
+
   test('A new kid is looked for at once, and a flood of made-up ones only each ten seconds', () =>
     using(async ({ issuer, clock, token, verify, request }) => {
       await verify();
@@ -268,7 +347,8 @@ describe('The keys of the issuer', () => {
         assert.equal(outcomeOf(await verify()), 'ok');
       }
       clock.advanceSeconds(30);
-      assert.equal(outcomeOf(await byImpostor()), 'ok');
+      await verify();
+      await until(async () => outcomeOf(await byImpostor()) === 'ok', 'the new set counts');
     }));
 
   test('A key that the issuer took back is gone when a look for another one shows it', () =>
@@ -280,16 +360,16 @@ describe('The keys of the issuer', () => {
       assert.equal(outcomeOf(await verify()), 'invalid_token token_key_unknown');
     }));
 
-  test('The age of the set is the issuer’s max-age, within bounds', () =>
+  test('The set is fetched anew when half of the issuer’s max-age is over', () =>
     using(
       async ({ issuer, clock, verify }) => {
         await verify();
-        clock.advanceSeconds(59);
+        clock.advanceSeconds(29);
         await verify();
         assert.equal(issuer.questionsTo(JWKS), 1);
         clock.advanceSeconds(2);
         await verify();
-        assert.equal(issuer.questionsTo(JWKS), 2);
+        await until(() => issuer.questionsTo(JWKS) === 2, 'it is fetched anew');
       },
       {},
       (issuer) =>
@@ -346,33 +426,41 @@ describe('The keys of the issuer', () => {
   }
 
   test('A set of a megabyte, a set that is none, and a set of another media type are refused', () =>
-    using(async ({ issuer, verify, clock }) => {
-      clock.advanceSeconds(301); // the first set has aged
-      const big = { keys: [issuer.signer.jwk], filler: 'x'.repeat(1_000_000) };
-      for (const answer of [big, { keys: 'x' }, {}, []]) {
-        issuer.answerWith(JWKS, (response) => sendJson(response, answer));
+    using(
+      async ({ issuer, verify, clock }) => {
+        const big = { keys: [issuer.signer.jwk], filler: 'x'.repeat(1_000_000) };
+        for (const answer of [big, { keys: 'x' }, {}, []]) {
+          issuer.answerWith(JWKS, (response) => sendJson(response, answer));
+          clock.advanceSeconds(2);
+          assert.equal(outcomeOf(await verify()), UNUSABLE);
+        }
+        issuer.answerWith(JWKS, (response) => sendJson(response, issuer.jwks, { type: 'text/plain' }));
+        clock.advanceSeconds(2);
         assert.equal(outcomeOf(await verify()), UNUSABLE);
         clock.advanceSeconds(2);
-      }
-      issuer.answerWith(JWKS, (response) => sendJson(response, issuer.jwks, { type: 'text/plain' }));
-      assert.equal(outcomeOf(await verify()), UNUSABLE);
-      clock.advanceSeconds(2);
-      issuer.answerWith(JWKS, (response) =>
-        sendJson(response, issuer.jwks, { type: 'application/jwk-set+json' }),
-      );
-      assert.equal(outcomeOf(await verify()), 'ok');
-    }));
+        issuer.answerWith(JWKS, (response) =>
+          sendJson(response, issuer.jwks, { type: 'application/jwk-set+json' }),
+        );
+        assert.equal(outcomeOf(await verify()), 'ok');
+      },
+      {},
+      (issuer) => issuer.answerWith(JWKS, (response) => sendJson(response, {})),
+    ));
 
   test('After a failure nobody asks again for a second', () =>
-    using(async ({ issuer, verify, clock }) => {
-      clock.advanceSeconds(301);
-      issuer.answerWith(JWKS, (response) => sendJson(response, {}, { status: 500 }));
-      for (let count = 0; count < 10; count += 1) assert.equal(outcomeOf(await verify()), REFUSES);
-      assert.equal(issuer.questionsTo(JWKS), 2);
-      issuer.answerWith(JWKS, null);
-      clock.advanceSeconds(2);
-      assert.equal(outcomeOf(await verify()), 'ok');
-    }));
+    using(
+      async ({ issuer, verify, clock }) => {
+        const before = issuer.questionsTo(JWKS);
+        clock.advanceSeconds(2);
+        for (let count = 0; count < 10; count += 1) assert.equal(outcomeOf(await verify()), REFUSES);
+        assert.equal(issuer.questionsTo(JWKS), before + 1);
+        issuer.answerWith(JWKS, null);
+        clock.advanceSeconds(2);
+        assert.equal(outcomeOf(await verify()), 'ok');
+      },
+      {},
+      (issuer) => issuer.answerWith(JWKS, (response) => sendJson(response, {}, { status: 500 })),
+    ));
 });
 
 test('ready says what is wrong while there is no broker, and resolves once there is one', async () => {

@@ -24,6 +24,9 @@ export const LEASE = '/v1/verifiers/current/lease';
 export const FEED = '/v1/revocations';
 export const CONSUME = '/v1/tokens/*/consume';
 
+/** What brokers send with everything. */
+const NO_STORE = { 'Cache-Control': 'no-store' };
+
 export type Asked = { path: string; body: string; headers: IncomingMessage['headers'] };
 type Override = (response: ServerResponse, asked: Asked) => void | Promise<void>;
 
@@ -93,9 +96,9 @@ export async function startFakeIssuer({ now, actions, shared = newSharedByBroker
     const [place = ''] = path.split('?');
     const override = overrides.get(jti === undefined ? place : CONSUME);
     if (override !== undefined) await override(response, question);
-    else if (path === METADATA) sendJson(response, metadata);
-    else if (path === JWKS) sendJson(response, jwks);
-    else if (path === LEDGER_JWKS) sendJson(response, ledgerJwks);
+    else if (path === METADATA) sendJson(response, metadata, { headers: NO_STORE });
+    else if (path === JWKS) sendJson(response, jwks, { headers: NO_STORE });
+    else if (path === LEDGER_JWKS) sendJson(response, ledgerJwks, { headers: NO_STORE });
     else if (path === LEASE) sendJson(response, { answer: answerTo(JSON.parse(question.body).question) });
     else if (place === FEED) sendPages(response, question);
     else if (jti !== undefined) consume(response, decodeURIComponent(jti), question.body);

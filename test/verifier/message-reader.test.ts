@@ -28,6 +28,7 @@ test('a message is not believed when its key is revoked while the keys are fetch
     issuer: ISSUER,
     keys: {
       async load() {},
+      refresh() {},
       async keyOf() {
         onFetch();
         return key;
