@@ -133,7 +133,9 @@ export function createRenewal(options: {
       if (isWanted) soon();
     }, hurry.pause_milliseconds).unref();
     isWanted = false;
-    schedule(Math.random() * Math.min(hurry.spread_milliseconds, everyMilliseconds));
+    // Others have the same news to apply, and that comes first: nobody says it before all had the time to.
+    const spread = Math.min(hurry.spread_milliseconds, everyMilliseconds);
+    schedule(spread * (1 + Math.random()));
   }
 
   return {
