@@ -6,12 +6,17 @@
  *   seen further than applied     pages are missing; `missing` says where the next one begins
  *   another digest at an epoch    two ledgers claim to be one (L17): alarm, until a new generation
  *   another, newer generation     everything is forgotten; only a whole new copy counts (L17)
+ *   a revoked key signed some     whoever has that key may have left out what was revoked, digests or not: nothing
+ *                                 is decided by this copy until a whole new one is here, of which that key signed nothing
  *
  * No clock here: how long this may be believed is the lease's business.
  */
-import { copyOfSnapshot, type LedgerCopy } from '../revocations/ledger-copy.ts';
+import type { LedgerCopy } from '../revocations/ledger-copy.ts';
 import type { LedgerPage } from '../revocations/ledger-entry.ts';
+import { ledgerKey } from '../revocations/revocation.ts';
 import type { Revocable } from '../revocations/rule.ts';
+import { createKnownDigests } from './known-digests.ts';
+import { copyOfPages, createSnapshotLoading, type SignedPage } from './snapshot-loading.ts';
 
 export type Position = { generation: number; epoch: number };
 
@@ -35,18 +40,17 @@ export type KnownLedger = {
   missing(): number | null;
   alarm(): Alarm | null;
   raise(alarm: Alarm): void;
-  take(page: LedgerPage): Taken;
+  /** @param signedBy `kid` of the ledger key */
+  take(page: LedgerPage, signedBy: string): Taken;
+  /** Whether a ledger key that signed some of the copy was revoked; until `take` has a whole new one. */
+  isDoubted(): boolean;
+  /** True once the ledger says that this signing key was revoked. */
+  isRevokedKey(kid: string): boolean;
   /** Whether the ledger that is known here has this very head in it: null while it is not applied. */
   contains(head: Head): boolean | null;
   /** @throws {TypeError} while there is no copy */
   isDead(subject: Revocable): boolean;
 };
-
-/** Half a million entries. */
-const MAX_SNAPSHOT_PAGES = 500;
-
-/** Late pages and answers are compared that far back. */
-const REMEMBERED_DIGESTS = 2_048;
 
 function isBefore(one: Position, other: Position): boolean {
   if (one.generation !== other.generation) return one.generation < other.generation;
@@ -57,85 +61,77 @@ export function createKnownLedger(): KnownLedger {
   let copy: LedgerCopy | null = null;
   let seen: Position = { generation: 0, epoch: 0 };
   let alarm: Alarm | null = null;
-  /** Pages of a new copy that is not whole yet. */
-  let loading: LedgerPage[] = [];
+  const loading = createSnapshotLoading();
   /** Brokers remember too little to go on from this copy. */
   let leftBehind = false;
   /** Never falls (L5), whatever copies come. */
   let floor = 0;
-  /** By epoch, of the copy's generation. */
-  const digests = new Map<number, string>();
+  /** Of the copy's generation. */
+  const digests = createKnownDigests();
+  /** The keys that signed what is in the copy. */
+  let signers = new Set<string>();
+  let doubted = false;
 
   function forget(): void {
     copy = null;
     alarm = null;
-    loading = [];
+    loading.clear();
     leftBehind = false;
     digests.clear();
+    signers.clear();
+    doubted = false;
+  }
+
+  function isRevokedKey(kid: string): boolean {
+    if (copy === null) return false;
+    const signingKey = ledgerKey({ kind: 'signing-key', id: kid });
+    return copy.isDead({ epoch: copy.epoch, keys: new Set(), signingKey, exemptFromWide: true });
+  }
+
+  function doubtIfRevoked(): void {
+    if (doubted || ![...signers].some(isRevokedKey)) return;
+    doubted = true;
+    loading.clear();
   }
 
   function remember({ entries, head }: LedgerPage): void {
     for (const { epoch, digest } of entries) digests.set(epoch, digest);
     if (copy?.epoch === head.epoch) digests.set(head.epoch, head.digest);
-    for (const epoch of digests.keys()) {
-      if (digests.size <= REMEMBERED_DIGESTS) break;
-      digests.delete(epoch);
-    }
     floor = Math.max(floor, copy?.floor ?? 0);
   }
 
-  const differs = (epoch: number, digest: string | null) =>
-    digest !== null && (digests.get(epoch) ?? digest) !== digest;
-
-  function contradicts({ since, since_digest, head, entries }: LedgerPage): boolean {
-    return (
-      differs(since, since_digest) ||
-      differs(head.epoch, head.digest) ||
-      entries.some(({ epoch, digest }) => differs(epoch, digest))
-    );
-  }
-
-  function append(page: LedgerPage): Taken {
+  function append({ page, signedBy }: SignedPage): Taken {
     if (copy === null || page.since > copy.epoch) return 'incomplete';
     if (page.through <= copy.epoch) return 'nothing new';
     if (!copy.append(page)) return 'unusable';
     remember(page);
+    signers.add(signedBy);
+    doubtIfRevoked();
     return page.through < page.head.epoch ? 'incomplete' : 'applied';
   }
 
-  function load(page: LedgerPage): Taken {
-    const last = loading.at(-1);
-    if (page.since === 0) {
-      // Each answer begins with the first page; whoever began anew each time would never come to the last.
-      if (last !== undefined && last.floor === page.floor) return 'incomplete';
-      loading = [];
-    } else if (last?.through !== page.since) {
-      leftBehind ||= copy !== null && page.since >= copy.epoch;
-      return 'incomplete';
-    } else if ((page.snapshot && page.floor !== last.floor) || !isNextTo(last, page)) {
-      // A release between two floors is in neither page, and pages of two ledgers are a copy of neither: begin anew.
-      loading = [];
-      return 'incomplete';
-    }
-    if (loading.length === MAX_SNAPSHOT_PAGES) {
-      loading = [];
-      return 'unusable';
-    }
-    loading.push(page);
-    if (page.through < page.head.epoch) return 'incomplete';
-    const pages = loading;
-    loading = [];
-    return swapIn(pages);
+  function load(signed: SignedPage): Taken {
+    const loaded = loading.add(signed);
+    if (loaded === 'apart') leftBehind ||= copy !== null && signed.page.since >= copy.epoch;
+    if (loaded === 'apart' || loaded === 'incomplete') return 'incomplete';
+    return loaded === 'too long' ? 'unusable' : swapIn(loaded);
   }
 
   /** In one step (L3), and never for less than is known already (L13). */
-  function swapIn(pages: readonly LedgerPage[]): Taken {
-    const fresh = copyOfPages(pages.map((page) => ({ ...page, floor: Math.max(page.floor, floor) })));
+  function swapIn(signed: readonly SignedPage[]): Taken {
+    const leastFloor = doubted ? 0 : floor;
+    const pages = signed.map(({ page }) => ({ ...page, floor: Math.max(page.floor, leastFloor) }));
+    const fresh = copyOfPages(pages);
     if (fresh === null) return 'unusable';
     if (copy !== null && fresh.epoch < copy.epoch) return 'nothing new';
+    if (doubted) digests.clear();
     copy = fresh;
+    floor = leastFloor;
     leftBehind = false;
     for (const page of pages) remember(page);
+    signers = new Set(signed.map(({ signedBy }) => signedBy));
+    doubted = false;
+    doubtIfRevoked();
     return 'applied';
   }
 
@@ -143,7 +139,7 @@ export function createKnownLedger(): KnownLedger {
     position: () =>
       copy === null
         ? { generation: 0, epoch: 0, digest: null }
-        : { generation: copy.generation, epoch: copy.epoch, digest: digests.get(copy.epoch) ?? null },
+        : { generation: copy.generation, epoch: copy.epoch, digest: digests.at(copy.epoch) },
     seen: () => seen,
     alarm: () => alarm,
     raise(raised) {
@@ -151,29 +147,32 @@ export function createKnownLedger(): KnownLedger {
     },
 
     missing() {
-      const last = loading.at(-1);
-      if (last !== undefined) return last.through;
-      if (copy === null || leftBehind) return seen.generation === 0 ? null : 0;
+      const through = loading.through();
+      if (through !== null) return through;
+      if (copy === null || leftBehind || doubted) return seen.generation === 0 ? null : 0;
       return copy.epoch < seen.epoch ? copy.epoch : null;
     },
 
-    take(page) {
+    isDoubted: () => doubted,
+    isRevokedKey,
+
+    take(page, signedBy) {
       const head = { generation: page.generation, epoch: page.head.epoch };
       if (head.generation < seen.generation) return 'nothing new';
       if (head.generation > seen.generation) forget();
       if (isBefore(seen, head)) seen = head;
-      if (contradicts(page)) {
+      if (!doubted && digests.contradicts(page)) {
         alarm ??= 'ledger_forked';
         return 'forked';
       }
       if (!isOrderly(page)) return 'unusable';
-      if (page.snapshot || loading.at(-1)?.through === page.since) return load(page);
-      return isGapless(page) ? append(page) : 'unusable';
+      if (page.snapshot || loading.through() === page.since) return load({ page, signedBy });
+      return isGapless(page) ? append({ page, signedBy }) : 'unusable';
     },
 
     contains({ generation, epoch, digest }) {
       if (copy === null || isBefore(copy, { generation, epoch })) return null;
-      return generation === copy.generation && digests.get(epoch) === digest;
+      return generation === copy.generation && digests.at(epoch) === digest;
     },
 
     isDead(subject) {
@@ -181,13 +180,6 @@ export function createKnownLedger(): KnownLedger {
       return copy.isDead(subject);
     },
   };
-}
-
-/** The horizon moves while a copy is fetched: its last pages may be ordinary ones. */
-function copyOfPages(pages: readonly LedgerPage[]): LedgerCopy | null {
-  const copy = copyOfSnapshot(pages.filter(({ snapshot }) => snapshot));
-  const isWhole = pages.every((page) => page.snapshot || copy?.append(page) === true);
-  return isWhole ? copy : null;
 }
 
 function isOrderly({ since, through, head, entries }: LedgerPage): boolean {
@@ -200,10 +192,4 @@ function isOrderly({ since, through, head, entries }: LedgerPage): boolean {
 /** Within a generation no epoch is left out (L1). A new copy may reach back over the gap between two generations. */
 function isGapless({ since, through, entries }: LedgerPage): boolean {
   return entries.length === through - since;
-}
-
-/** The digest of a ledger says what all of it is, so equal digests are one past. */
-function isNextTo({ entries, through }: LedgerPage, { since_digest }: LedgerPage): boolean {
-  const last = entries.at(-1);
-  return last?.epoch !== through || since_digest === null || last.digest === since_digest;
 }

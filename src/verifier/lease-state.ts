@@ -46,8 +46,8 @@ export type LeaseState = {
     at: Moment;
   }): Position & { digest: string | null };
   answer(answer: LeaseAnswer, at: Moment): Heard;
-  /** A page that came otherwise. */
-  take(page: LedgerPage): Taken;
+  /** A page that came otherwise. @param signedBy `kid` of the ledger key */
+  take(page: LedgerPage, signedBy: string): Taken;
   /** @param exp of the token, NumericDate */
   decide(asked: { subject: Revocable; exp: number; sensitivity: Sensitivity }, at: Moment): Decision;
   /** `granted` when a token of this sensitivity could be. */
@@ -92,32 +92,22 @@ export function createLeaseState({ instance }: { instance: string }): LeaseState
   let clockDiffers = false;
   let closed = false;
 
-  function isRevokedKey(kid: string): boolean {
-    const { generation, epoch } = ledger.position();
-    const subject = {
-      epoch,
-      keys: new Set<string>(),
-      signingKey: `signing-key:${kid}`,
-      exemptFromWide: true,
-    };
-    return generation > 0 && ledger.isDead(subject);
-  }
-
   /**
    * A lease counts once what it speaks of is applied (L15). One on a head that is not ours counts never, and one whose
-   * key was revoked no longer: whoever has that key could have granted it.
+   * key was revoked no longer: whoever has that key could have granted it, or have signed what the copy is made of.
    */
   function settle(): void {
-    if (lease !== null && isRevokedKey(lease.signedBy)) lease = null;
-    if (waiting !== null && isRevokedKey(waiting.signedBy)) waiting = null;
-    const contained = waiting === null ? null : ledger.contains(waiting.head);
+    const isDoubted = ledger.isDoubted();
+    if (lease !== null && (isDoubted || ledger.isRevokedKey(lease.signedBy))) lease = null;
+    if (waiting !== null && ledger.isRevokedKey(waiting.signedBy)) waiting = null;
+    const contained = waiting === null || isDoubted ? null : ledger.contains(waiting.head);
     if (waiting === null || contained === null) return;
     if (contained && waiting.order > (lease?.order ?? 0)) lease = waiting;
     waiting = null;
   }
 
-  function take(page: LedgerPage): Taken {
-    const taken = ledger.take(page);
+  function take(page: LedgerPage, signedBy: string): Taken {
+    const taken = ledger.take(page, signedBy);
     settle();
     return taken;
   }
@@ -135,7 +125,7 @@ export function createLeaseState({ instance }: { instance: string }): LeaseState
   return {
     take,
     readiness,
-    isRevokedKey,
+    isRevokedKey: ledger.isRevokedKey,
     position: ledger.position,
     missing: ledger.missing,
     alarm: ledger.alarm,
@@ -172,7 +162,7 @@ export function createLeaseState({ instance }: { instance: string }): LeaseState
         const milliseconds = lengthsOf(leases, question.sensitivities);
         waiting = { order: question.order, at: question.at, head, signedBy, milliseconds };
       }
-      const taken = take(page);
+      const taken = take(page, signedBy);
       return clockDiffers ? 'clock_differs' : taken;
     },
 

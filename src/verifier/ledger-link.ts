@@ -3,8 +3,6 @@
  * second and says how long to go on; the feed brings what is revoked at once; pages are fetched where one is missing.
  * All three end in the same state, which decides what any of it is worth.
  */
-
-import type { LedgerPage } from '../revocations/ledger-entry.ts';
 import type { Clock } from '../time/clock.ts';
 import { newIdentifier } from '../time/identifier.ts';
 import type { ImportedKey } from './assertion.ts';
@@ -24,6 +22,7 @@ import { createPageFetcher } from './page-fetcher.ts';
 import { createQuestions } from './questions.ts';
 import { refuse } from './refusal.ts';
 import { createRenewal, type Renewal } from './renewal.ts';
+import type { SignedPage } from './snapshot-loading.ts';
 import type { TroubleLog } from './trouble-log.ts';
 
 export type LedgerLink = {
@@ -66,8 +65,8 @@ export function createLedgerLink(options: {
   const messages = createMessageReader({ issuer, keys: ledgerKeys, isRevokedKey, evidence });
   const { missing } = state;
 
-  function take(page: LedgerPage): Taken {
-    const taken = state.take(page);
+  function take({ page, signedBy }: SignedPage): Taken {
+    const taken = state.take(page, signedBy);
     trouble.alarm(state.alarm());
     return taken;
   }

@@ -16,10 +16,11 @@ import {
 import type { Evidence } from './evidence.ts';
 import type { KeySet } from './key-set.ts';
 import { refuse } from './refusal.ts';
+import type { SignedPage } from './snapshot-loading.ts';
 
 export type MessageReader = {
   /** @throws {VerifierRefusal} `broker_answer_unusable`, or that the keys cannot be had */
-  page(text: unknown): Promise<LedgerPage>;
+  page(text: unknown): Promise<SignedPage>;
   lease(text: unknown): Promise<Lease & { signedBy: string }>;
 };
 
@@ -52,8 +53,8 @@ export function createMessageReader(options: {
 
   return {
     async page(text) {
-      const { payload } = await read(text, { typ: LEDGER_PAGE_TYPE, schema: ledgerPageMessage });
-      return payload.page;
+      const { payload, signedBy } = await read(text, { typ: LEDGER_PAGE_TYPE, schema: ledgerPageMessage });
+      return { page: payload.page, signedBy };
     },
     async lease(text) {
       const { payload, signedBy } = await read(text, { typ: LEASE_TYPE, schema: leaseMessage });

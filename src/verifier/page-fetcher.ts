@@ -1,10 +1,10 @@
-import type { LedgerPage } from '../revocations/ledger-entry.ts';
 import { UnexpectedStatus } from './bounded-fetch.ts';
 import type { AskBrokers } from './broker-urls.ts';
 import type { Taken } from './known-ledger.ts';
 import type { MessageReader } from './message-reader.ts';
 import { refuse } from './refusal.ts';
 import { MAX_LEDGER_ANSWER_BYTES } from './renewal.ts';
+import type { SignedPage } from './snapshot-loading.ts';
 
 /** As many pages as a whole copy has at most, and some more. */
 const MAX_PAGES = 1_000;
@@ -17,7 +17,7 @@ export function createPageFetcher(options: {
   issuer: string;
   /** Where the next page begins; null when nothing is missing. */
   missing: () => number | null;
-  take: (page: LedgerPage) => Taken;
+  take: (signed: SignedPage) => Taken;
   ask: AskBrokers;
   signAssertion: () => string;
   messages: MessageReader;
@@ -25,7 +25,7 @@ export function createPageFetcher(options: {
   const { issuer, missing, take, ask, signAssertion, messages } = options;
   let fetching: Promise<void> | null = null;
 
-  async function fetchPage(since: number): Promise<LedgerPage> {
+  async function fetchPage(since: number): Promise<SignedPage> {
     const { status, json } = await ask(() => ({
       url: `${issuer}/v1/revocations?since=${since}`,
       authorization: `Bearer ${signAssertion()}`,

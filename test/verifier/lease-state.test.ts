@@ -37,7 +37,9 @@ function createWorld(maxPageEntries = 1_000) {
   let answers: Answer[] = [];
 
   type Question = { instance: string; nonce: string; generation: number; epoch: number };
-  type Answer = { kind: 'answer'; answer: LeaseAnswer } | { kind: 'page'; page: LeaseAnswer['page'] };
+  type Answer =
+    | { kind: 'answer'; answer: LeaseAnswer }
+    | { kind: 'page'; page: LeaseAnswer['page']; signedBy: string };
 
   const now = (): Moment => ({ wall: clocks.wall, monotonic: clocks.monotonic });
 
@@ -83,23 +85,25 @@ function createWorld(maxPageEntries = 1_000) {
     return { kind: 'answer', answer };
   }
 
-  function send(page: LeaseAnswer['page']): Answer {
-    const sent = { kind: 'page', page } as const;
+  function send(page: LeaseAnswer['page'], signedBy = 'ledger-1'): Answer {
+    const sent = { kind: 'page', page, signedBy } as const;
     answers.push(sent);
     return sent;
   }
 
   const deliver = (message: Answer) =>
-    message.kind === 'answer' ? state.answer(message.answer, now()) : state.take(message.page);
+    message.kind === 'answer'
+      ? state.answer(message.answer, now())
+      : state.take(message.page, message.signedBy);
 
   /** Brokers have the right time, in whole seconds. */
   const wallOfBrokers = () => Math.floor((START_MILLISECONDS + clocks.true) / 1_000);
 
-  function catchUp(): void {
+  function catchUp(signedBy?: string): void {
     for (let pages = 0; pages < 100; pages += 1) {
       const missing = state.missing();
       if (missing === null) return;
-      deliver(send(ledger.pageSince(missing)));
+      deliver(send(ledger.pageSince(missing), signedBy));
     }
   }
 
@@ -463,7 +467,32 @@ describe('The lease', () => {
       assert.equal(world.state().readiness(sensitivity, world.now()), 'lease_missing');
     }
     world.deliver(world.read(world.ask(), undefined, { signedBy: 'ledger-3' }));
+    world.catchUp('ledger-3');
     assert.equal(world.state().readiness('HIGH', world.now()), 'granted');
+  });
+
+  test('What a stolen ledger key left out or made up is put right before anything is decided again', () => {
+    for (const maxPageEntries of [1, 1_000]) {
+      const world = createWorld(maxPageEntries);
+      world.round();
+      world.catchUp();
+      const [killed, innocent] = [newToken(0, 'killed'), newToken(0, 'innocent')];
+      world.revoke({ kind: 'token', id: 'killed' });
+      const page = world.ledger.pageSince(0);
+      const entries = page.entries.map((entry) => ({ ...entry, target: 'innocent' }));
+      world.deliver(world.send({ ...page, snapshot: false, entries })); // the digests are the true ones
+      assert.equal(world.decide(killed, 'LOW'), 'granted');
+      assert.equal(world.decide(innocent, 'LOW'), 'token_revoked');
+      world.revoke({ kind: 'signing-key', id: 'ledger-1' });
+      world.deliver(world.read(world.ask(), undefined, { signedBy: 'ledger-2' }));
+      assert.equal(world.decide(innocent, 'LOW'), 'lease_missing');
+      assert.equal(world.state().isRevokedKey('ledger-1'), true);
+      world.catchUp('ledger-2');
+      assert.equal(world.state().missing(), null);
+      assert.equal(world.decide(killed, 'LOW'), 'token_revoked');
+      assert.equal(world.decide(innocent, 'LOW'), 'granted');
+      assert.equal(world.state().isRevokedKey('ledger-1'), true);
+    }
   });
 
   test('A verifier whose clock is minutes off decides nothing, and says why', () => {
@@ -525,7 +554,7 @@ describe('The ledger of a verifier', () => {
       for (let count = 0; count < claimed; count += 1)
         other.append({ target: { kind: 'zone', id: `z${count}` } });
       world.round();
-      assert.equal(world.state().take(other.pageSince(0)), 'forked');
+      assert.equal(world.state().take(other.pageSince(0), 'ledger-1'), 'forked');
       world.round();
       assert.equal(world.state().readiness('LOW', world.now()), 'ledger_forked');
     }
@@ -656,7 +685,7 @@ describe('The ledger of a verifier', () => {
       { ...page, through: 6, head: { ...page.head, epoch: 5 } },
       { ...page, through: 7, head: { epoch: 7, digest: 'b'.repeat(43) } },
     ]) {
-      assert.equal(world.state().take(wrong), 'unusable');
+      assert.equal(world.state().take(wrong, 'ledger-1'), 'unusable');
       assert.equal(world.state().position().epoch, 4);
     }
     world.deliver(world.read(world.ask()));

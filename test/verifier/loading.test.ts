@@ -31,22 +31,22 @@ function partOf(letter: string, since: number): LedgerPage {
 
 test('the first page again, as every answer brings it, does not throw away what was loaded', () => {
   const ledger = createKnownLedger();
-  assert.equal(ledger.take(partOf('a', 0)), 'incomplete');
+  assert.equal(ledger.take(partOf('a', 0), 'ledger-1'), 'incomplete');
   assert.equal(ledger.missing(), 2);
-  assert.equal(ledger.take(partOf('a', 0)), 'incomplete');
+  assert.equal(ledger.take(partOf('a', 0), 'ledger-1'), 'incomplete');
   assert.equal(ledger.missing(), 2, 'goes on from where it was');
-  assert.equal(ledger.take(partOf('a', 2)), 'applied');
+  assert.equal(ledger.take(partOf('a', 2), 'ledger-1'), 'applied');
   assert.equal(ledger.position().epoch, 4);
 });
 
 test('pages of a ledger that was rolled back and of the one that grew after it are no copy', () => {
   const ledger = createKnownLedger();
-  ledger.take(partOf('a', 0));
-  assert.equal(ledger.take(partOf('b', 2)), 'incomplete');
+  ledger.take(partOf('a', 0), 'ledger-1');
+  assert.equal(ledger.take(partOf('b', 2), 'ledger-1'), 'incomplete');
   assert.equal(ledger.position().generation, 0);
   assert.equal(ledger.missing(), 0, 'begins anew');
-  ledger.take(partOf('b', 0));
-  assert.equal(ledger.take(partOf('b', 2)), 'applied');
+  ledger.take(partOf('b', 0), 'ledger-1');
+  assert.equal(ledger.take(partOf('b', 2), 'ledger-1'), 'applied');
   const killed = { epoch: 2, keys: new Set(['session:b3']), exemptFromWide: false };
   assert.equal(ledger.isDead(killed), true);
 });

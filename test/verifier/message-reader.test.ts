@@ -37,7 +37,7 @@ test('a message is not believed when its key is revoked while the keys are fetch
     isRevokedKey: () => revoked,
     evidence: { keep() {} },
   });
-  assert.deepEqual(await reader.page(text), page);
+  assert.deepEqual(await reader.page(text), { page, signedBy: KID });
   onFetch = () => {
     revoked = true;
   };

@@ -63,7 +63,7 @@ async function read(
   let taken = 0;
   while (taken < events && ledger.position().epoch < head) {
     const page = await pageIn((await feed.event()).data, broker.url);
-    const result = ledger.take(page);
+    const result = ledger.take(page, 'ledger-1');
     assert.ok(['applied', 'incomplete', 'nothing new'].includes(result), result);
     taken += 1;
   }

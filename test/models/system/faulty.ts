@@ -94,13 +94,16 @@ export function createFaultyState(instance: string, off: Rule | undefined): Leas
     const { generation, epoch, digest } = real.position();
     if (digest === null || claimed <= epoch) return;
     const place = { since: epoch, since_digest: digest, through: epoch, entries: [] };
-    real.take({
-      generation,
-      snapshot: false,
-      floor: 0,
-      ...place,
-      head: { epoch: claimed, digest: ANY_DIGEST },
-    });
+    real.take(
+      {
+        generation,
+        snapshot: false,
+        floor: 0,
+        ...place,
+        head: { epoch: claimed, digest: ANY_DIGEST },
+      },
+      'ledger-1',
+    );
   }
 
   function bentSubject({ signingKey, ...subject }: Revocable): Revocable {
@@ -126,9 +129,9 @@ export function createFaultyState(instance: string, off: Rule | undefined): Leas
       const bent = bentAnswer(answer, bentMoment(at));
       return real.answer({ ...bent, page: bentPage(bent.page) }, bentMoment(at));
     },
-    take(page) {
+    take(page, signedBy) {
       copyLatest(page);
-      return real.take(bentPage(page));
+      return real.take(bentPage(page), signedBy);
     },
     decide({ subject, exp, sensitivity }, at) {
       const bent = { subject: bentSubject(subject), exp, sensitivity };

@@ -83,7 +83,7 @@ export function createModelVerifier(options: {
 
     hear(message: Message | undefined): void {
       if (!isAwake() || message === undefined) return;
-      if (message.what === 'page') state.take(message.page);
+      if (message.what === 'page') state.take(message.page, 'ledger-1');
       if (message.what === 'answer') {
         const at = askedAt.get(message.answer.nonce);
         if (at !== undefined) answeredAsks.push(at);
