@@ -50,9 +50,9 @@ export function importKey(key: ResourceKey): ImportedKey {
   if (typeof key?.kid !== 'string') throw new TypeError('key: it needs the kid under which it is declared');
   const privateKey = 'privateKey' in key ? key.privateKey : importJwk(key);
   const isSupported =
-    privateKey.asymmetricKeyType === 'ed25519' ||
-    (privateKey.asymmetricKeyType === 'ec' && privateKey.asymmetricKeyDetails?.namedCurve === 'prime256v1');
-  if (privateKey.type !== 'private' || !isSupported) {
+    privateKey?.asymmetricKeyType === 'ed25519' ||
+    (privateKey?.asymmetricKeyType === 'ec' && privateKey.asymmetricKeyDetails?.namedCurve === 'prime256v1');
+  if (!isSupported || privateKey.type !== 'private') {
     throw new TypeError('key: it has to be a private P-256 or Ed25519 key');
   }
   return { kid: key.kid, privateKey };

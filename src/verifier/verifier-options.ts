@@ -2,7 +2,7 @@
 import type { NoncePolicy } from '../dpop/proof-freshness.ts';
 import { normaliseTarget } from '../dpop/target-url.ts';
 import { type Clock, systemClock } from '../time/clock.ts';
-import type { ResourceKey } from './assertion.ts';
+import { importKey, type ResourceKey } from './assertion.ts';
 import { createProofMemory, type ProofMemory } from './proof-memory.ts';
 import { RENEW_EVERY_MILLISECONDS } from './renewal.ts';
 import { resourceMetadataUrl } from './resource-metadata.ts';
@@ -60,7 +60,7 @@ const DEFAULTS = {
 
 /** @throws {TypeError} that lists every mistake */
 export function checkOptions(given: VerifierOptions): CheckedOptions {
-  const problems = [...problemsOf(given)];
+  const problems = [...problemsOf(given ?? {})];
   if (problems.length > 0) {
     throw new TypeError(
       `createVerifier: ${problems.length} mistake(s)\n${problems.map((p) => `  - ${p}`).join('\n')}`,
@@ -81,7 +81,7 @@ export function checkOptions(given: VerifierOptions): CheckedOptions {
 }
 
 function* problemsOf(given: VerifierOptions): Iterable<string> {
-  const { issuer, resource, publicUrl, resourceMetadataUrl: metadataUrl } = given;
+  const { issuer, resource, key, publicUrl, resourceMetadataUrl: metadataUrl } = given;
   const {
     noncePolicy,
     sharedProofs,
@@ -93,9 +93,11 @@ function* problemsOf(given: VerifierOptions): Iterable<string> {
     yield 'issuer has to be the https URL of the broker (http only on this machine), without query and fragment';
   }
   if (!isPlainUrl(resource)) yield 'resource has to be the audience that the catalogue declares, a URL';
-  if (resource === issuer || resource === `${issuer}/`) {
+  if (isPlainUrl(resource) && (resource === issuer || resource === `${issuer}/`)) {
     yield 'resource has to be another name than the issuer: that one is the resource of operators';
   }
+  const keyProblem = problemOfKey(key);
+  if (keyProblem !== null) yield keyProblem;
   if (publicUrl !== undefined && !isPlainUrl(publicUrl)) {
     yield 'publicUrl has to be the URL under which clients find the root of this server, without query and fragment';
   }
@@ -117,6 +119,19 @@ function* problemsOf(given: VerifierOptions): Iterable<string> {
 }
 
 const MAX_BROKERS = 16;
+
+/** Says what it has to be and never what it is. */
+function problemOfKey(key: ResourceKey | undefined): string | null {
+  if (key === undefined)
+    return 'key: it has to be the private key that the catalogue declares for the resource';
+  try {
+    importKey(key);
+    return null;
+  } catch (error) {
+    if (error instanceof TypeError) return error.message;
+    throw error;
+  }
+}
 
 function isPlainUrl(url: unknown): url is string {
   return normaliseTarget(url) !== null && !/[?#]/.test(url as string);

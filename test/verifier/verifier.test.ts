@@ -283,7 +283,8 @@ test('Every mistake in the options is told at once, and no key is shown', () => 
   assert.throws(
     () => createVerifier(options as never),
     ({ message }: Error) =>
-      /7 mistake/.test(message) &&
+      /8 mistake/.test(message) &&
+      /key: it is not a private JWK/.test(message) &&
       /brokers have to be https/.test(message) &&
       /publicUrl/.test(message) &&
       !message.includes(secret),
@@ -300,6 +301,29 @@ test('Every mistake in the options is told at once, and no key is shown', () => 
   }
   assert.throws(
     () => createVerifier({ ...world.options, key: options.key as never }),
-    (error: Error) => error.message === 'key: it is not a private JWK' && error.cause === undefined,
+    ({ message, cause }: Error) =>
+      /1 mistake.*\n {2}- key: it is not a private JWK$/.test(message) && cause === undefined,
   );
+  for (const nothing of [undefined, {}, { key: undefined }]) {
+    assert.throws(
+      () => createVerifier(nothing as never),
+      ({ message }: Error) =>
+        /3 mistake/.test(message) &&
+        /- issuer has/.test(message) &&
+        /- resource has to be the audience/.test(message) &&
+        /- key: it has to be the private key/.test(message),
+    );
+  }
+  for (const key of [
+    null,
+    'x',
+    { kid: 'x' },
+    { kid: 'x', privateKey: undefined },
+    { kid: 'x', privateKey: {} },
+  ]) {
+    assert.throws(
+      () => createVerifier({ ...world.options, key: key as never }),
+      /1 mistake.*\n {2}- key: it/,
+    );
+  }
 });
