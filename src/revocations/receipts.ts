@@ -6,6 +6,7 @@ import type { Clock } from '../time/clock.ts';
 import type { MessageSigner } from './ledger-message.ts';
 import { receiptOf, type SettledEntry, signReceipt } from './receipt.ts';
 import type { ReceiptStore } from './receipt-store.ts';
+import { createSingleFlight } from './single-flight.ts';
 
 export type Receipts = {
   /**
@@ -43,6 +44,8 @@ export function createReceipts(options: {
 }): Receipts {
   const { issuer, store, signer, confirm, clock } = options;
   let waiting = 0;
+  /** Of each entry that somebody waits for: those who wait look together, and so at the same moments from then on. */
+  const lookouts = new Map<number, { look: () => Promise<SettledEntry>; waiting: number }>();
 
   async function look(epoch: number, { replicated = false } = {}): Promise<SettledEntry> {
     await store.settle(epoch, { replicated });
@@ -58,6 +61,19 @@ export function createReceipts(options: {
     return isOpen && (await confirm()) ? look(epoch, { replicated: true }) : settled;
   }
 
+  /** Each look begins after it was asked for. */
+  async function lookTogether(epoch: number): Promise<SettledEntry> {
+    const lookout = lookouts.get(epoch) ?? { look: createSingleFlight(() => look(epoch)), waiting: 0 };
+    lookouts.set(epoch, lookout);
+    lookout.waiting += 1;
+    try {
+      return await lookout.look();
+    } finally {
+      lookout.waiting -= 1;
+      if (lookout.waiting === 0) lookouts.delete(epoch);
+    }
+  }
+
   async function settle(
     epoch: number,
     { replicated, withinMilliseconds, signal }: Parameters<Receipts['settle']>[1],
@@ -70,7 +86,7 @@ export function createReceipts(options: {
       const { least, most } = LOOK_MILLISECONDS;
       const pause = Math.min(most, Math.max(least, waited * LOOK_SHARE));
       await sleep(Math.min(pause, withinMilliseconds - waited), signal);
-      settled = await look(epoch);
+      settled = await lookTogether(epoch);
     }
     return settled;
   }
