@@ -15,7 +15,7 @@ import {
   type Verifier,
 } from '../verifier/index.ts';
 import { readDevelopmentKey } from './development-key.ts';
-import { createSampleApplication, type SampleResource } from './sample-routes.ts';
+import { createSampleApplication } from './sample-routes.ts';
 
 export type ResourceServer = {
   url: string;
@@ -41,20 +41,20 @@ export async function startResourceServer(options: {
   clock: Clock;
 }): Promise<ResourceServer> {
   const { configuration, log, clock } = options;
-  const { issuer, samplePort: port } = configuration;
+  const { samplePort: port } = configuration;
   const url = `http://${HOST}:${port}`;
   const shared = { ...options, url, proofs: createProofMemory({ clock }) };
   const customers = playResource('customers', { ...shared, resource: url });
   const storage = playResource('storage', { ...shared, resource: `${url}/exports` });
   const listener = createListener({
-    app: createSampleApplication({ issuer, customers, storage }),
+    app: createSampleApplication({ customers, storage }),
     host: HOST,
     port,
     portSetting: 'MAYFLY_SAMPLE_PORT',
     log,
     clock,
   });
-  const verifiers = [customers.verifier, storage.verifier];
+  const verifiers = [customers, storage];
   const close = () => Promise.all(verifiers.map((verifier) => verifier.close()));
   try {
     await listener.listen();
@@ -84,9 +84,9 @@ function playResource(
     resource: string;
     proofs: ProofMemory;
   },
-): SampleResource {
+): Verifier {
   const { configuration, resource, url, proofs, log, clock } = options;
-  const verifier = createVerifier({
+  return createVerifier({
     issuer: configuration.issuer,
     resource: AUDIENCES[name],
     key: readDevelopmentKey(name, configuration),
@@ -97,7 +97,6 @@ function playResource(
     log,
     clock,
   });
-  return { verifier, resource };
 }
 
 function searchBroker(

@@ -5,21 +5,15 @@
  */
 import express, { type ErrorRequestHandler, type Express, type RequestHandler } from 'express';
 import { z } from 'zod';
-import { resourceMetadata, type Verifier } from '../verifier/index.ts';
+import type { Verifier } from '../verifier/index.ts';
 import { CUSTOMERS } from './sample-customers.ts';
 
-export type SampleResource = {
-  verifier: Verifier;
-  /** Where this resource is played: what clients know it as. */
-  resource: string;
-};
-
-export type SampleOptions = { issuer: string; customers: SampleResource; storage: SampleResource };
+export type SampleOptions = { customers: Verifier; storage: Verifier };
 
 export const READ_CUSTOMERS = 'db:read:customers';
 export const WRITE_EXPORTS = 'storage:write:exports';
 
-export function createSampleApplication({ issuer, customers, storage }: SampleOptions): Express {
+export function createSampleApplication({ customers, storage }: SampleOptions): Express {
   const app = express();
   app.disable('x-powered-by');
   app.disable('etag');
@@ -30,23 +24,14 @@ export function createSampleApplication({ issuer, customers, storage }: SampleOp
 
   app
     .route('/customers')
-    .get(customers.verifier.requireAction(READ_CUSTOMERS), listCustomers(customers.verifier))
+    .get(customers.requireAction(READ_CUSTOMERS), listCustomers(customers))
     .all(wrongMethod('GET, HEAD'));
   app
     .route('/exports')
-    .post(
-      storage.verifier.requireAction(WRITE_EXPORTS, { requestToken: true }),
-      storeExport(storage.verifier),
-    )
+    .post(storage.requireAction(WRITE_EXPORTS, { requestToken: true }), storeExport(storage))
     .all(wrongMethod('POST'));
-  app
-    .route('/.well-known/oauth-protected-resource')
-    .get(describe({ issuer, resource: customers.resource, title: 'Customers', action: READ_CUSTOMERS }))
-    .all(wrongMethod('GET, HEAD'));
-  app
-    .route('/.well-known/oauth-protected-resource/exports')
-    .get(describe({ issuer, resource: storage.resource, title: 'Exports', action: WRITE_EXPORTS }))
-    .all(wrongMethod('GET, HEAD'));
+  app.use(customers.metadata({ title: 'Customers' }));
+  app.use(storage.metadata({ title: 'Exports' }));
 
   app.use((_request, response) => void problem(response, 404, 'not_found', 'There is nothing here'));
   app.use(answerError);
@@ -75,20 +60,6 @@ function storeExport(verifier: Verifier): RequestHandler {
       return;
     }
     response.status(201).json({ stored: `${data.name}.${data.format}`, stored_by: claims.client_id });
-  };
-}
-
-/** RFC 9728 §3.2. */
-function describe(options: {
-  issuer: string;
-  resource: string;
-  title: string;
-  action: string;
-}): RequestHandler {
-  const { action, ...rest } = options;
-  const document = resourceMetadata({ ...rest, actions: [action] });
-  return (_request, response) => {
-    response.set('Cache-Control', 'public, max-age=300').json(document);
   };
 }
 

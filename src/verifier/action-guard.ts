@@ -37,19 +37,25 @@ export type ActionGuard = {
 /** A scope token (RFC 6749 §3.3): one name, no space. */
 const ACTION_NAME = /^[\x21\x23-\x5b\x5d-\x7e]{1,128}$/;
 
-export function createActionGuard(verify: Verifier['verify']): ActionGuard {
+/** @returns also the actions that the guards made so far ask for */
+export function createActionGuard(verify: Verifier['verify']): {
+  guards: ActionGuard;
+  guardedActions: () => readonly string[];
+} {
   const grants = new WeakMap<object, Granted>();
+  const actions = new Set<string>();
 
   const verifyRequest: ActionGuard['verifyRequest'] = async (request, demand) => {
     const verification = await verify(requestOfFetch(request), demand);
     return verification.granted ? verification : { ...verification, response: refusedResponse(verification) };
   };
 
-  return {
+  const guards: ActionGuard = {
     verifyRequest,
 
     requireAction(action, options = {}) {
       if (!ACTION_NAME.test(action)) throw new TypeError('requireAction takes the name of one action');
+      actions.add(action);
       return async (request, response, next) => {
         let verification: Verification;
         try {
@@ -75,6 +81,7 @@ export function createActionGuard(verify: Verifier['verify']): ActionGuard {
     },
 
     guard(demand, handler) {
+      actions.add(demand.action);
       return async (request) => {
         const verification = await verifyRequest(request, demand);
         if (!verification.granted) return verification.response;
@@ -82,6 +89,7 @@ export function createActionGuard(verify: Verifier['verify']): ActionGuard {
       };
     },
   };
+  return { guards, guardedActions: () => [...actions] };
 }
 
 /** On a copy: the headers of a response that came from `fetch` or `Response.redirect` cannot be changed. */

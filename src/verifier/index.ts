@@ -7,6 +7,7 @@
 export type { ActionGuard, Middleware } from './action-guard.ts';
 export type { ResourceKey } from './assertion.ts';
 export { argumentsOfQuery, digestOfArguments } from './call-arguments.ts';
+export type { MetadataHandler, MetadataOptions } from './metadata-handler.ts';
 export { createProofMemory, type ProofMemory } from './proof-memory.ts';
 export type { RefusalCode, VerifierRefusalReason } from './refusal.ts';
 export { type Refused, refusedResponse, sendRefused } from './refused.ts';

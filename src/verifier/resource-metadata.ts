@@ -36,8 +36,17 @@ export function resourceMetadata(options: {
   };
 }
 
+const WELL_KNOWN = '/.well-known/oauth-protected-resource';
+
 /** Where that document is found: RFC 9728 §3.1, between the host and the path of the resource. */
 export function resourceMetadataUrl(resource: string): string {
   const { origin, pathname } = new URL(resource);
-  return `${origin}/.well-known/oauth-protected-resource${pathname === '/' ? '' : pathname}`;
+  return `${origin}${WELL_KNOWN}${pathname === '/' ? '' : pathname}`;
+}
+
+/** @returns the resource whose document is found there; null when it is no place of that kind */
+export function resourceOfMetadataUrl(url: string): string | null {
+  const { origin, pathname } = new URL(url);
+  const path = pathname.slice(WELL_KNOWN.length);
+  return pathname.startsWith(WELL_KNOWN) && /^(?:$|\/)/.test(path) ? `${origin}${path}` : null;
 }

@@ -20,6 +20,7 @@ import { callOf, checkCall } from './call.ts';
 import { connect } from './connect.ts';
 import { readCredentials } from './credentials.ts';
 import { refuseDecision } from './decisions.ts';
+import { createMetadataHandler, type MetadataHandler, type MetadataOptions } from './metadata-handler.ts';
 import { momentOf } from './moment.ts';
 import { refuse, VerifierRefusal } from './refusal.ts';
 import { type Refused, refusedWith } from './refused.ts';
@@ -53,6 +54,8 @@ export type Verifier = ActionGuard & {
   ready(): Promise<void>;
   /** Never rejects for what a client did; look at `granted`. */
   verify(request: ResourceRequest, demand: Demand): Promise<Verification>;
+  /** Serves this server's RFC 9728 document, where challenges say that it is. */
+  metadata(options?: MetadataOptions): MetadataHandler;
   /** What it has applied, and for how long it could go on if nothing more were heard: for health checks. */
   status(): VerifierStatus;
   /**
@@ -157,10 +160,12 @@ export function createVerifier(given: VerifierOptions): Verifier {
     refuseDecision(state.readiness('HIGH', momentOf(clock)));
   }
 
+  const { guards, guardedActions } = createActionGuard(verify);
   renewal.start();
   return {
-    ...createActionGuard(verify),
+    ...guards,
     verify,
+    metadata: (given) => createMetadataHandler({ ...options, guardedActions }, given),
     status: () => statusOf({ ...options, link, urls, closed }),
     evidence: link.evidence.pages,
     async ready() {

@@ -178,15 +178,23 @@ async function tryReadme(issuer: string): Promise<void> {
   const isLetIn = async () => (await asCustomer(overHttp))[0] === 200;
   await until(isLetIn, 'it has its lease');
   assert.deepEqual((await asCustomer(overHttp))[2], { customers: [], for: 'report-writer' });
+  const metadataUrl = `http://127.0.0.1:${port}/.well-known/oauth-protected-resource`;
+  const metadata = (await (await fetch(metadataUrl)).json()) as Answer[2];
+  assert.deepEqual(
+    [metadata.resource, metadata.authorization_servers, metadata.scopes_supported],
+    ['https://customers.example.com', [issuer], ['db:read:customers']],
+  );
   server.kill();
 
   const handler = start(programs.fetch);
   const lines = createInterface({ input: handler.stdout })[Symbol.asyncIterator]();
   assert.equal((await lines.next()).value, 'ready');
-  const ofHandler = async (headers: Record<string, string>): Promise<Answer> => {
-    handler.stdin.write(`${JSON.stringify({ url, headers })}\n`);
+  const askHandler = async (asked: object): Promise<Answer> => {
+    handler.stdin.write(`${JSON.stringify(asked)}\n`);
     return JSON.parse((await lines.next()).value ?? 'null');
   };
+  const ofHandler = (headers: Record<string, string>) => askHandler({ url, headers });
+  assert.deepEqual((await askHandler({ url: metadataUrl, headers: {} }))[2], metadata);
   assert.equal((await ofHandler({}))[0], 401);
   const [status, , body] = await asCustomer(ofHandler);
   assert.deepEqual([status, body], [200, { customers: [], for: 'report-writer' }]);

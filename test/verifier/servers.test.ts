@@ -269,3 +269,79 @@ test('No token, no proof and no key is in any refusal, whatever goes wrong', asy
   assert.ok(answers.some((answer) => answer.includes('the broker cannot be asked')));
   await own.stop();
 });
+
+describe('The document about this server (RFC 9728)', () => {
+  const RESOURCE = 'https://api.example.com/crm';
+  const expected = (resource: string, rest: object = { scopes_supported: [ACTION] }) => ({
+    resource,
+    authorization_servers: [world.issuer.url],
+    bearer_methods_supported: ['header'],
+    dpop_bound_access_tokens_required: true,
+    dpop_signing_alg_values_supported: ['ES256', 'Ed25519', 'EdDSA'],
+    ...rest,
+  });
+
+  test('Express serves it under the path of the resource, and nothing else of that server', async () => {
+    const verifier = createVerifier({ ...world.options, resource: RESOURCE });
+    const app = express();
+    app.use(verifier.metadata({ title: 'CRM' }));
+    app.get('/crm', verifier.requireAction(ACTION), (_request, response) => void response.end());
+    const { server, url } = await serve(app);
+    const document = `${url}/.well-known/oauth-protected-resource/crm`;
+    const response = await fetch(`${document}?x=1`);
+    assert.equal(response.headers.get('content-type'), 'application/json');
+    assert.equal(response.headers.get('cache-control'), 'public, max-age=300');
+    assert.deepEqual(
+      await response.json(),
+      expected(RESOURCE, { resource_name: 'CRM', scopes_supported: [ACTION] }),
+    );
+    const head = await fetch(document, { method: 'HEAD' });
+    assert.deepEqual([head.status, await head.text()], [200, '']);
+    const post = await fetch(document, { method: 'POST' });
+    assert.deepEqual([post.status, post.headers.get('allow')], [405, 'GET, HEAD']);
+    for (const path of ['', '/crm/', '/crmx', '/CRM']) {
+      assert.equal((await fetch(`${url}/.well-known/oauth-protected-resource${path}`)).status, 404, path);
+    }
+    const refused = await fetch(`${url}/crm`);
+    const challenge = refused.headers.get('www-authenticate') ?? '';
+    assert.match(
+      challenge,
+      /resource_metadata="https:\/\/api.example.com\/.well-known\/oauth-protected-resource\/crm"/,
+    );
+    server.close();
+    await verifier.close();
+  });
+
+  test('A server that speaks fetch gets the same, and null for what is no question about it', async () => {
+    const verifier = createVerifier(world.options);
+    const { respond, path } = verifier.metadata();
+    assert.equal(path, '/.well-known/oauth-protected-resource');
+    assert.equal(respond(new Request('http://10.0.0.7/customers')), null);
+    const ask = (method = 'GET') => respond(new Request(`http://10.0.0.7${path}`, { method }));
+    assert.deepEqual(await ask()?.json(), expected(world.options.resource, {}), 'no guard yet');
+    verifier.guard({ action: ACTION }, () => new Response());
+    assert.deepEqual(await ask()?.json(), expected(world.options.resource));
+    assert.equal(await ask('HEAD')?.text(), '');
+    assert.equal(ask('DELETE')?.status, 405);
+    await verifier.close();
+  });
+
+  test('It names the resource to which its place belongs, and the actions that it was told to', async () => {
+    for (const [place, resource] of [
+      ['https://a.example/.well-known/oauth-protected-resource', 'https://a.example'],
+      ['https://a.example/.well-known/oauth-protected-resource/b/c', 'https://a.example/b/c'],
+      ['https://a.example/.well-known/oauth-protected-resources', world.options.resource],
+      ['https://a.example/about', world.options.resource],
+    ] as const) {
+      const verifier = createVerifier({ ...world.options, resourceMetadataUrl: place });
+      verifier.requireAction(ACTION);
+      const response = verifier.metadata({ actions: ['db:read:some'] }).respond(new Request(place));
+      assert.deepEqual(
+        await response?.json(),
+        expected(resource, { scopes_supported: ['db:read:some'] }),
+        place,
+      );
+      await verifier.close();
+    }
+  });
+});
