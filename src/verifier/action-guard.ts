@@ -4,9 +4,10 @@
  * `requireAction` reads who called with `grantOf`; one that forgot the guard gets an exception, not a stranger.
  */
 import type { ServerResponse } from 'node:http';
+import type { Demand, Granted } from './decision.ts';
 import { refusedResponse, sendRefused } from './refused.ts';
 import { type NodeRequest, requestOfFetch, requestOfNode } from './resource-request.ts';
-import type { Demand, Granted, Verification, Verifier } from './verifier.ts';
+import type { Verification, Verifier } from './verifier.ts';
 
 export type Middleware = (
   request: NodeRequest,

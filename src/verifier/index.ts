@@ -7,6 +7,7 @@
 export type { ActionGuard, Middleware } from './action-guard.ts';
 export type { ResourceKey } from './assertion.ts';
 export { argumentsOfQuery, digestOfArguments } from './call-arguments.ts';
+export type { Demand, Granted } from './decision.ts';
 export type { MetadataHandler, MetadataOptions } from './metadata-handler.ts';
 export { createProofMemory, type ProofMemory } from './proof-memory.ts';
 export type { RefusalCode, VerifierRefusalReason } from './refusal.ts';
@@ -21,5 +22,5 @@ export {
 export { createRedisProofs, type SharedProofs } from './shared-proofs.ts';
 export type { VerifierStatus } from './status.ts';
 export type { TokenClaims } from './token.ts';
-export { createVerifier, type Demand, type Granted, type Verification, type Verifier } from './verifier.ts';
+export { createVerifier, type Verification, type Verifier } from './verifier.ts';
 export type { VerifierLog, VerifierOptions } from './verifier-options.ts';

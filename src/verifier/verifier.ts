@@ -12,40 +12,17 @@
  * `verify` returns an object in both cases, so look at `granted`, not at whether there is an answer; `requireAction`
  * cannot be misread that way.
  */
-import { tokenHash } from '../dpop/proof.ts';
-import { normaliseTarget } from '../dpop/target-url.ts';
-import { numericDate } from '../time/clock.ts';
 import { type ActionGuard, createActionGuard } from './action-guard.ts';
-import { callOf, checkCall } from './call.ts';
 import { connect } from './connect.ts';
-import { readCredentials } from './credentials.ts';
+import { createDecide, type Demand, type Granted } from './decision.ts';
 import { refuseDecision } from './decisions.ts';
 import { createMetadataHandler, type MetadataHandler, type MetadataOptions } from './metadata-handler.ts';
 import { momentOf } from './moment.ts';
 import { refuse, VerifierRefusal } from './refusal.ts';
 import { type Refused, refusedWith } from './refused.ts';
 import type { ResourceRequest } from './resource-request.ts';
-import { spendShared } from './shared-proofs.ts';
 import { statusOf, type VerifierStatus } from './status.ts';
-import type { TokenClaims } from './token.ts';
-import type { VerifiedToken } from './verified-tokens.ts';
 import { checkOptions, type VerifierOptions } from './verifier-options.ts';
-
-export type Demand = {
-  /** The action that this request is, as the catalogue names it. */
-  action: string;
-  /** Only a token for this one call will do, also if the catalogue would let sessions have the action. */
-  requestToken?: boolean;
-};
-
-export type Granted = {
-  granted: true;
-  claims: TokenClaims;
-  /** With a request token the arguments that were checked: act on these. Null with a token of a session. */
-  call: { arguments: unknown } | null;
-  /** To be set on the answer: the next nonce, when there is one to tell. */
-  headers: Readonly<Record<string, string>>;
-};
 
 export type Verification = Granted | ({ granted: false } & Refused);
 
@@ -73,62 +50,17 @@ export type Verifier = ActionGuard & {
 /** @throws {TypeError} that lists every mistake in the options */
 export function createVerifier(given: VerifierOptions): Verifier {
   const options = checkOptions(given);
-  const { issuer, publicUrl, noncePolicy, proofs, clock } = options;
-  const { keys, tokens, consume, sharedProofs, link, urls } = connect(options);
+  const { issuer, proofs, clock } = options;
+  const connection = connect(options);
+  const { keys, link, urls } = connection;
   const { state, actions, renewal, feed } = link;
+  const decide = createDecide(options, connection);
   const underWay = new Set<Promise<unknown>>();
   let closed = false;
-  const now = () => numericDate(clock);
-
-  /** Synchronous: nothing may come between this and what follows from it. @throws {VerifierRefusal} */
-  function refuseUnlessAlive({ subject, claims }: VerifiedToken, action: string): void {
-    const sensitivity = actions.sensitivityOf(action);
-    refuseDecision(state.decide({ subject, exp: claims.exp, sensitivity }, momentOf(clock)));
-  }
-
-  async function decide(request: ResourceRequest, { action, requestToken }: Demand): Promise<Granted> {
-    if (closed) refuse('verifier_closed');
-    const { method } = request;
-    const url = `${publicUrl}${request.target}`;
-    const target = targetOf(request.target, url);
-    const { token: text, proof: proofText } = readCredentials(request);
-    const hash = tokenHash(text);
-    const token = await tokens.check(text, hash, now);
-    const { claims } = token;
-    const expected = { method, target, tokenHash: hash, jkt: claims.cnf.jkt, noncePolicy };
-    const proof = proofs.check(proofText, expected, now());
-    if (!token.actions.has(action)) {
-      refuse('action_not_covered', { hint: 'Ask the broker for a token that names this action.' });
-    }
-    const call = callOf(claims);
-    if (call === null && requestToken === true) {
-      refuse('request_token_needed', { hint: 'This takes a token for one call: authorization_details.' });
-    }
-    const callArguments = call === null ? undefined : await request.readArguments();
-    if (call !== null) checkCall(call, { action, method, url, arguments: callArguments });
-    refuseUnlessAlive(token, action); // or proof and token would be used up for nothing
-    proofs.spend(proof, now());
-    if (sharedProofs !== undefined || call !== null) {
-      if (sharedProofs !== undefined) await spendShared(sharedProofs, proof, options);
-      if (call !== null) await consume(claims);
-      refuseUnlessAlive(token, action); // what was true before the wait is not asked of what comes after it
-    }
-    return {
-      granted: true,
-      claims,
-      call: call === null ? null : { arguments: callArguments },
-      headers: nextNonce(proof.nonce),
-    };
-  }
-
-  /** RFC 9449 §8.2: on a success too, once another nonce is current than the client used. */
-  function nextNonce(used: string | undefined): Record<string, string> {
-    const nonce = proofs.nonce();
-    return used === undefined || used === nonce ? {} : { 'DPoP-Nonce': nonce };
-  }
 
   async function answer(request: ResourceRequest, demand: Demand): Promise<Verification> {
     try {
+      if (closed) refuse('verifier_closed');
       return await decide(request, demand);
     } catch (error) {
       if (!(error instanceof VerifierRefusal)) throw error;
@@ -181,12 +113,6 @@ export function createVerifier(given: VerifierOptions): Verifier {
       await Promise.all([feed.stop(), renewal.leave()]);
     },
   };
-}
-
-/** An absolute-form target would name a host of its own (RFC 9112 §3.2.2); it and `*` are not served. */
-function targetOf(target: string, url: string): string {
-  const normalised = target.startsWith('/') ? normaliseTarget(url) : null;
-  return normalised ?? refuse('target_malformed', { hint: 'The request target has to be a plain path.' });
 }
 
 function reasonOf(error: unknown): string {
