@@ -368,8 +368,14 @@ describe('A ledger that contradicts itself', () => {
       issuer.ledgerJwks.keys.push(next.jwk);
       Object.assign(issuer.ledgerSigner, next);
       clock.advanceSeconds(11);
+      const wholeCopies = () => issuer.asked.filter(({ path }) => path === `${FEED}?since=0`).length;
+      const before = wholeCopies();
       await verifier.ready();
+      assert.equal(wholeCopies(), before + 1, 'nothing that it signed stays in the copy');
       assert.equal(await outcomeNow(world), 'ok');
+      clock.advanceSeconds(3);
+      await verifier.ready();
+      assert.equal(wholeCopies(), before + 1);
     }, QUIET));
 });
 
