@@ -1,0 +1,131 @@
+/**
+ * The one form of an entry that is hashed into the tree, served and exported: a JSON object in its canonical bytes
+ * (RFC 8785), so that no two entries have the same bytes and no entry has two. What is absent is absent; null, the
+ * empty text and absence are three different things.
+ *
+ * An entry that cannot be written so would stop the log for everybody behind it. So its place is taken by an entry of
+ * the same name that says what was wrong, and the caller is told.
+ */
+import { createHash } from 'node:crypto';
+import { canonicalJson } from '../json/canonical-json.ts';
+import { isIdentifierOf } from '../time/identifier.ts';
+import { MAX_ENTRY_BYTES } from './entry-bundle.ts';
+import { type JsonFault, jsonFaultOf } from './json-fault.ts';
+
+export type EntryRow = {
+  /** `aud_…`; its 80 random bits keep a leaf hash from being guessed once the bytes are gone. */
+  id: string;
+  /** UTC with microseconds: `2026-11-23T08:00:00.123456Z`. */
+  at: string;
+  action: string;
+  outcome: 'allowed' | 'refused';
+  reason?: string | null;
+  requestId?: string | null;
+  actor?: string | null;
+  sessionId?: string | null;
+  tokenId?: string | null;
+  repetitions: number;
+  details: Readonly<Record<string, unknown>>;
+};
+
+export type EntryDocument = {
+  id: string;
+  at: string;
+  action: string;
+  outcome: 'allowed' | 'refused';
+  reason?: string;
+  request_id?: string;
+  actor?: string;
+  session_id?: string;
+  token_id?: string;
+  repetitions: number;
+  details: Readonly<Record<string, unknown>>;
+};
+
+export type EntryFault = JsonFault | 'too-large';
+
+/** `fault` is null, or why the bytes stand for the entry without holding it. */
+export type EntryLeaf = { bytes: Buffer; fault: EntryFault | null };
+
+export class EntryFaultError extends Error {
+  override readonly name = 'EntryFaultError';
+  readonly fault: EntryFault;
+
+  constructor(fault: EntryFault) {
+    super(`the entry has no form in the log: ${fault}`);
+    this.fault = fault;
+  }
+}
+
+/** Containers within containers of one entry; far below what a parser of JSON gives up at. */
+export const MAX_ENTRY_DEPTH = 16;
+export { MAX_ENTRY_BYTES };
+
+const AT = /^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}\.\d{6}Z$/;
+const ACTION = /^[a-z][a-z_]{0,31}\.[a-z][a-z_]{0,31}$/;
+
+export function entryDocument(row: EntryRow): EntryDocument {
+  const named = {
+    reason: row.reason,
+    request_id: row.requestId,
+    actor: row.actor,
+    session_id: row.sessionId,
+    token_id: row.tokenId,
+  };
+  const present = Object.entries(named).filter(([, value]) => value !== null && value !== undefined);
+  const { id, at, action, outcome, repetitions, details } = row;
+  return { id, at, action, outcome, ...Object.fromEntries(present), repetitions, details };
+}
+
+/**
+ * The canonical bytes.
+ * @throws {EntryFaultError} when the document has none, or too many
+ */
+export function entryBytes(document: EntryDocument): Buffer {
+  const fault = jsonFaultOf(document, { maxDepth: MAX_ENTRY_DEPTH, maxValues: MAX_ENTRY_BYTES });
+  if (fault !== null) throw new EntryFaultError(fault);
+  const bytes = Buffer.from(canonicalJson(document));
+  if (bytes.length > MAX_ENTRY_BYTES) throw new EntryFaultError('too-large');
+  return bytes;
+}
+
+/**
+ * What goes into the tree for this row. Depends on nothing but the row, so that whoever has the row finds the same.
+ * @throws {TypeError} when not even the id, the time, the action and the outcome are such: no entry of ours
+ */
+export function leafOfEntry(row: EntryRow): EntryLeaf {
+  refuseStrangers(row);
+  const document = entryDocument(row);
+  try {
+    return { bytes: entryBytes(document), fault: null };
+  } catch (error) {
+    if (!(error instanceof EntryFaultError)) throw error;
+    return { bytes: entryBytes(placeholder(document, error.fault)), fault: error.fault };
+  }
+}
+
+function refuseStrangers({ id, at, action, outcome, repetitions }: EntryRow): void {
+  const isEntry =
+    isIdentifierOf('aud', id) &&
+    AT.test(at) &&
+    ACTION.test(action) &&
+    (outcome === 'allowed' || outcome === 'refused') &&
+    Number.isSafeInteger(repetitions) &&
+    repetitions > 0;
+  if (!isEntry)
+    throw new TypeError('an entry has an aud_… id, a time in microseconds, an action and an outcome');
+}
+
+/** What is merely too large has canonical bytes, and their digest still ties the entry down. */
+function placeholder(document: EntryDocument, fault: EntryFault): EntryDocument {
+  const { id, at, action, outcome, repetitions } = document;
+  const isWritable =
+    jsonFaultOf(document, { maxDepth: MAX_ENTRY_DEPTH, maxValues: MAX_DIGESTED_VALUES }) === null;
+  const digest = isWritable
+    ? { sha256: createHash('sha256').update(canonicalJson(document)).digest('hex') }
+    : {};
+  return { id, at, action, outcome, repetitions, details: { unwritable: fault, ...digest } };
+}
+
+/** An entry with more values than that is not even read to its end. */
+const MAX_DIGESTED_VALUES = 1_000_000;
