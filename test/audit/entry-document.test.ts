@@ -10,6 +10,7 @@ import {
   MAX_ENTRY_BYTES,
 } from '../../src/audit/entry-document.ts';
 import { leafHash } from '../../src/audit/merkle-tree.ts';
+import { writableDetails } from '../../src/audit/writable-details.ts';
 import { canonicalJson } from '../../src/json/canonical-json.ts';
 import { parseStrictJson } from '../../src/json/strict-json.ts';
 import { sampleRow } from './sample-log.ts';
@@ -133,6 +134,7 @@ describe('AUD-12: an entry that has no form in the log', () => {
       );
       assert.equal(left.unwritable, fault);
       assert.throws(() => entryBytes(entryDocument(withDetails(details))), EntryFaultError);
+      assert.deepEqual(writableDetails(details), { unwritable: fault });
     });
   }
 
@@ -153,6 +155,18 @@ describe('AUD-12: an entry that has no form in the log', () => {
     assert.equal(leafOfEntry(withDetails({ a: 'a'.repeat(room) })).bytes.length, MAX_ENTRY_BYTES);
     assert.equal(leafOfEntry(withDetails({ a: 'a'.repeat(room + 1) })).fault, 'too-large');
     assert.equal(leafOfEntry(withDetails({ a: 'ä'.repeat(room / 2 + 1) })).fault, 'too-large');
+  });
+
+  test('is no entry that was made of writable details', () => {
+    let nested: Record<string, unknown> = {};
+    for (let depth = 2; depth < 16; depth += 1) nested = { nested };
+    for (const details of [nested, { a: 'a'.repeat(49_000) }, { ...row.details }]) {
+      assert.equal(writableDetails(details), details);
+      assert.equal(leafOfEntry(withDetails(details)).fault, null);
+    }
+    assert.deepEqual(writableDetails({ nested }), { unwritable: 'too-deep' });
+    assert.equal(leafOfEntry(withDetails({ nested })).fault, 'too-deep');
+    assert.deepEqual(writableDetails({ a: 'a'.repeat(50_000) }), { unwritable: 'too-large' });
   });
 
   test('the same object twice, but not within itself, is no cycle', () => {
