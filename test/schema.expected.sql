@@ -26,8 +26,36 @@ create table agents (
 CREATE UNIQUE INDEX agents_name ON public.agents USING btree (name) WHERE (removed_at IS NULL);
 grant select on agents to mayfly_app;
 
+create table audit_checkpoints (
+  size bigint not null,
+  root bytea not null,
+  note text not null,
+  kid text not null,
+  at timestamp with time zone not null default now(),
+  constraint audit_checkpoints_root_check CHECK ((length(root) = 32)),
+  constraint audit_checkpoints_size_check CHECK ((size > 0)),
+  constraint audit_checkpoints_pkey PRIMARY KEY (size)
+);
+CREATE TRIGGER audit_checkpoints_append_only BEFORE DELETE OR UPDATE ON public.audit_checkpoints FOR EACH ROW EXECUTE FUNCTION refuse_rewriting();
+CREATE TRIGGER audit_checkpoints_not_truncated BEFORE TRUNCATE ON public.audit_checkpoints FOR EACH STATEMENT EXECUTE FUNCTION refuse_rewriting();
+grant select on audit_checkpoints to mayfly_app;
+
+create table audit_cosignatures (
+  size bigint not null,
+  witness text not null,
+  line text not null,
+  at timestamp with time zone not null default now(),
+  constraint audit_cosignatures_size_fkey FOREIGN KEY (size) REFERENCES audit_checkpoints(size),
+  constraint audit_cosignatures_pkey PRIMARY KEY (size, witness)
+);
+CREATE TRIGGER audit_cosignatures_append_only BEFORE DELETE OR UPDATE ON public.audit_cosignatures FOR EACH ROW EXECUTE FUNCTION refuse_rewriting();
+CREATE TRIGGER audit_cosignatures_not_truncated BEFORE TRUNCATE ON public.audit_cosignatures FOR EACH STATEMENT EXECUTE FUNCTION refuse_rewriting();
+grant select on audit_cosignatures to mayfly_app;
+
 create table audit_entries (
+  day integer not null default floor((EXTRACT(epoch FROM now()) / (86400)::numeric)),
   id text not null,
+  xid bigint not null default ((pg_current_xact_id())::text)::bigint,
   at timestamp with time zone not null default now(),
   action text not null,
   outcome text not null,
@@ -38,14 +66,69 @@ create table audit_entries (
   token_id text,
   repetitions integer not null default 1,
   details jsonb not null default '{}'::jsonb,
-  constraint audit_entries_outcome_check CHECK ((outcome = ANY (ARRAY['allowed'::text, 'refused'::text]))),
-  constraint audit_entries_repetitions_check CHECK ((repetitions > 0)),
-  constraint audit_entries_pkey PRIMARY KEY (id)
-);
-CREATE INDEX audit_entries_at ON public.audit_entries USING brin (at);
+  constraint audit_entries_outcome_check1 CHECK ((outcome = ANY (ARRAY['allowed'::text, 'refused'::text]))),
+  constraint audit_entries_repetitions_check1 CHECK ((repetitions > 0)),
+  constraint audit_entries_pkey PRIMARY KEY (day, id)
+) partition by range (day);
+CREATE INDEX audit_entries_by_session ON ONLY public.audit_entries USING btree (session_id) WHERE (session_id IS NOT NULL);
+CREATE INDEX audit_entries_by_transaction ON ONLY public.audit_entries USING btree (xid, id);
 CREATE TRIGGER audit_entries_append_only BEFORE DELETE OR UPDATE ON public.audit_entries FOR EACH ROW EXECUTE FUNCTION refuse_rewriting();
 CREATE TRIGGER audit_entries_not_truncated BEFORE TRUNCATE ON public.audit_entries FOR EACH STATEMENT EXECUTE FUNCTION refuse_rewriting();
-grant insert, select on audit_entries to mayfly_app;
+grant insert (id, action, outcome, reason, request_id, actor, session_id, token_id, repetitions, details), select on audit_entries to mayfly_app;
+
+create table audit_hand_overs (
+  to_kid text not null,
+  from_kid text not null,
+  size bigint not null,
+  note text not null,
+  at timestamp with time zone not null default now(),
+  constraint audit_hand_overs_pkey PRIMARY KEY (to_kid)
+);
+CREATE TRIGGER audit_hand_overs_append_only BEFORE DELETE OR UPDATE ON public.audit_hand_overs FOR EACH ROW EXECUTE FUNCTION refuse_rewriting();
+CREATE TRIGGER audit_hand_overs_not_truncated BEFORE TRUNCATE ON public.audit_hand_overs FOR EACH STATEMENT EXECUTE FUNCTION refuse_rewriting();
+grant select on audit_hand_overs to mayfly_app;
+
+create table audit_leaves (
+  leaf_index bigint not null,
+  entry_id text not null,
+  day integer not null,
+  hash bytea not null,
+  constraint audit_leaves_hash_check CHECK ((length(hash) = 32)),
+  constraint audit_leaves_leaf_index_check CHECK ((leaf_index >= 0)),
+  constraint audit_leaves_pkey PRIMARY KEY (leaf_index),
+  constraint audit_leaves_entry_id_key UNIQUE (entry_id)
+);
+CREATE TRIGGER audit_leaves_append_only BEFORE DELETE OR UPDATE ON public.audit_leaves FOR EACH ROW EXECUTE FUNCTION refuse_rewriting();
+CREATE TRIGGER audit_leaves_not_truncated BEFORE TRUNCATE ON public.audit_leaves FOR EACH STATEMENT EXECUTE FUNCTION refuse_rewriting();
+grant select on audit_leaves to mayfly_app;
+
+create table audit_log_head (
+  only_one boolean not null default true,
+  size bigint not null default 0,
+  frontier bytea[] not null default '{}'::bytea[],
+  cluster bigint not null,
+  moved boolean not null default false,
+  seen pg_snapshot not null default '3:3:'::pg_snapshot,
+  target pg_snapshot,
+  after_xid bigint not null default 0,
+  after_id text not null default ''::text,
+  constraint audit_log_head_only_one_check CHECK (only_one),
+  constraint audit_log_head_pkey PRIMARY KEY (only_one)
+);
+grant select on audit_log_head to mayfly_app;
+
+create table audit_nodes (
+  level smallint not null,
+  node_index bigint not null,
+  hash bytea not null,
+  constraint audit_nodes_hash_check CHECK ((length(hash) = 32)),
+  constraint audit_nodes_level_check CHECK (((level >= 1) AND (level <= 7))),
+  constraint audit_nodes_node_index_check CHECK ((node_index >= 0)),
+  constraint audit_nodes_pkey PRIMARY KEY (level, node_index)
+);
+CREATE TRIGGER audit_nodes_append_only BEFORE DELETE OR UPDATE ON public.audit_nodes FOR EACH ROW EXECUTE FUNCTION refuse_rewriting();
+CREATE TRIGGER audit_nodes_not_truncated BEFORE TRUNCATE ON public.audit_nodes FOR EACH STATEMENT EXECUTE FUNCTION refuse_rewriting();
+grant select on audit_nodes to mayfly_app;
 
 create table awaited_epochs (
   epoch bigint not null,
@@ -270,7 +353,7 @@ create table signing_keys (
   constraint signing_keys_generation_check CHECK ((generation > 0)),
   constraint signing_keys_kid_check CHECK ((length(kid) = 43)),
   constraint signing_keys_public_key_check CHECK ((length(public_key) = 32)),
-  constraint signing_keys_purpose_check CHECK ((purpose = ANY (ARRAY['token'::text, 'ledger'::text, 'nonce'::text]))),
+  constraint signing_keys_purpose_check CHECK ((purpose = ANY (ARRAY['token'::text, 'ledger'::text, 'nonce'::text, 'log'::text]))),
   constraint signing_keys_sealed_secret_check CHECK (((length(sealed_secret) >= 1) AND (length(sealed_secret) <= 256))),
   constraint signing_keys_pkey PRIMARY KEY (kid),
   constraint signing_keys_purpose_generation_key UNIQUE (purpose, generation)
@@ -376,6 +459,34 @@ begin
   return query select next_epoch, next_generation, next_digest, written;
 end $function$;
 
+CREATE OR REPLACE FUNCTION public.append_leaves(expected_size bigint, ids text[], days integer[], hashes bytea[], new_frontier bytea[], node_levels smallint[], node_indexes bigint[], node_hashes bytea[], new_seen pg_snapshot, new_target pg_snapshot, new_after_xid bigint, new_after_id text, is_caught_up boolean)
+ RETURNS boolean
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+declare
+  added integer := cardinality(ids);
+begin
+  if cardinality(days) <> added or cardinality(hashes) <> added then
+    raise exception 'every line has an id, a day and a hash';
+  end if;
+  update audit_log_head h
+     set size = expected_size + added, frontier = new_frontier, seen = new_seen, target = new_target,
+         after_xid = new_after_xid, after_id = new_after_id,
+         moved = h.moved or h.cluster <> audit_cluster(),
+         cluster = case when is_caught_up then audit_cluster() else h.cluster end
+   where h.size = expected_size;
+  if not found then return false; end if;
+  insert into audit_leaves (leaf_index, entry_id, day, hash)
+  select expected_size + l.place - 1, l.id, l.day, l.hash
+    from unnest(ids, days, hashes) with ordinality as l (id, day, hash, place);
+  insert into audit_nodes (level, node_index, hash)
+  select n.level, n.node_index, n.hash from unnest(node_levels, node_indexes, node_hashes) as n (level, node_index, hash);
+  return true;
+end $function$;
+grant execute on function append_leaves(bigint,text[],integer[],bytea[],bytea[],smallint[],bigint[],bytea[],pg_snapshot,pg_snapshot,bigint,text,boolean) to mayfly_app;
+
 CREATE OR REPLACE FUNCTION public.append_revocation(entry_id text, entry_kind text, entry_target text, entry_standing boolean, entry_releases bigint, entry_reason text, entry_actor text, audit_id text, audit_request_id text)
  RETURNS TABLE(epoch bigint, generation integer, digest bytea, created_at timestamp with time zone)
  LANGUAGE plpgsql
@@ -424,6 +535,27 @@ begin
   return new_version;
 end $function$;
 
+CREATE OR REPLACE FUNCTION public.audit_cluster()
+ RETURNS bigint
+ LANGUAGE sql
+ STABLE SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+  select system_identifier from pg_control_system()
+$function$;
+grant execute on function audit_cluster() to mayfly_app;
+
+CREATE OR REPLACE FUNCTION public.audit_days_ahead()
+ RETURNS integer
+ LANGUAGE sql
+ STABLE
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+  select coalesce(max(substring(c.relname from '[0-9]+$')::integer), -1) - floor(extract(epoch from now()) / 86400)::integer
+    from pg_inherits i join pg_class c on c.oid = i.inhrelid where i.inhparent = 'audit_entries'::regclass
+$function$;
+grant execute on function audit_days_ahead() to mayfly_app;
+
 CREATE OR REPLACE FUNCTION public.await_acknowledgements()
  RETURNS trigger
  LANGUAGE plpgsql
@@ -455,6 +587,33 @@ AS $function$
   select a from agents a
    where (a.name = client or a.id = client) and a.removed_at is null and a.kind <> 'canary'
 $function$;
+
+CREATE OR REPLACE FUNCTION public.drop_audit_partition(kept integer)
+ RETURNS text
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+ SET lock_timeout TO '200ms'
+AS $function$
+declare
+  today integer := floor(extract(epoch from now()) / 86400);
+  oldest text;
+  waits boolean;
+begin
+  if kept < 1 then raise exception 'at least one day has to be kept'; end if;
+  if not pg_try_advisory_xact_lock(hashtext('mayfly partitions')) then return null; end if;
+  select c.relname into oldest
+    from pg_inherits i join pg_class c on c.oid = i.inhrelid
+   where i.inhparent = 'audit_entries'::regclass and substring(c.relname from '[0-9]+$')::integer < today - kept
+   order by substring(c.relname from '[0-9]+$')::integer limit 1;
+  if oldest is null then return null; end if;
+  execute format('select exists (select from %I e where not exists (select from audit_leaves l where l.entry_id = e.id))',
+                 oldest) into waits;
+  if waits then return null; end if;
+  execute format('drop table %I', oldest);
+  return oldest;
+end $function$;
+grant execute on function drop_audit_partition(integer) to mayfly_app;
 
 CREATE OR REPLACE FUNCTION public.drop_partition(tokens_kept integer, spent_kept integer)
  RETURNS text
@@ -806,6 +965,78 @@ AS $function$
   insert into idempotency_keys (client_id, key, request_digest, answer)
   select asked_client, asked_key, asked_digest, given where asked_key is not null on conflict do nothing
 $function$;
+
+CREATE OR REPLACE FUNCTION public.keep_checkpoint(checkpoint_size bigint, checkpoint_root bytea, checkpoint_note text, key_kid text)
+ RETURNS boolean
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+declare
+  log_size bigint;
+begin
+  select h.size into log_size from audit_log_head h for update;
+  if checkpoint_size > log_size then raise exception 'the log has % leaves only', log_size; end if;
+  if checkpoint_size <= coalesce((select max(c.size) from audit_checkpoints c), 0) then return false; end if;
+  insert into audit_checkpoints (size, root, note, kid)
+    values (checkpoint_size, checkpoint_root, checkpoint_note, key_kid);
+  return true;
+end $function$;
+grant execute on function keep_checkpoint(bigint,bytea,text,text) to mayfly_app;
+
+CREATE OR REPLACE FUNCTION public.keep_cosignature(checkpoint_size bigint, witness_name text, signature_line text)
+ RETURNS boolean
+ LANGUAGE sql
+ SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+  with kept as (
+    insert into audit_cosignatures (size, witness, line) values (checkpoint_size, witness_name, signature_line)
+        on conflict do nothing returning 1)
+  select exists (select from kept)
+$function$;
+grant execute on function keep_cosignature(bigint,text,text) to mayfly_app;
+
+CREATE OR REPLACE FUNCTION public.keep_hand_over(new_kid text, old_kid text, at_size bigint, hand_over_note text)
+ RETURNS boolean
+ LANGUAGE sql
+ SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+  with kept as (
+    insert into audit_hand_overs (to_kid, from_kid, size, note) values (new_kid, old_kid, at_size, hand_over_note)
+        on conflict do nothing returning 1)
+  select exists (select from kept)
+$function$;
+grant execute on function keep_hand_over(text,text,bigint,text) to mayfly_app;
+
+CREATE OR REPLACE FUNCTION public.make_audit_partitions(ahead integer)
+ RETURNS integer
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+ SET lock_timeout TO '2s'
+AS $function$
+declare
+  today integer := floor(extract(epoch from now()) / 86400);
+  made integer := 0;
+  name text;
+begin
+  if ahead not between 1 and 30 then raise exception 'ahead has to be 1 to 30 days'; end if;
+  if not pg_try_advisory_xact_lock(hashtext('mayfly partitions')) then return 0; end if;
+  for each_day in today - 1 .. today + ahead loop
+    name := 'audit_entries_' || each_day;
+    continue when to_regclass(name) is not null;
+    execute format('create table %I (like audit_entries including defaults including constraints)', name);
+    execute format('alter table %I add constraint %I check (day = %s)', name, name || '_day', each_day);
+    execute format('alter table audit_entries attach partition %I for values from (%s) to (%s)',
+                   name, each_day, each_day + 1);
+    execute format('alter table %I drop constraint %I', name, name || '_day');
+    made := made + 1;
+  end loop;
+  return made;
+end $function$;
+grant execute on function make_audit_partitions(integer) to mayfly_app;
 
 CREATE OR REPLACE FUNCTION public.make_partitions(ahead integer)
  RETURNS integer

@@ -13,10 +13,18 @@
  * All times are database time, in milliseconds since 1970.
  */
 
-/** `token` signs access tokens, `ledger` signs ledger, lease and receipt messages (L11), `nonce` derives nonces. */
-export type KeyPurpose = 'token' | 'ledger' | 'nonce';
+/**
+ * `token` signs access tokens, `ledger` signs ledger, lease and receipt messages (L11), `nonce` derives nonces, `log`
+ * signs the heads of the audit log.
+ */
+export type KeyPurpose = 'token' | 'ledger' | 'nonce' | 'log';
 
-export const KEY_PURPOSES: readonly KeyPurpose[] = ['token', 'ledger', 'nonce'];
+export const KEY_PURPOSES: readonly KeyPurpose[] = ['token', 'ledger', 'nonce', 'log'];
+
+/** Auditors pin the key of the log by hand: it changes when somebody says so, never by the calendar. */
+export function rotatesBySchedule(purpose: KeyPurpose): boolean {
+  return purpose !== 'log';
+}
 
 export type KeyTimes = {
   kid: string;

@@ -8,6 +8,7 @@ import {
   KEY_PURPOSES,
   type KeyPurpose,
   type KeyTimes,
+  rotatesBySchedule,
   stateOf,
   wasRevokedBeforeUse,
   withRetirement,
@@ -66,6 +67,7 @@ function planSuccession(
   if (next !== undefined) return null;
   const leadSeconds = policy.publicationLeadSeconds;
   if (demand !== undefined) return { ...create, leadSeconds, notBeforeMilliseconds: null };
+  if (!rotatesBySchedule(purpose)) return null;
   const dueMilliseconds = current.activeFromMilliseconds + policy.rotationSeconds * 1000;
   if (nowMilliseconds < dueMilliseconds - leadSeconds * 1000) return null;
   return { ...create, leadSeconds, notBeforeMilliseconds: dueMilliseconds };

@@ -2,14 +2,18 @@
 import type { KeyObject } from 'node:crypto';
 import { refuse } from '../errors/refusal.ts';
 import { encodeHeader } from '../jws/compact-jws.ts';
-import { type KeyPurpose, maySign } from './key-state.ts';
+import { isInUse, type KeyPurpose, maySign } from './key-state.ts';
 import type { OpenedKey } from './opened-keys.ts';
 import type { RingCopy } from './ring-copy.ts';
+import { publicBytesOf } from './signing-key.ts';
 
 export type Signer = { kid: string; privateKey: KeyObject };
 
 /** `encodedHeader` is a token's (`typ: at+jwt`, RFC 9068 §2.1), for signCompactJws. */
 export type TokenSigner = Signer & { encodedHeader: string };
+
+/** @param publicKey 32 bytes */
+export type LogSigner = Signer & { publicKey: Buffer };
 
 export type Signers = {
   /** @throws {Refusal} signing_key_unavailable: no key may sign, or the copy of the ring is too old */
@@ -18,6 +22,11 @@ export type Signers = {
   tokenSignerOf(kid: string): TokenSigner | null;
   /** For ledger, lease and receipt messages, never for tokens (L11). @throws like tokenSigner */
   ledgerSigner(): Signer;
+  /**
+   * For the heads of the audit log: the newest key that may sign, and before it those that still exist and may hand
+   * over to it, the newest first. @throws like tokenSigner
+   */
+  logSigners(): { current: LogSigner; earlier: LogSigner[] };
   /** DPoP nonces derive from these: hand out by `current`, accept by both. @throws like tokenSigner */
   nonceSecrets(): { current: KeyObject; previous?: KeyObject };
 };
@@ -40,6 +49,13 @@ export function createSigners(copy: () => RingCopy): Signers {
       return key === undefined ? null : { ...signerOf(key), encodedHeader: tokenHeader(kid) };
     },
     ledgerSigner: () => signerOf(signingKey(copy(), 'ledger')),
+    logSigners() {
+      const current = signingKey(copy(), 'log');
+      const earlier = copy()
+        .keysOf('log', isInUse)
+        .filter(({ generation }) => generation < current.generation);
+      return { current: logSignerOf(current), earlier: earlier.map(logSignerOf) };
+    },
     nonceSecrets() {
       const current = secretOf(signingKey(copy(), 'nonce'));
       const [, previous] = copy().keysOf('nonce', (state) => maySign(state) || state === 'retired');
@@ -61,6 +77,12 @@ function signingKey(copy: RingCopy, purpose: KeyPurpose): OpenedKey {
 function signerOf({ kid, material }: OpenedKey): Signer {
   if (material.algorithm !== 'Ed25519') throw new Error('a key that signs is an Ed25519 key');
   return { kid, privateKey: material.privateKey };
+}
+
+function logSignerOf(key: OpenedKey): LogSigner {
+  const publicKey = publicBytesOf(key.material);
+  if (publicKey === null) throw new Error('a key that signs has a public half');
+  return { ...signerOf(key), publicKey };
 }
 
 function secretOf({ material }: OpenedKey): KeyObject {

@@ -3,6 +3,7 @@ import { execFile } from 'node:child_process';
 import { describe, it, type TestContext } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { newKekText } from '../../src/signing-keys/key-encryption-key.ts';
+import { KEY_PURPOSES } from '../../src/signing-keys/key-state.ts';
 import { createTestDatabase } from '../test-database.ts';
 
 const PROGRAM = fileURLToPath(new URL('run-key-commands.ts', import.meta.url));
@@ -49,6 +50,7 @@ describe('mayfly keys', () => {
     assert.deepEqual(states, [
       'ledger overlapping',
       'ledger active',
+      'log active',
       'nonce active',
       'token active',
       'token published',
@@ -73,7 +75,7 @@ describe('mayfly keys', () => {
     const resealed = await keys('reseal', { kek: fresh, previous: kek });
     assert.deepEqual(
       [resealed.code, resealed.stderr],
-      [0, 'Sealed 3 keys with the current key-encryption key.\n'],
+      [0, 'Sealed 4 keys with the current key-encryption key.\n'],
     );
     const tooLate = await keys('reseal');
     assert.match(
@@ -88,7 +90,7 @@ describe('mayfly keys', () => {
     const other = { kek: newKekText() };
     const asked = await keys('abandon', other);
     assert.equal(asked.code, 1);
-    assert.equal(asked.stdout.split('\n').length - 1, 3);
+    assert.equal(asked.stdout.split('\n').length - 1, KEY_PURPOSES.length);
     assert.match(asked.stderr, /Say --yes/);
     const done = await keys('abandon --yes', other);
     assert.equal(done.code, 0, done.stderr);

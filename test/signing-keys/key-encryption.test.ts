@@ -3,6 +3,7 @@ import { randomBytes } from 'node:crypto';
 import { describe, it } from 'node:test';
 import { importKeks, type KekConfiguration } from '../../src/signing-keys/key-encryption-key.ts';
 import { KeyRingError } from '../../src/signing-keys/key-ring-error.ts';
+import { KEY_PURPOSES } from '../../src/signing-keys/key-state.ts';
 import { openStage, type Stage } from './ring-stage.ts';
 
 const [oldBytes, newBytes] = [randomBytes(32), randomBytes(32)];
@@ -45,7 +46,7 @@ describe('changing the key-encryption key', () => {
     assert.equal(behind.jwks().keys.length, 1);
     behind.ledgerSigner();
     behind.nonceSecrets();
-    assert.equal(warnings(stage).length, 3, 'one line for each key');
+    assert.equal(warnings(stage).length, KEY_PURPOSES.length, 'one line for each key');
     for (const { message, details } of warnings(stage)) {
       assert.match(message, /does not have; what is in memory is kept.*MAYFLY_KEK_PREVIOUS/);
       assert.equal((details as { sealedBy: string }).sealedBy, fingerprint(NEW));
@@ -59,12 +60,12 @@ describe('changing the key-encryption key', () => {
     await stage.letPass(86_400);
     await behind.refresh();
     assert.deepEqual(await sealedBy(stage), [fingerprint(NEW)]);
-    assert.equal((await stage.rows('select from signing_keys')).length, 3);
+    assert.equal((await stage.rows('select from signing_keys')).length, KEY_PURPOSES.length);
     await ahead.refresh();
     assert.equal(ahead.jwks().keys.length, 2);
     await behind.refresh();
     assert.equal(behind.jwks().keys.length, 1, 'it publishes only what it could verify');
-    assert.equal(warnings(stage).length, 6, 'and says that it lacks the key for the new ones too');
+    assert.equal(warnings(stage).length, 7, 'and says that it lacks the key for the new ones too');
   });
 
   it('goes through three steps without any broker lacking a key of another', async (t) => {
@@ -99,7 +100,7 @@ describe('changing the key-encryption key', () => {
         stage.operations({ kek }).reseal(),
         stage.operations({ kek }).reseal(),
       ]);
-      assert.equal(counts[0] + counts[1], 3);
+      assert.equal(counts[0] + counts[1], KEY_PURPOSES.length);
       assert.deepEqual(await sealedBy(stage), [fingerprint(kek)]);
     }
   });
@@ -131,11 +132,11 @@ describe('a key-encryption key that is lost', () => {
     const stage = await openStage(t);
     const lost = (await stage.ring({ kek: OLD })).tokenSigner().kid;
     const operations = stage.operations({ kek: NEW });
-    assert.equal((await operations.unopenable()).length, 3);
+    assert.equal((await operations.unopenable()).length, KEY_PURPOSES.length);
     const abandoned = await operations.abandon();
     assert.deepEqual(
       abandoned.map((key) => `${key.purpose} ${key.because} ${key.sealedBy}`).sort(),
-      ['ledger', 'nonce', 'token'].map((purpose) => `${purpose} kek_missing ${fingerprint(OLD)}`),
+      ['ledger', 'log', 'nonce', 'token'].map((purpose) => `${purpose} kek_missing ${fingerprint(OLD)}`),
     );
     const ring = await stage.ring({ kek: NEW });
     assert.equal(ring.tokenVerificationKey(lost), null);

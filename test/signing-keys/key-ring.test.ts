@@ -27,7 +27,7 @@ describe('the ring of signing keys', () => {
     assert.ok(first.nonceSecrets().current.equals(second.nonceSecrets().current));
     assert.deepEqual(
       (await stage.operations().list()).map((key) => `${key.purpose} ${key.generation} ${key.state}`).sort(),
-      ['ledger 1 active', 'nonce 1 active', 'token 1 active'],
+      ['ledger 1 active', 'log 1 active', 'nonce 1 active', 'token 1 active'],
     );
   });
 

@@ -37,7 +37,7 @@ describe('brokers on one database', () => {
     for (let round = 0; round < ROUNDS; round += 1) {
       await stage.rows('delete from signing_keys');
       const rings = await Promise.all([stage.ring({ pool }), stage.ring({ pool })]);
-      assert.deepEqual(await generations(stage), { token: 1, ledger: 1, nonce: 1 });
+      assert.deepEqual(await generations(stage), { token: 1, ledger: 1, log: 1, nonce: 1 });
       assertAgreed(rings);
       await Promise.all(rings.map((ring) => ring.close()));
     }
@@ -52,7 +52,7 @@ describe('brokers on one database', () => {
       await stage.letPass(86_400 - 900);
       await Promise.all(rings.map((ring) => ring.refresh()));
       const made = round + 1;
-      assert.deepEqual(await generations(stage), { token: made, ledger: made, nonce: made });
+      assert.deepEqual(await generations(stage), { token: made, ledger: made, log: 1, nonce: made });
       assertAgreed(rings);
       await stage.letPass(900);
     }

@@ -3,6 +3,7 @@ import { describe, it } from 'node:test';
 import fc from 'fast-check';
 import {
   isInUse,
+  KEY_PURPOSES,
   type KeyTimes,
   maySign,
   OVERLAP_SECONDS,
@@ -83,7 +84,7 @@ describe('the life of a signing key', () => {
     fc.assert(
       fc.property(events, (story) => {
         live(story, (ring) => {
-          for (const purpose of ['token', 'ledger', 'nonce']) {
+          for (const purpose of KEY_PURPOSES) {
             const active = ring.states().filter((key) => key.purpose === purpose && key.state === 'active');
             assert.equal(active.length, 1, `${active.length} active ${purpose} keys`);
           }
@@ -246,7 +247,7 @@ describe('rotation on demand', () => {
     ring.rotate({ purpose: 'nonce', immediately: true });
     assert.deepEqual(
       ring.states().map((key) => `${key.purpose} ${key.generation} ${key.state}`),
-      ['token 1 active', 'ledger 1 active', 'nonce 1 overlapping', 'nonce 2 active'],
+      ['token 1 active', 'ledger 1 active', 'nonce 1 overlapping', 'log 1 active', 'nonce 2 active'],
     );
   });
 });
