@@ -1,0 +1,118 @@
+/**
+ * Gives every committed line its place in the log, and signs what the log then is. All brokers run one of these; a
+ * lock lets one of them work, and a fence in the database makes sure of it when the lock was lost unnoticed.
+ *
+ *   lines without a place → leaves, hashed → appended (1) → head signed → kept (2) → only then handed out
+ *
+ * What can happen, and where the next round takes over; each has a test:
+ * - it stops before (1): nothing has happened, the same lines are read again;
+ * - (1) committed and nobody heard of it: the head is larger than was believed, and is read anew each round;
+ * - it stops between (1) and (2): the next round finds a head that no checkpoint covers, and signs it;
+ * - (2) committed and nobody heard of it: the newest checkpoint covers the head, there is nothing to do;
+ * - two at once, because a lock died with its connection: the slower one's (1) is refused for its size. Both may
+ *   sign, each a head that is in the database, and heads of one history never contradict each other;
+ * - the stored tree is not the one that was signed last, because somebody changed or restored it: nothing is signed
+ *   until a person has looked, since a log that signs two histories is worth nothing;
+ * - the key changed: its predecessor signs the hand-over at the last head that it signed; when it is gone, readers
+ *   have to pin the new one, and the log says so.
+ */
+import type { Log } from '../errors/log.ts';
+import { leafBytes } from './entry-document.ts';
+import type { LogKey } from './log-key.ts';
+import type { AuditRow, KeptCheckpoint, LogNode, LogStore } from './log-store.ts';
+import type { StoredTree } from './stored-tree.ts';
+import { appendLeaves, type Frontier, frontierOf, leafHash, rootOf, type Subtree } from './merkle-tree.ts';
+
+/** Lines that get their place in one statement. */
+const MAX_BATCH = 5_000;
+/** Levels of the tree that lie between two levels of tiles. */
+const TILE_HEIGHT = 8;
+
+export type Sequencer = {
+  /** @returns how many lines got a place; less than a batch when there were no more */
+  run(): Promise<{ appended: number; isDone: boolean }>;
+};
+
+export class LogDisagreesError extends Error {
+  override readonly name = 'LogDisagreesError';
+}
+
+export function createSequencer(options: {
+  store: LogStore;
+  tree: Pick<StoredTree, 'rootAt'>;
+  key: () => LogKey;
+  log: Log;
+  batch?: number;
+  onKept?: (checkpoint: KeptCheckpoint) => void;
+}): Sequencer {
+  const { store, tree, key, log, batch = MAX_BATCH, onKept = () => {} } = options;
+
+  /** @returns what the log is afterwards, or null when another sequencer was quicker */
+  async function append(before: Frontier): Promise<{ frontier: Frontier; appended: number } | null> {
+    const { rows, progress } = await store.readUnplaced(batch);
+    if (rows.length === 0) return { frontier: before, appended: 0 };
+    const nodes: LogNode[] = [];
+    const entries = rows.map((row) => ({ id: row.id, day: row.day, hash: leafHash(leafOf(row)) }));
+    const hashes = entries.map(({ hash }) => hash);
+    const frontier = appendLeaves(before, hashes, (subtree, hash) => {
+      if (isOfTiles(subtree)) nodes.push({ level: subtree.level / TILE_HEIGHT, index: subtree.index, hash });
+    });
+    const expectedSize = before.size;
+    const done = await store.append({ expectedSize, entries, frontier: frontier.roots, nodes, progress });
+    return done ? { frontier, appended: rows.length } : null;
+  }
+
+  /** The database's own word for the last tree that was signed, and what it is now. */
+  async function requireAgreement(frontier: Frontier, newest: KeptCheckpoint | null): Promise<void> {
+    if (newest === null) return;
+    const stored =
+      newest.size === frontier.size
+        ? rootOf(frontier)
+        : newest.size < frontier.size
+          ? await tree.rootAt(newest.size)
+          : null;
+    if (stored?.equals(newest.root)) return;
+    throw new LogDisagreesError(
+      `The audit log of ${frontier.size} entries is not what was signed at ${newest.size}: ` +
+        'it was changed or restored. Nothing is signed until somebody has looked: mayfly audit verify --live',
+    );
+  }
+
+  async function keep(frontier: Frontier, newest: KeptCheckpoint | null): Promise<void> {
+    if (frontier.size === (newest?.size ?? 0)) return;
+    const signer = key();
+    if (newest !== null && newest.kid !== signer.kid) await handOver(signer, newest);
+    const signed = { size: frontier.size, root: rootOf(frontier) };
+    const checkpoint = { ...signed, note: signer.sign(signed), kid: signer.kid };
+    if (await store.keepCheckpoint(checkpoint)) onKept(checkpoint);
+  }
+
+  async function handOver(signer: LogKey, { kid: fromKid, size, root }: KeptCheckpoint): Promise<void> {
+    const toKid = signer.kid;
+    const note = signer.takeOver(fromKid, { size, root });
+    if (note !== null) await store.keepHandOver({ toKid, fromKid, size, note });
+    else log.error({ fromKid, toKid, size }, 'the key of the audit log changed without a hand-over');
+  }
+
+  return {
+    async run() {
+      // In this order: a head is never smaller than what was signed before it was read.
+      const newest = await store.newestCheckpoint();
+      const head = await store.readHead();
+      const before = frontierOf(head.size, head.frontier);
+      await requireAgreement(before, newest);
+      const appended = await append(before);
+      if (appended === null) return { appended: 0, isDone: false };
+      await keep(appended.frontier, newest);
+      return { appended: appended.appended, isDone: appended.appended < batch };
+    },
+  };
+}
+
+function leafOf(row: AuditRow): Buffer {
+  return leafBytes(row);
+}
+
+function isOfTiles({ level }: Subtree): boolean {
+  return level > 0 && level % TILE_HEIGHT === 0;
+}
