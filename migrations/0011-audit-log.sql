@@ -11,10 +11,10 @@ alter index audit_entries_at rename to audit_entries_before_at;
 
 create table audit_entries (
   day         integer     not null default floor(extract(epoch from now()) / 86400),
-  id          text        not null,                       -- aud_…, ordered by time
+  id          text        not null check (id ~ '^aud_[0-7][0-9a-hjkmnp-tv-z]{25}$'),  -- ordered by time
   xid         bigint      not null default pg_current_xact_id()::text::bigint,
   at          timestamptz not null default now(),
-  action      text        not null,                       -- past tense: token.minted, token.refused, …
+  action      text        not null check (action ~ '^[a-z][a-z_]{0,31}\.[a-z][a-z_]{0,31}$'),  -- past tense
   outcome     text        not null check (outcome in ('allowed', 'refused')),
   reason      text,                                       -- of a refusal: a closed set, errors/refusal.ts
   request_id  text,
@@ -246,15 +246,23 @@ begin
   return oldest;
 end $$;
 
-create function audit_days_ahead() returns integer language sql stable set search_path = public, pg_temp as $$
-  select coalesce(max(substring(c.relname from '[0-9]+$')::integer), -1) - floor(extract(epoch from now()) / 86400)::integer
-    from pg_inherits i join pg_class c on c.oid = i.inhrelid where i.inhparent = 'audit_entries'::regclass
+-- As in 0006, for all that lies in partitions: what is there for lines counts as hours too.
+create or replace function partitions_ahead() returns integer language sql stable set search_path = public, pg_temp as $$
+  select least(
+    (select coalesce(min(newest), -1) - floor(extract(epoch from now()) / 3600)::integer
+       from (select max(substring(c.relname from '[0-9]+$')::integer) as newest
+               from pg_class p left join pg_inherits i on i.inhparent = p.oid left join pg_class c on c.oid = i.inhrelid
+              where p.relname in ('tokens', 'spent_jti') and p.relnamespace = 'public'::regnamespace
+              group by p.relname) as each_parent),
+    (select (coalesce(max(substring(c.relname from '[0-9]+$')::integer), -1) + 1) * 24
+            - floor(extract(epoch from now()) / 3600)::integer - 1
+       from pg_inherits i join pg_class c on c.oid = i.inhrelid where i.inhparent = 'audit_entries'::regclass))
 $$;
 
 revoke all on function make_audit_partitions, append_leaves, keep_checkpoint, keep_hand_over, keep_cosignature,
-  drop_audit_partition, audit_days_ahead, audit_cluster from public;
+  drop_audit_partition, audit_cluster from public;
 grant execute on function make_audit_partitions, append_leaves, keep_checkpoint, keep_hand_over, keep_cosignature,
-  drop_audit_partition, audit_days_ahead, audit_cluster to mayfly_app;
+  drop_audit_partition, audit_cluster to mayfly_app;
 
 -- A ring of its own for the key that signs the log's heads.
 alter table signing_keys drop constraint signing_keys_purpose_check;

@@ -121,6 +121,7 @@ export async function startBroker(options: BrokerOptions): Promise<Broker> {
     recorder,
     database,
     tokenRetentionHours: configuration.tokenRetentionHours,
+    auditRetentionDays: configuration.auditRetentionDays,
     log,
   });
   starting.defer(housekeeping.stop);

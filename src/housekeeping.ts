@@ -4,6 +4,7 @@ import type { ActiveCatalogue } from './catalogue/active-catalogue.ts';
 import { endAbandonedWaits } from './database/abandoned-waits.ts';
 import type { Database } from './database/connections.ts';
 import {
+  dropAuditDays,
   dropPartitions,
   makePartitions,
   pruneDrills,
@@ -31,10 +32,11 @@ export function startHousekeeping(options: {
   recorder: RefusalRecorder;
   database: Database;
   tokenRetentionHours: number;
+  auditRetentionDays: number;
   log: Log;
 }): { stop(): Promise<void> } {
   const receipts = createReceiptStore(options.database.pool, { longestLeaseSeconds: LONGEST_LEASE_SECONDS });
-  const { catalogue, recorder, database, tokenRetentionHours, log } = options;
+  const { catalogue, recorder, database, tokenRetentionHours, auditRetentionDays, log } = options;
   const chore = (name: string, everyMilliseconds: number, task: () => Promise<void>) =>
     repeat({
       everyMilliseconds,
@@ -52,6 +54,10 @@ export function startHousekeeping(options: {
     chore('dropping partitions', PARTITION_MILLISECONDS, async () => {
       const dropped = await dropPartitions(database.kysely, { tokenHoursKept: tokenRetentionHours });
       if (dropped.length > 0) log.info({ dropped }, 'partitions were dropped');
+    }),
+    chore('dropping days of the record', PARTITION_MILLISECONDS, async () => {
+      const dropped = await dropAuditDays(database.kysely, { daysKept: auditRetentionDays });
+      if (dropped.length > 0) log.info({ dropped }, 'days of the record were dropped; their hashes stay');
     }),
     chore('the floor of the ledger', FLOOR_MILLISECONDS, async () => {
       await raiseLedgerFloor(database.kysely);

@@ -66,6 +66,8 @@ create table audit_entries (
   token_id text,
   repetitions integer not null default 1,
   details jsonb not null default '{}'::jsonb,
+  constraint audit_entries_action_check CHECK ((action ~ '^[a-z][a-z_]{0,31}\.[a-z][a-z_]{0,31}$'::text)),
+  constraint audit_entries_id_check CHECK ((id ~ '^aud_[0-7][0-9a-hjkmnp-tv-z]{25}$'::text)),
   constraint audit_entries_outcome_check1 CHECK ((outcome = ANY (ARRAY['allowed'::text, 'refused'::text]))),
   constraint audit_entries_repetitions_check1 CHECK ((repetitions > 0)),
   constraint audit_entries_pkey PRIMARY KEY (day, id)
@@ -544,17 +546,6 @@ AS $function$
   select system_identifier from pg_control_system()
 $function$;
 grant execute on function audit_cluster() to mayfly_app;
-
-CREATE OR REPLACE FUNCTION public.audit_days_ahead()
- RETURNS integer
- LANGUAGE sql
- STABLE
- SET search_path TO 'public', 'pg_temp'
-AS $function$
-  select coalesce(max(substring(c.relname from '[0-9]+$')::integer), -1) - floor(extract(epoch from now()) / 86400)::integer
-    from pg_inherits i join pg_class c on c.oid = i.inhrelid where i.inhparent = 'audit_entries'::regclass
-$function$;
-grant execute on function audit_days_ahead() to mayfly_app;
 
 CREATE OR REPLACE FUNCTION public.await_acknowledgements()
  RETURNS trigger
@@ -1155,11 +1146,15 @@ CREATE OR REPLACE FUNCTION public.partitions_ahead()
  STABLE
  SET search_path TO 'public', 'pg_temp'
 AS $function$
-  select coalesce(min(newest), -1) - floor(extract(epoch from now()) / 3600)::integer
-    from (select max(substring(c.relname from '[0-9]+$')::integer) as newest
-            from pg_class p left join pg_inherits i on i.inhparent = p.oid left join pg_class c on c.oid = i.inhrelid
-           where p.relname in ('tokens', 'spent_jti') and p.relnamespace = 'public'::regnamespace
-           group by p.relname) as each_parent
+  select least(
+    (select coalesce(min(newest), -1) - floor(extract(epoch from now()) / 3600)::integer
+       from (select max(substring(c.relname from '[0-9]+$')::integer) as newest
+               from pg_class p left join pg_inherits i on i.inhparent = p.oid left join pg_class c on c.oid = i.inhrelid
+              where p.relname in ('tokens', 'spent_jti') and p.relnamespace = 'public'::regnamespace
+              group by p.relname) as each_parent),
+    (select (coalesce(max(substring(c.relname from '[0-9]+$')::integer), -1) + 1) * 24
+            - floor(extract(epoch from now()) / 3600)::integer - 1
+       from pg_inherits i join pg_class c on c.oid = i.inhrelid where i.inhparent = 'audit_entries'::regclass))
 $function$;
 grant execute on function partitions_ahead() to mayfly_app;
 

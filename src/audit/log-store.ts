@@ -4,21 +4,7 @@
  * sequencer and a head that contradicts another.
  */
 import type { Pool } from 'pg';
-
-/** A line as it lies in the table. `at` is UTC with microseconds, as text, so that it is the same bytes for ever. */
-export type AuditRow = {
-  id: string;
-  at: string;
-  action: string;
-  outcome: string;
-  reason: string | null;
-  request_id: string | null;
-  actor: string | null;
-  session_id: string | null;
-  token_id: string | null;
-  repetitions: number;
-  details: Record<string, unknown>;
-};
+import type { EntryRow } from './entry-document.ts';
 
 /** Where the sequencer stands when it has worked off what it just read. Opaque. */
 export type Progress = {
@@ -27,6 +13,8 @@ export type Progress = {
   afterXid: string;
   afterId: string;
   isCaughtUp: boolean;
+  /** Whether lines are now looked for that came after a target which was still being worked off. */
+  isFresh: boolean;
 };
 
 export type LogHead = { size: number; frontier: Buffer[] };
@@ -37,7 +25,7 @@ export type KeptHandOver = { toKid: string; fromKid: string; size: number; note:
 export type LogStore = {
   readHead(): Promise<LogHead>;
   /** @returns at most `limit` lines that have no place yet, in the order in which they get one */
-  readUnplaced(limit: number): Promise<{ rows: (AuditRow & { day: number })[]; progress: Progress }>;
+  readUnplaced(limit: number): Promise<{ rows: (EntryRow & { day: number })[]; progress: Progress }>;
   /** @returns false when another sequencer was quicker: then nothing has happened */
   append(leaves: {
     expectedSize: number;
@@ -53,11 +41,10 @@ export type LogStore = {
   handOvers(): Promise<KeptHandOver[]>;
 };
 
-const ROW = `e.id, to_char(e.at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') as at, e.action, e.outcome,
-  e.reason, e.request_id, e.actor, e.session_id, e.token_id, e.repetitions, e.details`;
-
-/** Columns of {@link AuditRow} from `audit_entries as e`. */
-export const AUDIT_COLUMNS = ROW;
+/** An {@link EntryRow} out of `audit_entries as e`: its time as text, so that it is the same bytes for ever. */
+export const ENTRY_COLUMNS = `e.id, to_char(e.at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') as at, e.action,
+  e.outcome, e.reason, e.request_id as "requestId", e.actor, e.session_id as "sessionId", e.token_id as "tokenId",
+  e.repetitions, e.details`;
 
 /**
  * What is visible now and was not in `seen`: written by a transaction that was under way then, or began later. Two
@@ -71,7 +58,7 @@ const UNPLACED = `
                 else pg_current_snapshot() end as until
       from audit_log_head h
   ), found as (
-    (select e.xid, e.day, ${ROW}
+    (select e.xid, e.day, ${ENTRY_COLUMNS}
        from head h cross join lateral (
          select * from audit_entries e
           where e.xid = any (array(select pg_snapshot_xip(h.seen)::text::bigint))
@@ -81,7 +68,7 @@ const UNPLACED = `
           order by e.xid, e.id limit $1) as e
       where not h.is_elsewhere)
     union all
-    (select e.xid, e.day, ${ROW}
+    (select e.xid, e.day, ${ENTRY_COLUMNS}
        from head h cross join lateral (
          select * from audit_entries e
           where e.xid >= pg_snapshot_xmax(h.seen)::text::bigint
@@ -91,18 +78,25 @@ const UNPLACED = `
           order by e.xid, e.id limit $1) as e
       where not h.is_elsewhere)
     union all
-    (select e.xid, e.day, ${ROW}
+    (select e.xid, e.day, ${ENTRY_COLUMNS}
        from head h cross join lateral (
          select * from audit_entries e
           where not exists (select from audit_leaves l where l.entry_id = e.id)
           order by e.xid, e.id limit $1) as e
       where h.is_elsewhere)
   )
-  select h.until::text as until, h.seen::text as seen, h.is_elsewhere, f.xid::text as xid, f.*
+  select h.until::text as until, h.seen::text as seen, h.is_elsewhere, h.target is null as is_fresh, f.xid::text as xid, f.*
     from head h left join lateral (select * from found order by xid, id limit $1) as f on true
    order by f.xid, f.id`;
 
-type Found = AuditRow & { until: string; seen: string; is_elsewhere: boolean; xid: string; day: number };
+type Found = EntryRow & {
+  until: string;
+  seen: string;
+  is_elsewhere: boolean;
+  is_fresh: boolean;
+  xid: string;
+  day: number;
+};
 
 /** @param pool connections whose commits wait for whatever this database is configured to wait for */
 export function createLogStore(pool: Pick<Pool, 'query'>): LogStore {
@@ -176,8 +170,8 @@ export function createLogStore(pool: Pick<Pool, 'query'>): LogStore {
 function progressAfter(rows: readonly Found[], isAll: boolean): Progress {
   const last = rows.at(-1);
   if (last === undefined) throw new Error('the log has no head');
-  const { until, seen, is_elsewhere: isElsewhere, xid, id } = last;
-  if (isAll) return { seen: until, target: null, afterXid: '0', afterId: '', isCaughtUp: true };
-  if (isElsewhere) return { seen, target: null, afterXid: '0', afterId: '', isCaughtUp: false };
-  return { seen, target: until, afterXid: xid, afterId: id, isCaughtUp: true };
+  const { until, seen, is_elsewhere: isElsewhere, is_fresh: isFresh, xid, id } = last;
+  if (isAll) return { seen: until, target: null, afterXid: '0', afterId: '', isCaughtUp: true, isFresh };
+  if (isElsewhere) return { seen, target: null, afterXid: '0', afterId: '', isCaughtUp: false, isFresh };
+  return { seen, target: until, afterXid: xid, afterId: id, isCaughtUp: true, isFresh };
 }

@@ -17,11 +17,11 @@
  *   have to pin the new one, and the log says so.
  */
 import type { Log } from '../errors/log.ts';
-import { leafBytes } from './entry-document.ts';
+import { type EntryRow, leafOfEntry } from './entry-document.ts';
 import type { LogKey } from './log-key.ts';
-import type { AuditRow, KeptCheckpoint, LogNode, LogStore } from './log-store.ts';
-import type { StoredTree } from './stored-tree.ts';
+import type { KeptCheckpoint, LogNode, LogStore } from './log-store.ts';
 import { appendLeaves, type Frontier, frontierOf, leafHash, rootOf, type Subtree } from './merkle-tree.ts';
+import type { StoredTree } from './stored-tree.ts';
 
 /** Lines that get their place in one statement. */
 const MAX_BATCH = 5_000;
@@ -29,8 +29,8 @@ const MAX_BATCH = 5_000;
 const TILE_HEIGHT = 8;
 
 export type Sequencer = {
-  /** @returns how many lines got a place; less than a batch when there were no more */
-  run(): Promise<{ appended: number; isDone: boolean }>;
+  /** Gives a batch of lines their places. @returns whether there were none left, and all is signed */
+  run(): Promise<{ isDone: boolean }>;
 };
 
 export class LogDisagreesError extends Error {
@@ -47,19 +47,25 @@ export function createSequencer(options: {
 }): Sequencer {
   const { store, tree, key, log, batch = MAX_BATCH, onKept = () => {} } = options;
 
+  function hashOf(row: EntryRow): Buffer {
+    const { bytes, fault } = leafOfEntry(row);
+    if (fault !== null) log.error({ entry: row.id, fault }, 'a line of the record cannot be written out');
+    return leafHash(bytes);
+  }
+
   /** @returns what the log is afterwards, or null when another sequencer was quicker */
-  async function append(before: Frontier): Promise<{ frontier: Frontier; appended: number } | null> {
+  async function append(before: Frontier): Promise<{ frontier: Frontier; isDone: boolean } | null> {
     const { rows, progress } = await store.readUnplaced(batch);
-    if (rows.length === 0) return { frontier: before, appended: 0 };
+    if (rows.length === 0 && progress.isFresh) return { frontier: before, isDone: true };
     const nodes: LogNode[] = [];
-    const entries = rows.map((row) => ({ id: row.id, day: row.day, hash: leafHash(leafOf(row)) }));
+    const entries = rows.map((row) => ({ id: row.id, day: row.day, hash: hashOf(row) }));
     const hashes = entries.map(({ hash }) => hash);
     const frontier = appendLeaves(before, hashes, (subtree, hash) => {
       if (isOfTiles(subtree)) nodes.push({ level: subtree.level / TILE_HEIGHT, index: subtree.index, hash });
     });
     const expectedSize = before.size;
     const done = await store.append({ expectedSize, entries, frontier: frontier.roots, nodes, progress });
-    return done ? { frontier, appended: rows.length } : null;
+    return done ? { frontier, isDone: false } : null;
   }
 
   /** The database's own word for the last tree that was signed, and what it is now. */
@@ -101,16 +107,12 @@ export function createSequencer(options: {
       const head = await store.readHead();
       const before = frontierOf(head.size, head.frontier);
       await requireAgreement(before, newest);
-      const appended = await append(before);
-      if (appended === null) return { appended: 0, isDone: false };
-      await keep(appended.frontier, newest);
-      return { appended: appended.appended, isDone: appended.appended < batch };
+      const after = await append(before);
+      if (after === null) return { isDone: false };
+      await keep(after.frontier, newest);
+      return { isDone: after.isDone };
     },
   };
-}
-
-function leafOf(row: AuditRow): Buffer {
-  return leafBytes(row);
 }
 
 function isOfTiles({ level }: Subtree): boolean {

@@ -55,7 +55,9 @@ export function createStoredTree(pool: Pick<Pool, 'query'>): StoredTree {
     for (const { place, hash } of rows) found[place - 1]?.push(hash);
     ranges.forEach(({ level, first, count }, at) => {
       if (found[at]?.length === count) return;
-      throw new MissingHashError(`of level ${level} the hashes from ${first} to ${first + count - 1} are wanting`);
+      throw new MissingHashError(
+        `of level ${level} the hashes from ${first} to ${first + count - 1} are wanting`,
+      );
     });
     return found;
   }

@@ -30,6 +30,7 @@ export type Configuration = {
   trustedProxies: string[];
   rates: { perSource: number; perClient: number; failures: number };
   tokenRetentionHours: number;
+  auditRetentionDays: number;
   drainSeconds: number;
   /** 0: the kill switch is not tested on a schedule. */
   drillSeconds: number;
@@ -102,6 +103,7 @@ export function readConfiguration(
       failures: read.integer('MAYFLY_RATE_OF_FAILURES', 200, { min: 1, max: 1_000_000 }),
     },
     tokenRetentionHours: read.integer('MAYFLY_TOKEN_RETENTION_HOURS', 168, { min: 2, max: 8_760 }),
+    auditRetentionDays: read.integer('MAYFLY_AUDIT_RETENTION_DAYS', 400, { min: 1, max: 3_650 }),
     drainSeconds: read.integer('MAYFLY_DRAIN_SECONDS', 10, { min: 0, max: 300 }),
     drillSeconds: read.integer('MAYFLY_DRILL_SECONDS', 60, { min: 0, max: DAY_SECONDS }),
     missedDrillStopsHigh:

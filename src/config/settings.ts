@@ -93,6 +93,11 @@ export const SETTINGS: readonly Setting[] = [
     fallback: '200',
   },
   { name: 'MAYFLY_TOKEN_RETENTION_HOURS', meaning: 'how long minted tokens stay on record', fallback: '168' },
+  {
+    name: 'MAYFLY_AUDIT_RETENTION_DAYS',
+    meaning: 'how long lines of the audit log keep their text; their hashes stay',
+    fallback: '400',
+  },
   { name: 'MAYFLY_DRAIN_SECONDS', meaning: 'how long a stop waits for requests in flight', fallback: '10' },
   {
     name: 'MAYFLY_DRILL_SECONDS',

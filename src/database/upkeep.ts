@@ -5,6 +5,7 @@
 import { type Kysely, type RawBuilder, sql } from 'kysely';
 
 export const PARTITION_HOURS_AHEAD = 48;
+const AUDIT_DAYS_AHEAD = 14;
 
 /** A proof or an assertion is of no use any more after minutes; two whole hours is what the database insists on. */
 const SPENT_HOURS_KEPT = 2;
@@ -15,7 +16,7 @@ const MAX_DROPS = 24;
 /** Waits for nobody but another upkeep. @returns how many partitions were made */
 export async function makePartitions(database: Kysely<unknown>): Promise<number> {
   const { rows } = await sql<{ made: number }>`
-    select make_partitions(${PARTITION_HOURS_AHEAD}) as made
+    select make_partitions(${PARTITION_HOURS_AHEAD}) + make_audit_partitions(${AUDIT_DAYS_AHEAD}) as made
   `.execute(database);
   return rows[0]?.made ?? 0;
 }
@@ -32,6 +33,27 @@ export async function dropPartitions(
   while (dropped.length < MAX_DROPS) {
     const { rows } = await sql<{ name: string | null }>`
       select drop_partition(${tokenHoursKept}, ${SPENT_HOURS_KEPT}) as name
+    `.execute(database);
+    const name = rows[0]?.name ?? null;
+    if (name === null) break;
+    dropped.push(name);
+  }
+  return dropped;
+}
+
+/**
+ * Days of the record that nobody has to keep any more, and of which every line has its place in the log. Places and
+ * hashes stay. Gives way like {@link dropPartitions}.
+ * @returns the names of what was dropped
+ */
+export async function dropAuditDays(
+  database: Kysely<unknown>,
+  { daysKept }: { daysKept: number },
+): Promise<string[]> {
+  const dropped: string[] = [];
+  while (dropped.length < MAX_DROPS) {
+    const { rows } = await sql<{ name: string | null }>`
+      select drop_audit_partition(${daysKept}) as name
     `.execute(database);
     const name = rows[0]?.name ?? null;
     if (name === null) break;

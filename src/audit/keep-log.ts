@@ -1,0 +1,108 @@
+/**
+ * Runs the sequencer as long as the broker runs: a few times a second on whichever broker has the lock, which is bound
+ * to its connection; the others look now and then whether it has become free. When anything fails, the connection is
+ * given up and with it the lock, so that another broker can go on where this one stopped.
+ */
+import type { ClientBase } from 'pg';
+import type { Log } from '../errors/log.ts';
+import type { Clock } from '../time/clock.ts';
+import { repeat } from '../time/repeat.ts';
+import type { LogKey } from './log-key.ts';
+import { createLogStore, type KeptCheckpoint } from './log-store.ts';
+import { createSequencer, LogDisagreesError } from './sequencer.ts';
+import { createStoredTree, MissingHashError } from './stored-tree.ts';
+
+/** A line has its place and a signed head over it after about two of these. */
+const ROUND_MILLISECONDS = 250;
+const LOCK_MILLISECONDS = 2_000;
+/** A backlog is worked off in one go, but the loop looks up now and then. */
+const MAX_ROUNDS = 100;
+
+export type Connection = { client: ClientBase; close(): Promise<void> };
+
+export type LogKeeper = {
+  /** What this broker knows: null while another one keeps the log, or nobody. */
+  newest(): (KeptCheckpoint & { keptAtMilliseconds: number }) | null;
+  /** True once the stored log was found to be another than the one that was signed. Until a round finds it well. */
+  disagrees(): boolean;
+  close(): Promise<void>;
+};
+
+export function keepLog(options: {
+  connect: () => Promise<Connection>;
+  key: () => LogKey;
+  log: Log;
+  clock: Clock;
+}): LogKeeper {
+  const { connect, key, log, clock } = options;
+  let held: { connection: Connection; run: () => Promise<{ isDone: boolean }> } | null = null;
+  let newest: ReturnType<LogKeeper['newest']> = null;
+  let disagrees = false;
+  let asksAgainAt = Number.NEGATIVE_INFINITY;
+
+  async function take(): Promise<typeof held> {
+    if (clock.monotonicMilliseconds() < asksAgainAt) return null;
+    asksAgainAt = clock.monotonicMilliseconds() + LOCK_MILLISECONDS;
+    const connection = await connect();
+    try {
+      const { rows } = await connection.client.query<{ taken: boolean }>(
+        `select pg_try_advisory_lock(hashtext('mayfly audit log')) as taken`,
+      );
+      if (rows[0]?.taken === true) return { connection, run: sequencerOn(connection.client) };
+    } catch (error) {
+      await connection.close();
+      throw error;
+    }
+    await connection.close();
+    return null;
+  }
+
+  function sequencerOn(client: ClientBase): () => Promise<{ isDone: boolean }> {
+    return createSequencer({
+      store: createLogStore(client),
+      tree: createStoredTree(client),
+      key,
+      log,
+      onKept(checkpoint) {
+        newest = { ...checkpoint, keptAtMilliseconds: clock.milliseconds() };
+      },
+    }).run;
+  }
+
+  async function giveUp(): Promise<void> {
+    const { connection } = held ?? {};
+    [held, newest] = [null, null];
+    await connection?.close();
+  }
+
+  async function round(): Promise<void> {
+    held ??= await take();
+    if (held === null) return;
+    for (let rounds = 0; rounds < MAX_ROUNDS; rounds += 1) {
+      const { isDone } = await held.run();
+      disagrees = false;
+      if (isDone) break;
+    }
+  }
+
+  const rounds = repeat({
+    everyMilliseconds: ROUND_MILLISECONDS,
+    task: round,
+    async onFailure(error) {
+      const isAlarm = error instanceof LogDisagreesError || error instanceof MissingHashError;
+      if (isAlarm && !disagrees) log.error({ err: error }, error.message);
+      if (!isAlarm) log.warn({ err: error }, 'the audit log could not be continued and will be tried again');
+      disagrees = isAlarm;
+      await giveUp().catch(() => {});
+    },
+  });
+
+  return {
+    newest: () => newest,
+    disagrees: () => disagrees,
+    async close() {
+      await rounds.stop();
+      await giveUp();
+    },
+  };
+}
