@@ -205,6 +205,10 @@ export const REFUSAL_REASONS = {
   action_not_covered: 'insufficient_scope',
   // what is managed
   session_not_found: 'not_found',
+  checkpoint_not_found: 'not_found',
+  tile_not_found: 'not_found',
+  entry_not_found: 'not_found',
+  entry_text_dropped: 'not_found',
   token_not_found: 'not_found',
   agent_not_found: 'not_found',
   signing_key_not_found: 'not_found',

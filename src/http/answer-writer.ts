@@ -18,8 +18,8 @@ export function createAnswerWriter({ https }: { https: boolean }): AnswerWriter 
   const constant = securityHeaders({ https });
   const constantNoStore = [...constant, ...NO_STORE];
 
-  return (response, requestId, { status = 200, headers = NO_HEADERS, body, text, stream }) => {
-    const content = text ?? (body === undefined ? '' : JSON.stringify(body));
+  return (response, requestId, { status = 200, headers = NO_HEADERS, body, text, bytes, stream }) => {
+    const content = bytes ?? text ?? (body === undefined ? '' : JSON.stringify(body));
     const list: string[] = (sets(headers, 'cache-control') ? constant : constantNoStore).slice();
     list.push('Request-Id', requestId);
     if (content !== '' && !sets(headers, 'content-type')) list.push('Content-Type', 'application/json');

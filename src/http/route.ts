@@ -51,6 +51,8 @@ export type Answer = {
   body?: unknown;
   /** Sent as it stands, instead of `body`. */
   text?: string;
+  /** The same of something that is no text. */
+  bytes?: Uint8Array;
   /** Sent piece by piece, instead of either, for as long as it lasts; then the connection is closed. */
   stream?: AnswerStream;
 };

@@ -82,7 +82,11 @@ async function recompute(pool: Pool): Promise<{ root: Buffer; count: number; unp
       order by l.leaf_index`,
   );
   const placed = rows.filter(({ place }) => place !== null);
-  placed.forEach(({ place }, at) => assert.equal(place, at, 'no gap and no double'));
+  assert.deepEqual(
+    placed.map(({ place }) => place),
+    placed.map((_, at) => at),
+    'no gap and no double',
+  );
   const leaves = placed.map((row) => leafHash(entryBytes(entryDocument(row))));
   return { root: rootOfLeaves(leaves), count: placed.length, unplaced: rows.length - placed.length };
 }

@@ -1,0 +1,177 @@
+/**
+ * The log over HTTP. Heads, hashes and keys are for anybody, so that whoever watches needs nothing of ours (C2SP
+ * tlog-tiles); what entries say is for those who may read the record.
+ */
+import { refuse } from '../errors/refusal.ts';
+import type { Form } from '../http/form.ts';
+import { readChoice, readPage } from '../http/list.ts';
+import type { Answer, Call } from '../http/route.ts';
+import { encodeBase64url } from '../jws/base64url.ts';
+import { isIdentifierOf } from '../time/identifier.ts';
+import { formatEntryBundle } from './entry-bundle.ts';
+import { entryBytes } from './entry-document.ts';
+import { formatLogProof } from './log-proof.ts';
+import type { EntryFilters, LogReader, PlacedEntry } from './log-reader.ts';
+import type { KeptCheckpoint, KeptHandOver } from './log-store.ts';
+import { formatHash } from './note-text.ts';
+import type { StoredTree } from './stored-tree.ts';
+import { parseTilePath, TILE_WIDTH, type Tile, widthOfTile } from './tiles.ts';
+
+export const AUDIT_PATH = '/v1/audit';
+
+export type AuditRoutes = Record<
+  'checkpoint' | 'tile' | 'keys' | 'list' | 'read' | 'bundle' | 'consistency',
+  (call: Call) => Promise<Answer>
+>;
+
+/** A public key of the log as `GET /v1/audit/keys` tells it: a line to pin. */
+export type PublishedKey = { kid: string; vkey: string };
+
+const FILTERS = ['session', 'actor', 'agent', 'action', 'outcome', 'since', 'until'];
+const TEXT = 'text/plain; charset=utf-8';
+/** What a checkpoint covers never changes; a minute of it in a cache shows an older log, never another one. */
+const NEVER_CHANGES = 'public, max-age=31536000, immutable';
+const CHANGES_EACH_SECOND = 'public, max-age=1';
+
+export function createAuditRoutes(options: {
+  origin: string;
+  reader: LogReader;
+  tree: StoredTree;
+  newestCheckpoint: () => Promise<KeptCheckpoint | null>;
+  handOvers: () => Promise<KeptHandOver[]>;
+  keys: () => Promise<readonly PublishedKey[]>;
+}): AuditRoutes {
+  const { origin, reader, tree, newestCheckpoint, handOvers, keys } = options;
+
+  async function requireCheckpoint(): Promise<KeptCheckpoint> {
+    return (await newestCheckpoint()) ?? refuse('checkpoint_not_found', { hint: 'The log is empty as yet.' });
+  }
+
+  /** Only what a checkpoint covers is served, so that it is never taken back. */
+  async function requireTile(call: Call): Promise<Tile<number | 'entries'>> {
+    const tile = parseTilePath(tilePathOf(call)) ?? refuse('tile_not_found');
+    const { size } = await requireCheckpoint();
+    if (tile.width > widthOfTile(tile, size))
+      refuse('tile_not_found', { hint: `The log has ${size} entries.` });
+    return tile;
+  }
+
+  async function proofOf(index: number): Promise<string | null> {
+    const { size, note } = await requireCheckpoint();
+    if (index >= size) return null;
+    return formatLogProof({ index, proof: await tree.inclusion({ index, size }), checkpoint: note });
+  }
+
+  return {
+    async checkpoint() {
+      const { note } = await requireCheckpoint();
+      return { text: note, headers: { 'Content-Type': TEXT, 'Cache-Control': CHANGES_EACH_SECOND } };
+    },
+    async tile(call) {
+      const { level, index, width } = await requireTile(call);
+      if (level === 'entries') return refuse('tile_not_found');
+      return bytesAnswer(await tree.tile({ level, index, width }), NEVER_CHANGES);
+    },
+    async bundle(call) {
+      const { index, width } = await requireTile(call);
+      const entries = await reader.readFrom(index * TILE_WIDTH, width);
+      const bytes = entries.map(({ entry }) =>
+        entry === null ? refuse('entry_text_dropped') : entryBytes(entry),
+      );
+      return bytesAnswer(formatEntryBundle(bytes), 'private, no-store');
+    },
+    async keys() {
+      const [published, notes] = [await keys(), await handOvers()];
+      return {
+        body: {
+          origin,
+          keys: published.map(({ vkey, kid }) => ({ vkey, kid })),
+          hand_overs: notes.map(({ size, note }) => ({ size, note })),
+        },
+      };
+    },
+    async list({ query }) {
+      const { after, limit } = readPage(query, { filters: FILTERS, isIdentifier: isIndex });
+      const before = after === null ? null : Number(after);
+      const { entries, next } = await reader.list(readFilters(query), { before, limit });
+      return {
+        body: {
+          data: entries.map(tellEntry),
+          next_cursor: next === null ? null : encodeBase64url(String(next)),
+        },
+      };
+    },
+    async read({ params }) {
+      const id = params.id ?? '';
+      const found = isIdentifierOf('aud', id) ? await reader.find(id) : null;
+      const { index, hash, entry } = found ?? refuse('entry_not_found');
+      return {
+        body: {
+          id,
+          index,
+          leaf_hash: hash === null ? null : formatHash(hash),
+          entry,
+          proof: index === null ? null : await proofOf(index),
+        },
+      };
+    },
+    async consistency({ query }) {
+      const { size, note } = await requireCheckpoint();
+      const [first, second] = [readSize(query, 'from', undefined), readSize(query, 'to', size)];
+      if (first > second || second > size) {
+        refuse('parameter_invalid', {
+          hint: `from and to are sizes of the log, and it has ${size} entries.`,
+        });
+      }
+      const proof = await tree.consistency({ first, second });
+      return { body: { from: first, to: second, proof: proof.map(formatHash), checkpoint: note } };
+    },
+  };
+}
+
+function tellEntry({ index, hash, entry }: PlacedEntry) {
+  return { index, leaf_hash: formatHash(hash), ...entry };
+}
+
+/** From the line of the request: a path of many segments has no one name. */
+function tilePathOf({ request }: Call): string {
+  const [path = ''] = (request.url ?? '').split('?');
+  return path.slice(`${AUDIT_PATH}/`.length);
+}
+
+function bytesAnswer(bytes: Uint8Array, caching: string): Answer {
+  return { bytes, headers: { 'Content-Type': 'application/octet-stream', 'Cache-Control': caching } };
+}
+
+function readFilters(query: Form): EntryFilters {
+  return {
+    session: query.one('session'),
+    actor: query.one('actor'),
+    agent: query.one('agent'),
+    action: query.one('action'),
+    outcome: readChoice(query, 'outcome', ['allowed', 'refused']),
+    since: readMoment(query, 'since'),
+    until: readMoment(query, 'until'),
+  };
+}
+
+const MOMENT = /^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}(?:\.\d{1,6})?Z$/;
+
+function readMoment(query: Form, name: string): Date | undefined {
+  const text = query.one(name);
+  if (text === undefined) return undefined;
+  const moment = new Date(text);
+  if (MOMENT.test(text) && !Number.isNaN(moment.getTime())) return moment;
+  return refuse('parameter_invalid', { hint: `${name} is a moment in UTC, e.g. 2026-11-23T08:00:00Z.` });
+}
+
+function readSize(query: Form, name: string, fallback: number | undefined): number {
+  const text = query.one(name);
+  if (text === undefined && fallback !== undefined) return fallback;
+  if (text !== undefined && isIndex(text)) return Number(text);
+  return refuse('parameter_invalid', { hint: `${name} is a size of the log, a whole number.` });
+}
+
+function isIndex(text: string): boolean {
+  return /^(?:0|[1-9][0-9]{0,14})$/.test(text);
+}
