@@ -4,6 +4,7 @@
  */
 
 import type { AgentRoutes } from './agents/agent-routes.ts';
+import { AUDIT_PATH, type AuditRoutes } from './audit/audit-routes.ts';
 import type { HealthRoutes } from './health.ts';
 import type { Route } from './http/route.ts';
 import type { DrillRoutes } from './kill-switch/drill-routes.ts';
@@ -44,10 +45,11 @@ export type Capabilities = {
   agents: AgentRoutes;
   signingKeys: SigningKeyRoutes;
   verifiers: VerifierRoutes;
+  audit: AuditRoutes;
 };
 
 export function routesOf(capabilities: Capabilities): Route[] {
-  const { tokenEndpoint, tokens, discovery, health, feed, leases, proofs, operatorGuard, ownSession } =
+  const { tokenEndpoint, tokens, discovery, health, feed, leases, proofs, operatorGuard, ownSession, audit } =
     capabilities;
   const token = createTokenEndpoint(tokenEndpoint);
   const decisions: Route[] = [
@@ -126,8 +128,30 @@ export function routesOf(capabilities: Capabilities): Route[] {
       may: 'resource server, or mayfly:read:revocations',
       answer: feed.read,
     },
+    {
+      method: 'GET',
+      path: `${AUDIT_PATH}/checkpoint`,
+      format: 'problem',
+      may: 'anyone',
+      answer: audit.checkpoint,
+    },
+    { method: 'GET', path: `${AUDIT_PATH}/keys`, format: 'problem', may: 'anyone', answer: audit.keys },
+    {
+      method: 'GET',
+      path: `${AUDIT_PATH}/consistency`,
+      format: 'problem',
+      may: 'anyone',
+      answer: audit.consistency,
+    },
     // operators, each with a token for the action that `may` names
     ...managedRoutes(operatorGuard, managementOf(capabilities)),
+    {
+      method: 'GET',
+      path: `${AUDIT_PATH}/tile/*path`,
+      format: 'problem',
+      may: 'anyone',
+      answer: audit.tile,
+    },
   ];
   return [
     ...decisions.map((route) => onlyWith(capabilities.requireLedger, route)),
@@ -148,7 +172,7 @@ function onlyWith(requireLedger: () => void, { answer, ...route }: Route): Route
 }
 
 function managementOf(capabilities: Capabilities): ManagedRoute[] {
-  const { sessions, managedTokens, agents, signingKeys, verifiers, killSwitch, drills } = capabilities;
+  const { sessions, managedTokens, agents, signingKeys, verifiers, killSwitch, drills, audit } = capabilities;
   const read = (path: string, may: ManagementAction, answer: ManagedRoute['answer']): ManagedRoute => ({
     method: 'GET',
     path,
@@ -184,5 +208,8 @@ function managementOf(capabilities: Capabilities): ManagedRoute[] {
     read('/v1/kill-switch/:id', 'mayfly:read:kill-switch', killSwitch.read),
     read('/v1/kill-switch/:id/receipt', 'mayfly:read:kill-switch', killSwitch.receipt),
     change('/v1/kill-switch/:id/release', 'mayfly:release:kill-switch', killSwitch.release),
+    read(`${AUDIT_PATH}/entries`, 'mayfly:read:audit', audit.list),
+    read(`${AUDIT_PATH}/entries/:id`, 'mayfly:read:audit', audit.read),
+    read(`${AUDIT_PATH}/tile/entries/*path`, 'mayfly:read:audit', audit.bundle),
   ];
 }

@@ -8,6 +8,7 @@ import { openDevelopmentKeys } from './agents/development-keys.ts';
 import { routesOf } from './app.ts';
 import { createAuditStore } from './audit/audit-store.ts';
 import { createRefusalRecorder } from './audit/refusal-recorder.ts';
+import { openAuditLog } from './audit-log.ts';
 import { buildCapabilities, type CapabilityOptions } from './capabilities.ts';
 import { followCatalogue } from './catalogue/active-catalogue.ts';
 import type { Catalogue } from './catalogue/catalogue.ts';
@@ -15,7 +16,7 @@ import { createCatalogueStore } from './catalogue/catalogue-store.ts';
 import type { Configuration } from './config/configuration.ts';
 import { connectDatabase } from './database/connections.ts';
 import { databaseUnavailable } from './database/database-error.ts';
-import { createPool, openKysely } from './database/pool.ts';
+import { connectOnce, createPool, openKysely } from './database/pool.ts';
 import {
   embeddedKekPath,
   type PreparedDatabase,
@@ -106,6 +107,21 @@ export async function startBroker(options: BrokerOptions): Promise<Broker> {
     onLost: metrics.auditLost,
   });
   starting.defer(() => recorder.writeFolded({ all: true }));
+  const audit = openAuditLog({
+    issuer: configuration.issuer,
+    connect: () =>
+      connectOnce({
+        url: prepared.applicationUrl,
+        applicationName: 'mayfly audit log',
+        log,
+        admit: createIdentityCheck(trust),
+      }),
+    database,
+    ring,
+    log,
+    clock,
+  });
+  starting.defer(audit.close);
   const drills = buildDrills({ configuration, catalogue: active, database, ledger, ring, log, clock });
   starting.defer(drills.close);
   const health = createHealth({
@@ -140,6 +156,7 @@ export async function startBroker(options: BrokerOptions): Promise<Broker> {
     health,
     metrics,
     drills,
+    audit: audit.routes,
     log,
     clock,
   };

@@ -4,6 +4,7 @@ import { createAgentStore } from './agents/agent-store.ts';
 import { type ClientAuthenticator, createClientAuthenticator } from './agents/authenticate-client.ts';
 import type { ClientDirectory } from './agents/client.ts';
 import type { Capabilities } from './app.ts';
+import type { AuditRoutes } from './audit/audit-routes.ts';
 import type { RefusalRecorder } from './audit/refusal-recorder.ts';
 import { createRecent } from './bounds/recent.ts';
 import type { ActiveCatalogue } from './catalogue/active-catalogue.ts';
@@ -71,6 +72,7 @@ export type CapabilityOptions = {
   health: Health;
   metrics: Metrics;
   drills: DrillParts;
+  audit: AuditRoutes;
   log: Log;
   clock: Clock;
 };

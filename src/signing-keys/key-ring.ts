@@ -29,6 +29,8 @@ export type KeyRing = Signers & {
   jwks(): Jwks;
   /** The keys of ledger messages. */
   ledgerJwks(): Jwks;
+  /** Every key that ever signed the audit log, the oldest first: what was signed is verified for years. */
+  logKeys(): Promise<{ kid: string; publicKey: Buffer }[]>;
   /** The newest generations of every purpose, as the database has them now. */
   list(): Promise<KeyListing[]>;
   /** Reads the ring again, no earlier than now. Rejects when that fails; the old copy then stays. */
@@ -89,6 +91,13 @@ export async function createKeyRing({ log, schedule, ...options }: KeyRingOption
     },
     jwks: () => jwksOf(copy.keysOf('token', isInUse)),
     ledgerJwks: () => jwksOf(copy.keysOf('ledger', isInUse)),
+    async logKeys() {
+      const { keys } = await ring.store.readHistory();
+      return keys
+        .filter(({ purpose }) => purpose === 'log')
+        .sort((one, other) => one.generation - other.generation)
+        .flatMap(({ kid, publicKey }) => (publicKey === null ? [] : [{ kid, publicKey }]));
+    },
     list: async () => listing(await ring.store.readHistory(), ring.policy),
     refresh: polling.runNow,
     async rotate(demand) {
