@@ -6,7 +6,8 @@
  *   const agent = world.agent(broker, 'report-writer');
  */
 import { randomBytes } from 'node:crypto';
-import { CompiledQuery } from 'kysely';
+import { CompiledQuery, type Kysely } from 'kysely';
+import { faultOfDetails } from '../src/audit/entry-schemas.ts';
 import type { Broker } from '../src/broker.ts';
 import { startBroker } from '../src/broker.ts';
 import type { Catalogue } from '../src/catalogue/catalogue.ts';
@@ -51,6 +52,7 @@ export async function createTestWorld({ files = {} }: { files?: Readonly<Record<
   await applyCatalogue({ owner, catalogue, actor: 'test', clock: systemClock });
   beforeDrop(async () => {
     await Promise.all(brokers.map((broker) => broker.stop()));
+    await requireKnownEntries(owner);
     await owner.destroy();
     await scopes.remove();
   });
@@ -146,3 +148,13 @@ export async function createTestWorld({ files = {} }: { files?: Readonly<Record<
 }
 
 export type TestWorld = Awaited<ReturnType<typeof createTestWorld>>;
+
+/** Whatever a test did: each line of the record is one of those that are described, and holds nothing else. */
+async function requireKnownEntries(owner: Kysely<unknown>): Promise<void> {
+  const lines = CompiledQuery.raw('select action, details from audit_entries');
+  const { rows } = await owner.executeQuery<{ action: string; details: unknown }>(lines);
+  const faults = rows.map(({ action, details }) => [action, faultOfDetails(action, details), details]);
+  const strange = faults.filter(([, fault]) => fault !== null);
+  if (strange.length > 0)
+    throw new Error(`lines that nobody described: ${JSON.stringify(strange.slice(0, 3))}`);
+}
