@@ -11,7 +11,7 @@ alter index audit_entries_at rename to audit_entries_before_at;
 
 create table audit_entries (
   day         integer     not null default floor(extract(epoch from now()) / 86400),
-  id          text        not null check (id ~ '^aud_[0-7][0-9a-hjkmnp-tv-z]{25}$'),  -- ordered by time
+  id          text        not null check (id ~ '^aud_[0-9a-z_-]{1,76}$'),  -- ordered by time, when mayfly names it
   xid         bigint      not null default pg_current_xact_id()::text::bigint,
   at          timestamptz not null default now(),
   action      text        not null check (action ~ '^[a-z][a-z_]{0,31}\.[a-z][a-z_]{0,31}$'),  -- past tense

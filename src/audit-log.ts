@@ -1,10 +1,10 @@
 /** The audit log of a running broker: kept by one of them at a time, read by all. */
 import { type AuditRoutes, createAuditRoutes } from './audit/audit-routes.ts';
+import { createLogReader, type LogReader } from './audit/entry-store.ts';
 import { type Connection, keepLog, type LogKeeper } from './audit/keep-log.ts';
 import { logKeyOf, originOf } from './audit/log-key.ts';
-import { createLogReader, type LogReader } from './audit/log-reader.ts';
 import { createLogStore } from './audit/log-store.ts';
-import { createStoredTree } from './audit/stored-tree.ts';
+import { createStoredTree } from './audit/tree-store.ts';
 import { verifierKeyOf } from './audit/verifier-key.ts';
 import type { Database } from './database/connections.ts';
 import type { Log } from './errors/log.ts';

@@ -67,7 +67,7 @@ create table audit_entries (
   repetitions integer not null default 1,
   details jsonb not null default '{}'::jsonb,
   constraint audit_entries_action_check CHECK ((action ~ '^[a-z][a-z_]{0,31}\.[a-z][a-z_]{0,31}$'::text)),
-  constraint audit_entries_id_check CHECK ((id ~ '^aud_[0-7][0-9a-hjkmnp-tv-z]{25}$'::text)),
+  constraint audit_entries_id_check CHECK ((id ~ '^aud_[0-9a-z_-]{1,76}$'::text)),
   constraint audit_entries_outcome_check1 CHECK ((outcome = ANY (ARRAY['allowed'::text, 'refused'::text]))),
   constraint audit_entries_repetitions_check1 CHECK ((repetitions > 0)),
   constraint audit_entries_pkey PRIMARY KEY (day, id)

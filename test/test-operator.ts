@@ -81,7 +81,7 @@ export function createTestOperator(options: TestAgentOptions & { session?: Sessi
       status: response.status,
       headers: response.headers,
       text,
-      body: text === '' ? null : JSON.parse(text),
+      body: response.headers.get('content-type')?.includes('json') ? JSON.parse(text) : null,
     };
   }
 

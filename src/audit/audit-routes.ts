@@ -7,15 +7,14 @@ import type { Form } from '../http/form.ts';
 import { readChoice, readPage } from '../http/list.ts';
 import type { Answer, Call } from '../http/route.ts';
 import { encodeBase64url } from '../jws/base64url.ts';
-import { isIdentifierOf } from '../time/identifier.ts';
 import { formatEntryBundle } from './entry-bundle.ts';
-import { entryBytes } from './entry-document.ts';
+import { ENTRY_ID, entryBytes } from './entry-document.ts';
+import type { EntryFilters, LogReader, PlacedEntry } from './entry-store.ts';
 import { formatLogProof } from './log-proof.ts';
-import type { EntryFilters, LogReader, PlacedEntry } from './log-reader.ts';
 import type { KeptCheckpoint, KeptHandOver } from './log-store.ts';
 import { formatHash } from './note-text.ts';
-import type { StoredTree } from './stored-tree.ts';
 import { parseTilePath, TILE_WIDTH, type Tile, widthOfTile } from './tiles.ts';
+import type { StoredTree } from './tree-store.ts';
 
 export const AUDIT_PATH = '/v1/audit';
 
@@ -30,8 +29,8 @@ export type PublishedKey = { kid: string; vkey: string };
 const FILTERS = ['session', 'actor', 'agent', 'action', 'outcome', 'since', 'until'];
 const TEXT = 'text/plain; charset=utf-8';
 /** What a checkpoint covers never changes; a minute of it in a cache shows an older log, never another one. */
-const NEVER_CHANGES = 'public, max-age=31536000, immutable';
-const CHANGES_EACH_SECOND = 'public, max-age=1';
+const NEVER_CHANGES = { 'Cache-Control': 'public, max-age=31536000, immutable' };
+const CHANGES_EACH_SECOND = { 'Cache-Control': 'public, max-age=1' };
 
 export function createAuditRoutes(options: {
   origin: string;
@@ -44,7 +43,10 @@ export function createAuditRoutes(options: {
   const { origin, reader, tree, newestCheckpoint, handOvers, keys } = options;
 
   async function requireCheckpoint(): Promise<KeptCheckpoint> {
-    return (await newestCheckpoint()) ?? refuse('checkpoint_not_found', { hint: 'The log is empty as yet.' });
+    return (
+      (await newestCheckpoint()) ??
+      refuse('checkpoint_missing', { hint: 'Nothing is signed yet. Ask again in a second.' })
+    );
   }
 
   /** Only what a checkpoint covers is served, so that it is never taken back. */
@@ -65,7 +67,7 @@ export function createAuditRoutes(options: {
   return {
     async checkpoint() {
       const { note } = await requireCheckpoint();
-      return { text: note, headers: { 'Content-Type': TEXT, 'Cache-Control': CHANGES_EACH_SECOND } };
+      return { text: note, headers: { 'Content-Type': TEXT, ...CHANGES_EACH_SECOND } };
     },
     async tile(call) {
       const { level, index, width } = await requireTile(call);
@@ -78,7 +80,7 @@ export function createAuditRoutes(options: {
       const bytes = entries.map(({ entry }) =>
         entry === null ? refuse('entry_text_dropped') : entryBytes(entry),
       );
-      return bytesAnswer(formatEntryBundle(bytes), 'private, no-store');
+      return bytesAnswer(formatEntryBundle(bytes));
     },
     async keys() {
       const [published, notes] = [await keys(), await handOvers()];
@@ -103,7 +105,7 @@ export function createAuditRoutes(options: {
     },
     async read({ params }) {
       const id = params.id ?? '';
-      const found = isIdentifierOf('aud', id) ? await reader.find(id) : null;
+      const found = ENTRY_ID.test(id) ? await reader.find(id) : null;
       const { index, hash, entry } = found ?? refuse('entry_not_found');
       return {
         body: {
@@ -117,7 +119,7 @@ export function createAuditRoutes(options: {
     },
     async consistency({ query }) {
       const { size, note } = await requireCheckpoint();
-      const [first, second] = [readSize(query, 'from', undefined), readSize(query, 'to', size)];
+      const [first, second] = [readSize(query, 'from', 0), readSize(query, 'to', size)];
       if (first > second || second > size) {
         refuse('parameter_invalid', {
           hint: `from and to are sizes of the log, and it has ${size} entries.`,
@@ -139,8 +141,8 @@ function tilePathOf({ request }: Call): string {
   return path.slice(`${AUDIT_PATH}/`.length);
 }
 
-function bytesAnswer(bytes: Uint8Array, caching: string): Answer {
-  return { bytes, headers: { 'Content-Type': 'application/octet-stream', 'Cache-Control': caching } };
+function bytesAnswer(bytes: Uint8Array, caching: Record<string, string> = {}): Answer {
+  return { bytes, headers: { 'Content-Type': 'application/octet-stream', ...caching } };
 }
 
 function readFilters(query: Form): EntryFilters {
@@ -165,10 +167,10 @@ function readMoment(query: Form, name: string): Date | undefined {
   return refuse('parameter_invalid', { hint: `${name} is a moment in UTC, e.g. 2026-11-23T08:00:00Z.` });
 }
 
-function readSize(query: Form, name: string, fallback: number | undefined): number {
+function readSize(query: Form, name: string, fallback: number): number {
   const text = query.one(name);
-  if (text === undefined && fallback !== undefined) return fallback;
-  if (text !== undefined && isIndex(text)) return Number(text);
+  if (text === undefined) return fallback;
+  if (isIndex(text)) return Number(text);
   return refuse('parameter_invalid', { hint: `${name} is a size of the log, a whole number.` });
 }
 

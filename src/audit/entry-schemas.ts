@@ -24,13 +24,13 @@ const catalogueChange = z.strictObject({
   version: z.int(),
   digest: z.string(),
   before: z.int().nullable(),
-  agents_added: z.json(),
-  agents_removed: z.json(),
+  agents_added: z.array(z.strictObject({ id: name, name, kind: name.optional() })),
+  agents_removed: z.array(name),
   revocations: z.int(),
 });
 
 /** Written after the entry of the ledger that it belongs to, because that could not be recorded at once (L2). */
-const late = { at: text.optional(), late_because: z.json().optional() };
+const late = { at: text.optional(), late_because: text.optional() };
 
 /** Of one refusal, of many of one caller, or of many callers. */
 const refusal = z.union([

@@ -3,14 +3,14 @@
  * to its connection; the others look now and then whether it has become free. When anything fails, the connection is
  * given up and with it the lock, so that another broker can go on where this one stopped.
  */
-import type { ClientBase } from 'pg';
+import type { connectOnce } from '../database/pool.ts';
 import type { Log } from '../errors/log.ts';
 import type { Clock } from '../time/clock.ts';
 import { repeat } from '../time/repeat.ts';
 import type { LogKey } from './log-key.ts';
-import { createLogStore, type KeptCheckpoint } from './log-store.ts';
+import { createLogStore, type KeptCheckpoint, takeLogLock } from './log-store.ts';
 import { createSequencer, LogDisagreesError } from './sequencer.ts';
-import { createStoredTree, MissingHashError } from './stored-tree.ts';
+import { createStoredTree, MissingHashError } from './tree-store.ts';
 
 /** A line has its place and a signed head over it after about two of these. */
 const ROUND_MILLISECONDS = 250;
@@ -18,7 +18,8 @@ const LOCK_MILLISECONDS = 2_000;
 /** A backlog is worked off in one go, but the loop looks up now and then. */
 const MAX_ROUNDS = 100;
 
-export type Connection = { client: ClientBase; close(): Promise<void> };
+/** One connection outside of any pool. */
+export type Connection = Awaited<ReturnType<typeof connectOnce>>;
 
 export type LogKeeper = {
   /** What this broker knows: null while another one keeps the log, or nobody. */
@@ -45,10 +46,7 @@ export function keepLog(options: {
     asksAgainAt = clock.monotonicMilliseconds() + LOCK_MILLISECONDS;
     const connection = await connect();
     try {
-      const { rows } = await connection.client.query<{ taken: boolean }>(
-        `select pg_try_advisory_lock(hashtext('mayfly audit log')) as taken`,
-      );
-      if (rows[0]?.taken === true) return { connection, run: sequencerOn(connection.client) };
+      if (await takeLogLock(connection.client)) return { connection, run: sequencerOn(connection.client) };
     } catch (error) {
       await connection.close();
       throw error;
@@ -57,7 +55,7 @@ export function keepLog(options: {
     return null;
   }
 
-  function sequencerOn(client: ClientBase): () => Promise<{ isDone: boolean }> {
+  function sequencerOn(client: Connection['client']): () => Promise<{ isDone: boolean }> {
     return createSequencer({
       store: createLogStore(client),
       tree: createStoredTree(client),

@@ -3,7 +3,7 @@
  * here is added and read, never changed; what is written goes through functions of the owner that refuse a second
  * sequencer and a head that contradicts another.
  */
-import type { Pool } from 'pg';
+import type { ClientBase, Pool } from 'pg';
 import type { EntryRow } from './entry-document.ts';
 
 /** Where the sequencer stands when it has worked off what it just read. Opaque. */
@@ -174,4 +174,12 @@ function progressAfter(rows: readonly Found[], isAll: boolean): Progress {
   if (isAll) return { seen: until, target: null, afterXid: '0', afterId: '', isCaughtUp: true, isFresh };
   if (isElsewhere) return { seen, target: null, afterXid: '0', afterId: '', isCaughtUp: false, isFresh };
   return { seen, target: until, afterXid: xid, afterId: id, isCaughtUp: true, isFresh };
+}
+
+/** For as long as this connection lasts. @returns false when another one has it */
+export async function takeLogLock(connection: Pick<ClientBase, 'query'>): Promise<boolean> {
+  const { rows } = await connection.query<{ taken: boolean }>(
+    `select pg_try_advisory_lock(hashtext('mayfly audit log')) as taken`,
+  );
+  return rows[0]?.taken === true;
 }

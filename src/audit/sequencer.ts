@@ -21,7 +21,7 @@ import { type EntryRow, leafOfEntry } from './entry-document.ts';
 import type { LogKey } from './log-key.ts';
 import type { KeptCheckpoint, LogNode, LogStore } from './log-store.ts';
 import { appendLeaves, type Frontier, frontierOf, leafHash, rootOf, type Subtree } from './merkle-tree.ts';
-import type { StoredTree } from './stored-tree.ts';
+import type { StoredTree } from './tree-store.ts';
 
 /** Lines that get their place in one statement. */
 const MAX_BATCH = 5_000;

@@ -205,7 +205,6 @@ export const REFUSAL_REASONS = {
   action_not_covered: 'insufficient_scope',
   // what is managed
   session_not_found: 'not_found',
-  checkpoint_not_found: 'not_found',
   tile_not_found: 'not_found',
   entry_not_found: 'not_found',
   entry_text_dropped: 'not_found',
@@ -227,6 +226,7 @@ export const REFUSAL_REASONS = {
   queue_full: 'temporarily_unavailable',
   streams_too_many: 'temporarily_unavailable',
   database_replaced: 'temporarily_unavailable',
+  checkpoint_missing: 'temporarily_unavailable',
   database_unavailable: 'temporarily_unavailable',
   replication_unknown: 'temporarily_unavailable',
   signing_key_unavailable: 'temporarily_unavailable',

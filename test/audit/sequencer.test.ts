@@ -14,7 +14,7 @@ import {
 import { verifyConsistency, verifyInclusion } from '../../src/audit/merkle-proof.ts';
 import { leafHash, rootOfLeaves } from '../../src/audit/merkle-tree.ts';
 import { createSequencer, LogDisagreesError } from '../../src/audit/sequencer.ts';
-import { createStoredTree, MissingHashError } from '../../src/audit/stored-tree.ts';
+import { createStoredTree, MissingHashError } from '../../src/audit/tree-store.ts';
 import { verifierKeyOf } from '../../src/audit/verifier-key.ts';
 import { createPool, type Pool } from '../../src/database/pool.ts';
 import { silentLog } from '../../src/errors/log.ts';

@@ -401,6 +401,31 @@ for (const [operation, expected] of READS) {
   });
 }
 
+/** The log as anybody watches it. */
+const WATCHED = [
+  ['GET /v1/audit/checkpoint', '/v1/audit/checkpoint'],
+  ['GET /v1/audit/keys', '/v1/audit/keys'],
+  ['GET /v1/audit/consistency', '/v1/audit/consistency?from=1'],
+  ['GET /v1/audit/tile/{path}', '/v1/audit/tile/0/000.p/1'],
+] as const;
+
+const TILE = 'GET /v1/audit/tile/{path}';
+
+test('the log is watched as described', async () => {
+  await until(
+    async () => (await exchange(stage.url('/v1/audit/checkpoint'))).status === 200,
+    'a head is signed',
+  );
+  for (const [operation, path] of WATCHED) {
+    hold(operation, '200', await exchange(stage.url(path)));
+    const withBody = { headers: { 'Content-Type': FORM }, body: 'a=b' };
+    hold(operation, '400 invalid_request', await exchange(stage.url(path), withBody));
+  }
+  hold(TILE, '404 not_found', await exchange(stage.url('/v1/audit/tile/0/999')));
+  const backwards = await exchange(stage.url('/v1/audit/consistency?from=2&to=1'));
+  hold('GET /v1/audit/consistency', '400 invalid_request', backwards);
+});
+
 /** The operations that ask the database. */
 const DECISIONS: readonly (readonly [operation: string, ask: (on: Broker) => Promise<Answer>])[] = [
   [MINT, (on) => stage.mint({}, { on })],
@@ -414,6 +439,7 @@ const DECISIONS: readonly (readonly [operation: string, ask: (on: Broker) => Pro
   [LEDGER, (on) => stage.readLedger(on)],
   [LEASE, (on) => stage.renewLease(stage.verifier().question(), on)],
   [SPEND, (on) => stage.spendProofs({}, on)],
+  ...WATCHED.map(([operation, path]) => [operation, (on: Broker) => exchange(`${on.url}${path}`)] as const),
 ];
 
 /** Opened before what it is there for goes wrong. */
@@ -457,10 +483,14 @@ test('a defect is an opaque 500 as described', async () => {
   const prepared = await preparedRequests();
   await run('alter table audit_entries rename to lost');
   await run('alter table verifiers rename to gone');
+  await run('alter table audit_checkpoints rename to unsigned');
+  await run('alter table audit_hand_overs rename to kept');
   try {
     for (const [operation, ask] of DECISIONS) hold(operation, '500 internal_error', await ask(broker));
     for (const [operation, ask] of prepared) hold(operation, '500 internal_error', await ask());
   } finally {
+    await run('alter table kept rename to audit_hand_overs');
+    await run('alter table unsigned rename to audit_checkpoints');
     await run('alter table gone rename to verifiers');
     await run('alter table lost rename to audit_entries');
   }

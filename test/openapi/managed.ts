@@ -31,6 +31,7 @@ export const MANAGED: readonly ManagedOperation[] = operations()
 const NOBODY: Readonly<Record<string, string>> = {
   '{jti}': 'tok_01kdvdnad14k88pftagytay02x',
   '{kid}': 'A'.repeat(43),
+  '{path}': '999',
 };
 
 export type Sent = {
@@ -54,6 +55,7 @@ export function createManagement(world: TestWorld, broker: Broker) {
       agents: async () => 'report-writer',
       'signing-keys': newestLedgerKey,
       'kill-switch': stoppedZone,
+      audit: async () => (path.endsWith('{path}') ? '000.p/1' : placedEntry()),
     };
     if (!path.includes('{')) return path;
     const [, , noun = ''] = path.split('/');
@@ -67,6 +69,14 @@ export function createManagement(world: TestWorld, broker: Broker) {
     const [row] = await world.query<{ id: string }>(
       `select id from engage_kill_switch($1, 'zone', 'support', 'a test', 'olivia', $2, null, null, null, null)`,
       [newIdentifier('rev', systemClock), newIdentifier('aud', systemClock)],
+    );
+    return row?.id ?? '';
+  }
+
+  /** A line that has its place in the log. */
+  async function placedEntry(): Promise<string> {
+    const [row] = await world.query<{ id: string }>(
+      'select entry_id as id from audit_leaves where leaf_index < (select max(size) from audit_checkpoints) limit 1',
     );
     return row?.id ?? '';
   }

@@ -36,5 +36,5 @@ for (const route of routes) {
 }
 
 function nameOf({ method, path }: Route): string {
-  return `${method} ${path.replaceAll(/:(\w+)/g, '{$1}')}`;
+  return `${method} ${path.replaceAll(/[:*](\w+)/g, '{$1}')}`;
 }
