@@ -123,6 +123,7 @@ export function buildCapabilities(
     health,
     killSwitch: buildSwitch(options, commit),
     drills: options.drills.routes,
+    audit: options.audit,
     ...buildManagement(options, { authenticator, nonces, commit, ownEnds }),
     operatorGuard,
     feed: createFeedRoutes({
