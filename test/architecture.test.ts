@@ -19,7 +19,7 @@ const DRAWING: readonly (readonly string[])[] = [
   ['sessions'],
   ['agents'],
   ['revocations'],
-  ['operators'],
+  ['operators', 'sinks'],
   ['catalogue', 'dpop', 'signing-keys'],
   ['audit'],
   ['database', 'http'],

@@ -52,6 +52,21 @@ CREATE TRIGGER audit_cosignatures_append_only BEFORE DELETE OR UPDATE ON public.
 CREATE TRIGGER audit_cosignatures_not_truncated BEFORE TRUNCATE ON public.audit_cosignatures FOR EACH STATEMENT EXECUTE FUNCTION refuse_rewriting();
 grant select on audit_cosignatures to mayfly_app;
 
+create table audit_dead_letters (
+  sink text not null,
+  first_index bigint not null,
+  last_index bigint not null,
+  refused integer not null,
+  because text not null,
+  parked_at timestamp with time zone not null default clock_timestamp(),
+  replayed_at timestamp with time zone,
+  constraint audit_dead_letters_check CHECK ((last_index >= first_index)),
+  constraint audit_dead_letters_refused_check CHECK ((refused > 0)),
+  constraint audit_dead_letters_sink_fkey FOREIGN KEY (sink) REFERENCES audit_sinks(name),
+  constraint audit_dead_letters_pkey PRIMARY KEY (sink, first_index)
+);
+grant select on audit_dead_letters to mayfly_app;
+
 create table audit_entries (
   day integer not null default floor((EXTRACT(epoch FROM now()) / (86400)::numeric)),
   id text not null,
@@ -131,6 +146,20 @@ create table audit_nodes (
 CREATE TRIGGER audit_nodes_append_only BEFORE DELETE OR UPDATE ON public.audit_nodes FOR EACH ROW EXECUTE FUNCTION refuse_rewriting();
 CREATE TRIGGER audit_nodes_not_truncated BEFORE TRUNCATE ON public.audit_nodes FOR EACH STATEMENT EXECUTE FUNCTION refuse_rewriting();
 grant select on audit_nodes to mayfly_app;
+
+create table audit_sinks (
+  name text not null,
+  next_index bigint not null default 0,
+  holder text,
+  held_until timestamp with time zone,
+  moved_at timestamp with time zone,
+  failing_since timestamp with time zone,
+  failure text,
+  created_at timestamp with time zone not null default clock_timestamp(),
+  constraint audit_sinks_next_index_check CHECK ((next_index >= 0)),
+  constraint audit_sinks_pkey PRIMARY KEY (name)
+);
+grant select on audit_sinks to mayfly_app;
 
 create table awaited_epochs (
   epoch bigint not null,
@@ -426,6 +455,21 @@ AS $function$
 $function$;
 grant execute on function add_signing_key(text,text,text,integer,bytea,bytea,text,integer,timestamp with time zone,text,text) to mayfly_app;
 
+CREATE OR REPLACE FUNCTION public.advance_audit_sink(sink text, by_whom text, expected_index bigint, new_index bigint)
+ RETURNS boolean
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+begin
+  if new_index <= expected_index then raise exception 'a cursor only moves forward'; end if;
+  update audit_sinks s
+     set next_index = new_index, moved_at = clock_timestamp(), failing_since = null, failure = null
+   where s.name = sink and s.holder = by_whom and s.next_index = expected_index;
+  return found;
+end $function$;
+grant execute on function advance_audit_sink(text,text,bigint,bigint) to mayfly_app;
+
 CREATE OR REPLACE FUNCTION public.append_entry(entry_id text, entry_kind text, entry_target text, entry_standing boolean, entry_releases bigint, entry_reason text, entry_actor text)
  RETURNS TABLE(epoch bigint, generation integer, digest bytea, created_at timestamp with time zone)
  LANGUAGE plpgsql
@@ -557,6 +601,20 @@ begin
   insert into awaited_epochs (epoch) values (new.epoch) on conflict do nothing;
   return null;
 end $function$;
+
+CREATE OR REPLACE FUNCTION public.claim_audit_sink(sink text, by_whom text, seconds integer)
+ RETURNS bigint
+ LANGUAGE sql
+ SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+  insert into audit_sinks as s (name, holder, held_until)
+    values (sink, by_whom, clock_timestamp() + make_interval(secs => seconds))
+  on conflict (name) do update set holder = by_whom, held_until = excluded.held_until
+    where s.holder is null or s.holder = by_whom or s.held_until < clock_timestamp()
+  returning s.next_index
+$function$;
+grant execute on function claim_audit_sink(text,text,integer) to mayfly_app;
 
 CREATE OR REPLACE FUNCTION public.database_identity(OUT system_identifier text, OUT timeline integer)
  RETURNS record
@@ -1092,6 +1150,18 @@ begin
       from append_revocation(entry_id, 'all', '', false, null, entry_reason, entry_actor, audit_id, null) a;
 end $function$;
 
+CREATE OR REPLACE FUNCTION public.note_audit_sink_failure(sink text, by_whom text, why text)
+ RETURNS void
+ LANGUAGE sql
+ SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+  update audit_sinks s
+     set failing_since = coalesce(s.failing_since, clock_timestamp()), failure = left(why, 1000)
+   where s.name = sink and s.holder = by_whom
+$function$;
+grant execute on function note_audit_sink_failure(text,text,text) to mayfly_app;
+
 CREATE OR REPLACE FUNCTION public.note_outcomes(heard jsonb)
  RETURNS void
  LANGUAGE sql
@@ -1139,6 +1209,21 @@ AS $function$
    where v.drill_id = drill and n.instance = v.instance and (v.accepted_at is null or v.refused_at is null)
 $function$;
 grant execute on function note_stopped(text,integer,integer) to mayfly_app;
+
+CREATE OR REPLACE FUNCTION public.park_audit_entries(sink text, by_whom text, expected_index bigint, first_parked bigint, last_parked bigint, how_many integer, why text)
+ RETURNS boolean
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+begin
+  if first_parked < expected_index then raise exception 'what is parked is not behind the cursor'; end if;
+  if not advance_audit_sink(sink, by_whom, expected_index, last_parked + 1) then return false; end if;
+  insert into audit_dead_letters (sink, first_index, last_index, refused, because)
+    values (sink, first_parked, last_parked, how_many, left(why, 1000));
+  return true;
+end $function$;
+grant execute on function park_audit_entries(text,text,bigint,bigint,bigint,integer,text) to mayfly_app;
 
 CREATE OR REPLACE FUNCTION public.partitions_ahead()
  RETURNS integer
@@ -1462,6 +1547,16 @@ begin
 end $function$;
 grant execute on function release_agent(text,text,text,text,text,text,text,text) to mayfly_app;
 
+CREATE OR REPLACE FUNCTION public.release_audit_sink(sink text, by_whom text)
+ RETURNS void
+ LANGUAGE sql
+ SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+  update audit_sinks s set holder = null, held_until = null where s.name = sink and s.holder = by_whom
+$function$;
+grant execute on function release_audit_sink(text,text) to mayfly_app;
+
 CREATE OR REPLACE FUNCTION public.release_kill_switch(switch_id text, entry_id text, entry_reason text, entry_actor text, audit_id text, audit_request_id text, request_client text, request_key text, request_digest text)
  RETURNS TABLE(outcome text, epoch bigint)
  LANGUAGE plpgsql
@@ -1648,6 +1743,23 @@ begin
   perform keep_answer(entry_actor, asked_key, asked_digest, answer);
 end $function$;
 grant execute on function revoke_signing_key_as_operator(text,text,text,text,text,text,text,text,text) to mayfly_app;
+
+CREATE OR REPLACE FUNCTION public.settle_dead_letters(replayed_sink text, first_replayed bigint, last_replayed bigint)
+ RETURNS integer
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+declare
+  settled integer;
+begin
+  update audit_dead_letters d set replayed_at = clock_timestamp()
+   where d.sink = replayed_sink and d.first_index >= first_replayed and d.last_index <= last_replayed
+     and d.replayed_at is null;
+  get diagnostics settled = row_count;
+  return settled;
+end $function$;
+grant execute on function settle_dead_letters(text,bigint,bigint) to mayfly_app;
 
 CREATE OR REPLACE FUNCTION public.settle_receipt(entry_epoch bigint, was_replicated boolean, longest_lease integer, margin integer)
  RETURNS void
