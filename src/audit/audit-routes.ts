@@ -77,6 +77,7 @@ export function createAuditRoutes(options: {
     async bundle(call) {
       const { index, width } = await requireTile(call);
       const entries = await reader.readFrom(index * TILE_WIDTH, width);
+      if (wantsJson(call)) return { body: { data: entries.map(tellText) } };
       const bytes = entries.map(({ entry }) =>
         entry === null ? refuse('entry_text_dropped') : entryBytes(entry),
       );
@@ -133,6 +134,18 @@ export function createAuditRoutes(options: {
 
 function tellEntry({ index, hash, entry }: PlacedEntry) {
   return { index, leaf_hash: formatHash(hash), ...entry };
+}
+
+/** With a place for what has no text any more, which a bundle has not. */
+function tellText({ index, hash, entry }: PlacedEntry) {
+  const document = entry === null ? null : entryBytes(entry).toString();
+  return { index, leaf_hash: formatHash(hash), document };
+}
+
+/** Only who names it: whoever takes anything gets the bundle of the standard. */
+function wantsJson({ request }: Call): boolean {
+  const ranges = (request.headers.accept ?? '').split(',');
+  return ranges.some((range) => range.split(';')[0]?.trim().toLowerCase() === 'application/json');
 }
 
 /** From the line of the request: a path of many segments has no one name. */

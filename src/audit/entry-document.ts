@@ -96,12 +96,22 @@ export function entryBytes(document: EntryDocument): Buffer {
  */
 export function leafOfEntry(row: EntryRow): EntryLeaf {
   refuseStrangers(row);
-  const document = entryDocument(row);
+  const { bytes, fault } = logged(entryDocument(row));
+  return { bytes, fault };
+}
+
+/** The document whose bytes are in the tree: of a row that cannot be written, the one in its place. */
+export function loggedDocument(row: EntryRow): EntryDocument {
+  return logged(entryDocument(row)).document;
+}
+
+function logged(document: EntryDocument): EntryLeaf & { document: EntryDocument } {
   try {
-    return { bytes: entryBytes(document), fault: null };
+    return { document, bytes: entryBytes(document), fault: null };
   } catch (error) {
     if (!(error instanceof EntryFaultError)) throw error;
-    return { bytes: entryBytes(placeholder(document, error.fault)), fault: error.fault };
+    const inItsPlace = placeholder(document, error.fault);
+    return { document: inItsPlace, bytes: entryBytes(inItsPlace), fault: error.fault };
   }
 }
 

@@ -3,7 +3,7 @@
  * text is past its retention keeps its place and its hash.
  */
 import type { Pool } from 'pg';
-import { type EntryDocument, type EntryRow, entryDocument } from './entry-document.ts';
+import { type EntryDocument, type EntryRow, loggedDocument } from './entry-document.ts';
 import { ENTRY_COLUMNS } from './log-store.ts';
 
 /** `entry` is null when its text was dropped after its retention. */
@@ -80,7 +80,7 @@ export function createLogReader(pool: Pick<Pool, 'query'>): LogReader {
         limit + 1,
         ...asked,
       ]);
-      const entries = rows.slice(0, limit).map((row) => ({ ...placed(row), entry: entryDocument(row) }));
+      const entries = rows.slice(0, limit).map((row) => ({ ...placed(row), entry: loggedDocument(row) }));
       const last = rows.length > limit ? entries.at(-1)?.index : undefined;
       const lookedTo = session === undefined ? Math.max(start - MAX_LOOKED_THROUGH, 0) : 0;
       return { entries, next: last ?? (lookedTo > 0 ? lookedTo : null) };
@@ -103,7 +103,7 @@ export function createLogReader(pool: Pick<Pool, 'query'>): LogReader {
       const [row] = rows;
       if (row === undefined) return null;
       const { index = null, hash = null } = row;
-      return { index, hash, entry: isWhole(row) ? entryDocument(row) : null };
+      return { index, hash, entry: isWhole(row) ? loggedDocument(row) : null };
     },
   };
 }
@@ -113,7 +113,7 @@ function placed(row: Row): PlacedEntry {
     index: row.index,
     id: row.entryId,
     hash: row.hash,
-    entry: isWhole(row) ? entryDocument(row) : null,
+    entry: isWhole(row) ? loggedDocument(row) : null,
   };
 }
 

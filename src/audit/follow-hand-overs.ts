@@ -20,7 +20,7 @@ export function followHandOvers(
   trusted: TrustedLog,
   handOvers: readonly OfferedHandOver[],
 ): FollowedHandOvers | { why: string } {
-  const fresh = handOvers.filter(({ note }) => !wasFollowed(trusted, note));
+  const fresh = sincePinned(trusted, handOvers).filter(({ note }) => !wasFollowed(trusted, note));
   const followed: (SeenCheckpoint & OfferedHandOver)[] = [];
   let { terms } = trusted;
   for (const offered of fresh) {
@@ -30,6 +30,23 @@ export function followHandOvers(
     terms = extended(terms, next);
   }
   return { terms, fresh: followed };
+}
+
+/** A reader who pinned a later key has no use for those that led to it. */
+function sincePinned(
+  { origin, terms: [pinned] }: TrustedLog,
+  handOvers: readonly OfferedHandOver[],
+): readonly OfferedHandOver[] {
+  const [first] = handOvers;
+  if (pinned === undefined || first === undefined) return handOvers;
+  const isByPinned = openHandOver(first.note, { origin, oldKey: pinned.key }).outcome === 'verified';
+  const at = handOvers.findIndex(({ note }) => newKeyIn(note) === pinned.key.vkey);
+  return isByPinned ? handOvers : handOvers.slice(at + 1);
+}
+
+function newKeyIn(note: string): string | null {
+  const read = readHandOver(note);
+  return typeof read === 'string' ? null : read.handOver.newKey.vkey;
 }
 
 function nextHandOver({ origin, terms, newest }: TrustedLog, note: string): HandOver | { why: string } {

@@ -12,6 +12,7 @@ import { parseVerifierKey, type VerifierKey } from '../../src/audit/verifier-key
 import { canonicalJson } from '../../src/json/canonical-json.ts';
 import { newSessionKey } from '../test-agent.ts';
 import { createTestWorld } from '../test-broker.ts';
+import { asSuperuser } from '../test-cluster.ts';
 
 const ORIGIN = 'broker.example.com/v1/audit';
 const READ = 'mayfly:read:audit';
@@ -113,6 +114,42 @@ test('what entries say is for those who may read the record', async () => {
   const entries = parseEntryBundle(Buffer.from(await response.arrayBuffer()), Math.min(size, 256));
   const hashes = await fetchBytes(path.slice('/v1/audit/'.length).replace('tile/entries', 'tile/0'));
   assert.deepEqual(Buffer.concat(entries.map(leafHash)), hashes);
+});
+
+test('a bundle has a JSON form, with a place for what has no text any more', async () => {
+  const { size } = await newestCheckpoint();
+  const width = Math.min(size, 256);
+  const path = `/v1/audit/tile/entries/000${size < 256 ? `.p/${size}` : ''}`;
+  const token = await auditor.token(READ);
+  const ask = (accept: string) =>
+    fetch(`${broker.url}${path}`, {
+      headers: {
+        Accept: accept,
+        Authorization: `DPoP ${token}`,
+        DPoP: auditor.proof({ method: 'GET', path, token }),
+      },
+    });
+  const read = async () => JSON.parse(await (await ask('text/html, application/json;q=0.9')).text()).data;
+  const whole = await read();
+  assert.deepEqual(
+    whole.map(({ index }: { index: number }) => index),
+    Array.from({ length: width }, (_, index) => index),
+  );
+  for (const { leaf_hash: hash, document } of whole)
+    assert.deepEqual(leafHash(Buffer.from(document)), parseHash(hash));
+  for (const accept of ['*/*', 'application/*', 'application/jsonl'])
+    assert.equal((await ask(accept)).headers.get('content-type'), 'application/octet-stream', accept);
+  const { id } = JSON.parse(whole[1].document);
+  await asSuperuser(
+    world.database.socketDirectory,
+    async (client) => {
+      await client.query('set session_replication_role = replica');
+      await client.query('delete from audit_entries where id = $1', [id]);
+    },
+    world.database.name,
+  );
+  assert.equal((await ask('*/*')).status, 404);
+  assert.deepEqual(await read(), whole.with(1, { ...whole[1], document: null }));
 });
 
 test('entries are listed newest first, by what they are about, page by page', async () => {

@@ -158,6 +158,26 @@ describe('A pack that nobody touched', () => {
     assert.equal(refusalOf(await check(rotated)), 'wrong-key');
     assert.equal(refusalOf(await check({ handOvers })), 'after-hand-over');
   });
+
+  test('AUD-20: is followed by who pinned a later key, from there on', async () => {
+    const third = newSigningKey();
+    const handOvers = [
+      { note: log.handOver(20, { from: signer, to: next }), consistency: log.consistency(20) },
+      { note: log.handOver(30, { from: next, to: third }), consistency: log.consistency(30) },
+    ];
+    const rotated = { checkpoint: log.checkpoint(50, [third]), handOvers };
+    for (const { key } of [signer, next, third]) {
+      const verdict = await check(rotated, entries, { trusted: pinLog(key.vkey) });
+      assert.equal(verdict.outcome, 'sound');
+    }
+    const stale = { ...rotated, checkpoint: log.checkpoint(50, [next]) };
+    assert.equal(
+      refusalOf(await check(stale, entries, { trusted: pinLog(next.key.vkey) })),
+      'after-hand-over',
+    );
+    const stranger = { trusted: pinLog(newSigningKey().key.vkey) };
+    assert.equal(refusalOf(await check(rotated, entries, stranger)), 'bad-hand-over');
+  });
 });
 
 describe('A pack that somebody was at', () => {
