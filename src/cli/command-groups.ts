@@ -69,6 +69,11 @@ const GROUPS: readonly Group[] = [
   },
   { name: 'receipt', about: 'what a kill or a revocation was proved with', load: operatorGroup('receipt') },
   {
+    name: 'audit',
+    about: 'the audit log: follow it, search it, take it away, verify it; run a witness',
+    load: operatorGroup('audit'),
+  },
+  {
     name: 'signing-key',
     about: 'see and revoke signing keys, over the management API',
     load: operatorGroup('signing-key'),

@@ -108,6 +108,7 @@ function wireOf(
     url: `${issuer}${path}${search === '' ? '' : `?${search}`}`,
     headers: {
       Authorization: `DPoP ${token}`,
+      Accept: 'application/json',
       ...(body === undefined ? {} : { 'Content-Type': 'application/json' }),
       ...(idempotencyKey === undefined ? {} : { 'Idempotency-Key': idempotencyKey }),
     },

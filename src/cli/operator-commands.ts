@@ -74,7 +74,11 @@ function requireReason(command: Command): void {
 
 /** Also for the commands that are none of the three kinds. */
 export function addConnectionOptions(command: Command, formats?: readonly Format[]): Command {
-  return addFormatOption(command, formats)
+  return addIdentityOptions(addFormatOption(command, formats));
+}
+
+export function addIdentityOptions(command: Command): Command {
+  return command
     .option('--as <operator>', 'who asks (default: MAYFLY_OPERATOR, or the first with a development key)')
     .option(
       '--key <file>',

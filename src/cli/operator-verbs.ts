@@ -178,4 +178,22 @@ export const OPERATOR_VERBS: readonly OperatorVerb[] = [
     },
     hides: ({ state }) => state === 'closed',
   },
+  {
+    kind: 'list',
+    noun: 'audit',
+    verb: 'search',
+    about: 'entries of the audit log, the newest first',
+    may: 'mayfly:read:audit',
+    path: '/v1/audit/entries',
+    columns: ['index', 'id', 'at', 'action', 'outcome', 'actor', 'session_id', 'reason'],
+    filters: {
+      session: 'those of this session',
+      actor: 'those of this client',
+      agent: 'those about this agent, by its identifier',
+      action: 'those of this action, e.g. token.minted',
+      outcome: 'allowed or refused',
+      since: 'from this moment on, UTC, e.g. 2026-11-23T08:00:00Z',
+      until: 'before this moment, UTC',
+    },
+  },
 ];

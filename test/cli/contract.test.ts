@@ -71,5 +71,10 @@ function membersOfRows({ responses }: OperationObject): string[] {
   const { content } = resolve(responses[200] ?? assert.fail());
   const list = resolve<Schema>(content?.['application/json']?.schema ?? {});
   const { data } = list.properties as { data: { items: Schema } };
-  return Object.keys(resolve<Schema>(data.items).properties as object);
+  return membersOf(resolve<Schema>(data.items));
+}
+
+function membersOf({ properties = {}, allOf = [] }: Schema): string[] {
+  const parts = (allOf as Schema[]).flatMap((part) => membersOf(resolve<Schema>(part)));
+  return [...Object.keys(properties as object), ...parts];
 }

@@ -340,6 +340,19 @@ test('a list follows the cursor as far as the limit, and says when there is more
   assert.equal((await mayfly('session list')).code, 2, 'a list without an end');
 });
 
+test('a page on which nothing was found is not the end of a list', async () => {
+  broker.answers({
+    management: ({ url }) => {
+      const page = Number(new URL(url, broker.url).searchParams.get('cursor') ?? 0);
+      const data = page === 2 ? [{ index: 7, id: 'aud_1' }] : [];
+      return { status: 200, body: { data, next_cursor: page < 3 ? String(page + 1) : null } };
+    },
+  });
+  const { code, stdout, stderr } = await mayfly('audit search -o jsonl');
+  assert.deepEqual([code, stdout], [0, '{"index":7,"id":"aud_1"}\n'], stderr);
+  assert.equal(broker.asked.length, 4);
+});
+
 test('what is implied is sent, unless it is said to be all', async () => {
   broker.answers({ management: { status: 200, body: { data: [], next_cursor: null } } });
   for (const line of [

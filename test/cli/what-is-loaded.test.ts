@@ -44,3 +44,19 @@ for (const file of ['run-operator-verb', 'watch-command', 'kill-commands', 'dril
     );
   });
 }
+
+for (const file of ['verify-pack-file', 'audit-witness-command', 'witness-server']) {
+  test(`${file}.ts knows no way into a broker, and no database`, () => {
+    const packages = new Set<string>();
+    const files = closureOf(`${SOURCE}/cli/${file}.ts`, packages);
+    const known = [...files].map((path) => relative(SOURCE, path));
+    assert.deepEqual(
+      known.filter((path) => /^(tokens|revocations|operators|http|[a-z-]+\.ts)/.test(path)),
+      [],
+    );
+    assert.ok(
+      [...packages].every((name) => ['commander', 'jose', 'zod'].includes(name)),
+      [...packages].join(' '),
+    );
+  });
+}

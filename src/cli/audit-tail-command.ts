@@ -1,0 +1,133 @@
+/**
+ * `mayfly audit tail`: a line for each entry as it gets its place, in the order of the log and with none left out.
+ * The public head says when there is something new. Whoever reads the record leaves an entry in it, too: those of
+ * this command alone are no news, or it would follow itself.
+ */
+import { setTimeout as wait } from 'node:timers/promises';
+import { Command, InvalidArgumentError } from 'commander';
+import type { EntryDocument } from '../audit/entry-document.ts';
+import type { Environment } from '../config/environment.ts';
+import { type EntryText, entryTexts } from './entry-texts.ts';
+import { CommandFailure, EXIT, fail } from './failure.ts';
+import { sizeIn } from './live-log.ts';
+import { wholeNumber } from './log-trust.ts';
+import { createOperatorClient } from './operator-client.ts';
+import { addConnectionOptions, type Format } from './operator-commands.ts';
+import { type ConnectionOptions, readIdentity } from './operator-identity.ts';
+import { plainJson, plainText } from './plain-text.ts';
+import { print, say } from './print.ts';
+import { openPublicLog } from './public-log.ts';
+
+type Filters = { session?: string; actor?: string; agent?: string; action?: string; outcome?: string };
+type TailOptions = ConnectionOptions & Filters & { output: Format; from?: number; everySeconds: number };
+type Logged = EntryDocument & { index: number };
+
+const FIRST_LINES = 10;
+const MAX_SECONDS = 60;
+/** A broker that restarts is back by then. */
+const PATIENCE_MILLISECONDS = 30_000;
+
+export function auditTailCommand(environment: Environment): Command {
+  const command = new Command('tail')
+    .description('a line for each entry, as it gets its place in the log')
+    .option('--session <id>', 'those of this session')
+    .option('--actor <name>', 'those of this client')
+    .option('--agent <id>', 'those about this agent, by its identifier')
+    .option('--action <name>', 'those of this action, e.g. token.minted')
+    .option('--outcome <word>', 'allowed or refused')
+    .option('--from <index>', 'begin with this entry (default: the last ten)', wholeNumber)
+    .option('--every-seconds <number>', 'how often to look', seconds, 1);
+  addConnectionOptions(command, ['table', 'jsonl']);
+  return command.action((options: TailOptions) => tail(options, environment));
+}
+
+async function tail(options: TailOptions, environment: Environment): Promise<void> {
+  const client = createOperatorClient(readIdentity(environment, options));
+  const log = openPublicLog(client.issuer);
+  const patiently = <T>(look: () => Promise<T>) => untilBack(look, options.everySeconds * 1_000);
+  const sizeNow = () => patiently(async () => sizeIn(await log.checkpoint()) ?? notUnderstood());
+  let size = await sizeNow();
+  let next = options.from ?? Math.max(0, size - FIRST_LINES);
+  const own = new Set<string>();
+
+  async function readOn(): Promise<void> {
+    for await (const { entries, requestId } of entryTexts(client, { from: next, to: size, size })) {
+      if (requestId !== null) own.add(requestId);
+      for (const entry of entries) {
+        const logged = read(entry);
+        if (logged?.request_id !== undefined) own.delete(logged.request_id);
+        if (logged !== null && matches(logged, options)) print(lineOf(logged, options.output));
+        next = entry.index + 1;
+      }
+    }
+  }
+
+  for (;;) {
+    if (size - next > own.size) await patiently(readOn);
+    await wait(options.everySeconds * 1_000);
+    const now = await sizeNow();
+    if (now < size)
+      fail('verification', `rollback: the log had ${size} entries a moment ago, and now has ${now}.`);
+    size = now;
+  }
+}
+
+function notUnderstood(): never {
+  return fail('server', 'What came back is no head of a log.');
+}
+
+/** The same look again while the broker is away or cannot decide, for a while. */
+async function untilBack<T>(look: () => Promise<T>, pauseMilliseconds: number): Promise<T> {
+  let lostAt: number | undefined;
+  for (;;) {
+    try {
+      return await look();
+    } catch (error) {
+      if (!isPassing(error)) throw error;
+      if (lostAt === undefined) say(`${error.message} Trying again.`);
+      lostAt ??= performance.now();
+      if (performance.now() - lostAt > PATIENCE_MILLISECONDS) throw error;
+      await wait(pauseMilliseconds);
+    }
+  }
+}
+
+function isPassing(error: unknown): error is CommandFailure {
+  if (!(error instanceof CommandFailure)) return false;
+  return error.exitCode === EXIT.server || error.exitCode === EXIT.unreachable;
+}
+
+/** Null for what is past its retention. */
+function read({ index, document }: EntryText): Logged | null {
+  if (document === null) return null;
+  try {
+    return { index, ...(JSON.parse(document) as EntryDocument) };
+  } catch {
+    return fail('server', `What came back as entry ${index} is no entry.`);
+  }
+}
+
+/** As `GET /v1/audit/entries` selects them. */
+function matches(entry: Logged, { session, actor, agent, action, outcome }: Filters): boolean {
+  const asked: [wanted: string | undefined, found: unknown][] = [
+    [session, entry.session_id],
+    [actor, entry.actor],
+    [agent, entry.details.agent],
+    [action, entry.action],
+    [outcome, entry.outcome],
+  ];
+  return asked.every(([wanted, found]) => wanted === undefined || wanted === found);
+}
+
+function lineOf(entry: Logged, output: Format): string {
+  if (output === 'jsonl') return `${plainJson(entry)}\n`;
+  const { index, at, action, outcome, actor = '-', reason = '' } = entry;
+  const cells = [String(index).padStart(8), at, outcome.padEnd(7), action.padEnd(24), actor, reason];
+  return `${plainText(cells.join('  ').trimEnd())}\n`;
+}
+
+function seconds(text: string): number {
+  const number = /^\d{1,2}(\.\d{1,3})?$/.test(text) ? Number(text) : 0;
+  if (number >= 0.1 && number <= MAX_SECONDS) return number;
+  throw new InvalidArgumentError(`From 0.1 to ${MAX_SECONDS}.`);
+}

@@ -1,0 +1,60 @@
+/** The head of a log that a broker shows now, held against what this reader remembers. */
+import { parseCheckpoint } from '../audit/checkpoint.ts';
+import { AuditFormatError } from '../audit/format-error.ts';
+import { readHandOver } from '../audit/hand-over.ts';
+import { type Judgement, judgeCheckpoint, type Offer } from '../audit/judge-checkpoint.ts';
+import type { LogTree } from '../audit/log-tree.ts';
+import { parseSignedNote } from '../audit/signed-note.ts';
+import type { TrustedLog } from '../audit/trusted-log.ts';
+import type { LogTrust } from './log-trust.ts';
+import type { PublicLog } from './public-log.ts';
+
+export type Accepted = Extract<Judgement, { outcome: 'accepted' }>;
+
+/** @param handOvers the notes, in their order */
+export async function judgeLive(
+  log: PublicLog,
+  { trusted, policy }: Pick<LogTrust, 'trusted' | 'policy'>,
+  { checkpoint, handOvers }: { checkpoint: string; handOvers: readonly string[] },
+): Promise<Judgement> {
+  const size = sizeIn(checkpoint);
+  const tree = size === null ? null : log.tree(size);
+  return judgeCheckpoint(trusted, await offerOf(tree, trusted, { checkpoint, handOvers }), policy);
+}
+
+async function offerOf(
+  tree: LogTree | null,
+  { newest }: TrustedLog,
+  { checkpoint, handOvers }: { checkpoint: string; handOvers: readonly string[] },
+): Promise<Offer> {
+  return {
+    checkpoint,
+    ...(newest !== null && { consistency: await proofFrom(newest.size, tree) }),
+    handOvers: await offeredHandOvers(tree, handOvers),
+  };
+}
+
+export async function offeredHandOvers(tree: LogTree | null, notes: readonly string[]) {
+  const offered: { note: string; consistency: Buffer[] }[] = [];
+  for (const note of notes) {
+    const read = readHandOver(note);
+    const consistency = typeof read === 'string' ? [] : await proofFrom(read.handOver.size, tree);
+    offered.push({ note, consistency });
+  }
+  return offered;
+}
+
+/** Of a tree that is larger there is no proof, and none is needed to see that. */
+async function proofFrom(first: number, tree: LogTree | null): Promise<Buffer[]> {
+  return tree === null || first > tree.size ? [] : tree.consistency(first);
+}
+
+/** Read only: nobody's signature is looked at. */
+export function sizeIn(checkpoint: string): number | null {
+  try {
+    return parseCheckpoint(parseSignedNote(checkpoint).text).size;
+  } catch (error) {
+    if (error instanceof AuditFormatError) return null;
+    throw error;
+  }
+}

@@ -1,0 +1,118 @@
+/**
+ * Which key of a log is believed, and since when: one that a person pinned, here or before. Nothing is pinned because
+ * a log showed it, unless somebody says so.
+ */
+import { type Command, InvalidArgumentError } from 'commander';
+import { openCheckpoint } from '../audit/checkpoint.ts';
+import { AuditFormatError } from '../audit/format-error.ts';
+import type { TrustPolicy } from '../audit/judge-checkpoint.ts';
+import { pinLog, type TrustedLog } from '../audit/trusted-log.ts';
+import { parseVerifierKey, type VerifierKey } from '../audit/verifier-key.ts';
+import type { Environment } from '../config/environment.ts';
+import { fail } from './failure.ts';
+import { type LogMemory, memoryPath, openLogMemory } from './log-memory.ts';
+import { collect } from './new-client.ts';
+import { readConnection } from './operator-identity.ts';
+import { plainText } from './plain-text.ts';
+
+export type TrustOptions = {
+  logKey?: VerifierKey;
+  trust?: string;
+  trustOnFirstUse: boolean;
+  witness: readonly string[];
+  quorum?: number;
+};
+
+/** What a log says of itself; believed only by who says `--trust-on-first-use`. */
+export type Told = { origin: string; keys: readonly string[]; checkpoint: string };
+
+export type LogTrust = {
+  memory: LogMemory;
+  trusted: TrustedLog;
+  policy: TrustPolicy;
+  /** Whether the key was taken from the log itself, now. */
+  isFirstUse: boolean;
+};
+
+/** @param keyFlag `--key` means the operator's key where there is one */
+export function addTrustOptions(command: Command, keyFlag: '--key' | '--log-key'): Command {
+  return command
+    .option(`${keyFlag} <vkey>`, 'the key of the log, from somewhere better than the log', verifierKey)
+    .option('--trust <file>', 'where the memory of the log is (default: audit-trust in the data folder)')
+    .option('--trust-on-first-use', 'pin the key that the log shows, when none is pinned yet', false)
+    .option('--witness <vkey>', 'the key of a witness; can be repeated', collect, [])
+    .option('--quorum <number>', 'so many of them must have cosigned (default: all)', wholeNumber);
+}
+
+/** @throws {CommandFailure} when nothing is pinned, or something else than what was said */
+export function openTrust(environment: Environment, options: TrustOptions, told: Told): LogTrust {
+  const { logKey, trust, trustOnFirstUse } = options;
+  const { dataDirectory } = readConnection(environment, {});
+  const origin = logKey?.name ?? told.origin;
+  const memory = openLogMemory(trust ?? memoryPath(environment, origin, dataDirectory));
+  const policy = policyOf(options);
+  if (memory.trusted !== null) {
+    refuseAnotherKey(memory.trusted, logKey, memory.path);
+    return { memory, trusted: memory.trusted, policy, isFirstUse: false };
+  }
+  if (logKey !== undefined) return { memory, trusted: pinLog(logKey.vkey), policy, isFirstUse: false };
+  const shown = keyOf(told);
+  if (trustOnFirstUse && shown !== null) return { memory, trusted: pinLog(shown), policy, isFirstUse: true };
+  const how =
+    shown === null ? '' : ` It shows ${plainText(shown)}: compare that with what its operator tells you.`;
+  return fail(
+    'usage',
+    `No key of ${plainText(told.origin)} is pinned.${how} --key pins one, --trust-on-first-use this one.`,
+  );
+}
+
+function refuseAnotherKey({ terms }: TrustedLog, logKey: VerifierKey | undefined, path: string): void {
+  if (logKey === undefined || terms.some(({ key }) => key.vkey === logKey.vkey)) return;
+  fail(
+    'usage',
+    `${path} trusts another key, ${terms.map(({ key }) => plainText(key.vkey)).join(', ')}. --trust names another file.`,
+  );
+}
+
+/** The one of its keys that signed its head. */
+function keyOf({ origin, keys, checkpoint }: Told): string | null {
+  const opened = openCheckpoint(checkpoint, { origin, keys: readableKeys(keys) });
+  if (opened.outcome !== 'verified') return null;
+  return opened.signers.find(({ key }) => key.kind === 'log')?.key.vkey ?? null;
+}
+
+/** What cannot be read verifies nothing; the others still do. */
+export function readableKeys(lines: readonly string[]): VerifierKey[] {
+  return lines.flatMap(readable);
+}
+
+function readable(line: string): VerifierKey[] {
+  try {
+    return [parseVerifierKey(line)];
+  } catch (error) {
+    if (error instanceof AuditFormatError) return [];
+    throw error;
+  }
+}
+
+function policyOf({ witness, quorum }: TrustOptions): TrustPolicy {
+  const witnesses = witness.map(witnessKey);
+  return { witnesses, quorum: quorum ?? new Set(witnesses.map(({ name }) => name)).size };
+}
+
+function witnessKey(line: string): VerifierKey {
+  const [key] = readable(line);
+  return key?.kind === 'witness' ? key : fail('usage', 'A key of a witness is <name>+<key id>+<base64>.');
+}
+
+export function verifierKey(line: string): VerifierKey {
+  const [key] = readable(line);
+  if (key?.kind === 'log') return key;
+  throw new InvalidArgumentError('A key of a log is <name>+<key id>+<base64>, as GET /v1/audit/keys has it.');
+}
+
+export function wholeNumber(text: string): number {
+  const number = /^\d{1,15}$/.test(text) ? Number(text) : Number.NaN;
+  if (Number.isSafeInteger(number)) return number;
+  throw new InvalidArgumentError('A whole number is needed.');
+}

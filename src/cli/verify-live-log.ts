@@ -1,0 +1,99 @@
+/** The log of a running broker: its head against the memory, and every hash of it against the head. */
+import { originOf } from '../audit/log-key.ts';
+import { formatHash } from '../audit/note-text.ts';
+import type { TreeHead } from '../audit/trusted-log.ts';
+import type { Environment } from '../config/environment.ts';
+import { type Finding, trustOptions, type VerifyOptions } from './audit-verify-command.ts';
+import { entryTexts } from './entry-texts.ts';
+import { type Accepted, judgeLive } from './live-log.ts';
+import { type LogTrust, openTrust } from './log-trust.ts';
+import { createOperatorClient } from './operator-client.ts';
+import { type ConnectionOptions, readConnection, readIdentity } from './operator-identity.ts';
+import { openPublicLog, type PublicLog } from './public-log.ts';
+import { evidenceOf, wordsFor } from './refused-checkpoint.ts';
+import { type LogWalk, walkLog } from './walk-log.ts';
+
+/** @throws {CommandFailure} when the broker cannot be asked, or nothing is pinned */
+export async function verifyLiveLog(options: VerifyOptions, environment: Environment): Promise<Finding> {
+  const { issuer } = readConnection(environment, options);
+  const log = openPublicLog(issuer);
+  const [checkpoint, { keys, handOvers }] = [await log.checkpoint(), await log.keys()];
+  const told = { origin: originOf(issuer), keys, checkpoint };
+  const trust = openTrust(environment, trustOptions(options), told);
+  const judgement = await judgeLive(log, trust, { checkpoint, handOvers });
+  if (judgement.outcome === 'not-consistent') {
+    // The proof was made of what the log serves: only when that leads to the signed root, two trees were signed.
+    const walk = await walked(log, judgement.offered, { seen: null, options, environment });
+    if (walk.outcome !== 'sound') return flawOf(walk);
+  }
+  if (judgement.outcome !== 'accepted') {
+    return { facts: { reason: judgement.outcome, ...evidenceOf(judgement) }, why: wordsFor(judgement) };
+  }
+  await trust.memory.keep(judgement.trusted);
+  const walk = await walked(log, judgement.checkpoint, {
+    seen: trust.trusted.newest,
+    options,
+    environment,
+  });
+  if (walk.outcome !== 'sound') return flawOf(walk);
+  return soundness(judgement, trust, options.entries ? { texts_past_retention: walk.bodiesAbsent } : {});
+}
+
+type Walking = { seen: TreeHead | null; options: VerifyOptions; environment: Environment };
+
+async function walked(
+  log: PublicLog,
+  head: TreeHead,
+  { seen, options, environment }: Walking,
+): Promise<LogWalk> {
+  const { entries, bodiesFrom } = options;
+  const request = { from: 0, to: head.size, size: head.size };
+  const bundles = entries
+    ? entryTexts(createOperatorClient(readIdentity(environment, identityOf(options))), request)
+    : undefined;
+  return walkLog({ head, seen, fetchTile: log.tile, bodiesFrom, ...(bundles && { bundles }) });
+}
+
+function identityOf({ url, as, operatorKey }: VerifyOptions): ConnectionOptions {
+  return {
+    ...(url !== undefined && { url }),
+    ...(as !== undefined && { as }),
+    ...(operatorKey !== undefined && { key: operatorKey }),
+  };
+}
+
+function soundness(
+  { checkpoint, cosigners, trusted }: Accepted,
+  { memory, isFirstUse, trusted: before }: LogTrust,
+  texts: object,
+): Finding {
+  const facts = {
+    origin: checkpoint.origin,
+    log_size: checkpoint.size,
+    root: formatHash(checkpoint.root),
+    seen_before: before.newest?.size ?? null,
+    ...texts,
+    cosigned_by: [...new Set(cosigners.map(({ key }) => key.name))],
+    key: trusted.terms.at(-1)?.key.vkey,
+    key_handed_over: trusted.terms.length - 1,
+    ...(isFirstUse && { pinned_now: true }),
+    memory: memory.path,
+  };
+  return { facts, why: null };
+}
+
+function flawOf(walk: Exclude<LogWalk, { outcome: 'sound' }>): Finding {
+  if (walk.outcome !== 'leaves-changed') {
+    const { outcome, index } = walk;
+    const what = outcome === 'body-absent' ? 'its text is not there' : 'it is not what was signed';
+    return {
+      facts: { reason: outcome, index },
+      why: `The first bad entry is ${index}, ${outcome}: ${what}.`,
+    };
+  }
+  const { outcome, from, to } = walk;
+  return {
+    facts: { reason: outcome, from, to },
+    why: `The hashes of the log do not lead to its signed root: the first bad entry is one of ${from} to ${to - 1}.`,
+  };
+}

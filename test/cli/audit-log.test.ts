@@ -1,0 +1,239 @@
+/** The audit log from the command line, on a real broker: read, followed, taken away, verified. */
+import assert from 'node:assert/strict';
+import { readFileSync, writeFileSync } from 'node:fs';
+import { after, describe, test } from 'node:test';
+import { until } from '../broker-process.ts';
+import { createAuditWorld } from './audit-world.ts';
+import { startCommand } from './command-line.ts';
+
+const audit = await createAuditWorld();
+after(() => audit.close());
+const { mayfly, file } = audit;
+await audit.addEntries(600);
+const vkey = await audit.vkey();
+const pack = file('pack');
+
+async function json(line: string): Promise<Record<string, unknown>> {
+  const { code, stdout, stderr } = await mayfly(`${line} -o json`);
+  assert.equal(code, 0, stderr);
+  return JSON.parse(stdout);
+}
+
+async function refused(line: string, message: RegExp): Promise<void> {
+  const { code, stdout, stderr } = await mayfly(line);
+  assert.deepEqual([code, stdout], [7, ''], stderr);
+  assert.match(stderr, message);
+  assert.doesNotMatch(stderr, /\n {4}at /, 'no stack');
+}
+
+/** With a memory of its own for each check. */
+let memories = 0;
+const fresh = () => {
+  memories += 1;
+  return `--trust ${file(`memory-${memories}.json`)}`;
+};
+
+describe('mayfly audit', () => {
+  test('search finds entries, and nothing that they hold speaks to the terminal', async () => {
+    const { code, stdout, stderr } = await mayfly('audit search --action token.consumed --limit 300');
+    assert.equal(code, 0, stderr);
+    assert.equal(stdout.trim().split('\n').length, 301);
+    assert.match(stderr, /There are more than these 300/);
+    // biome-ignore lint/suspicious/noControlCharactersInRegex: these are what must not be there
+    assert.doesNotMatch(stdout, /[\u0000-\u0009\u000b-\u001f\u007f]/);
+    assert.equal((await mayfly('audit search --since yesterday')).code, 1);
+  });
+
+  test('show says that an entry is verified, and pins no key by itself', async () => {
+    const found = await mayfly('audit search --action token.consumed --limit 1 -o jsonl');
+    const { id, index } = JSON.parse(found.stdout);
+    const unpinned = await mayfly(`audit show ${id}`);
+    assert.deepEqual([unpinned.code, unpinned.stdout], [1, '']);
+    assert.ok(unpinned.stderr.includes(vkey), unpinned.stderr);
+    const shown = await json(`audit show ${id} --log-key ${vkey}`);
+    assert.deepEqual([shown.verified, shown.index, shown.id], [true, index, id]);
+    assert.equal((await json(`audit show ${id}`)).verified, true, 'remembered from before');
+    const stranger = vkey.replace(/\+.*/, '+bf76e13a+AU0vRdAV0AZzXtvjlrR9Ggl2ZLjbfzMHwCkJmsILQPmr');
+    assert.equal((await mayfly(`audit show ${id} --log-key ${stranger}`)).code, 1);
+    assert.equal((await mayfly('audit show aud_unknown')).code, 1);
+  });
+
+  test('tail shows each entry once, in order, and does not follow itself', async () => {
+    const from = await audit.sizeNow();
+    const child = startCommand(`audit tail --from ${from - 3} -o jsonl --every-seconds 0.2`, audit.settings);
+    let text = '';
+    child.stdout.setEncoding('utf8').on('data', (part: string) => {
+      text += part;
+    });
+    const entries = () =>
+      text
+        .split('\n')
+        .slice(0, -1)
+        .map((line) => JSON.parse(line));
+    try {
+      await until(() => entries().length >= 3, 'the first lines', 60_000);
+      const added = await audit.addEntries(5);
+      await until(
+        () => entries().filter(({ index }) => index >= from && index < added).length === added - from,
+        'the new lines',
+        60_000,
+      );
+      const indexes = entries().map(({ index }) => index);
+      assert.deepEqual(
+        indexes,
+        indexes.map((_, at) => from - 3 + at),
+      );
+      const settled = await audit.sizeNow();
+      await audit.addEntries(1);
+      await until(async () => entries().some(({ index }) => index >= settled), 'one more line', 60_000);
+      assert.ok((await audit.sizeNow()) - settled < 6, 'a look at what was looked at is no news');
+    } finally {
+      child.kill();
+    }
+  });
+});
+
+describe('A pack', () => {
+  test('that was exported is verified offline, whole or in part', async () => {
+    const { code, stdout, stderr } = await mayfly('audit export --from 100 --to 520');
+    assert.equal(code, 0, stderr);
+    writeFileSync(pack, stdout);
+    assert.equal(stdout.split('\n').length, 1 + 420 + 1);
+    const line = `audit verify ${pack} --key ${vkey} ${fresh()} --url http://127.0.0.1:9`;
+    const facts = await json(line);
+    assert.deepEqual([facts.verified, facts.from, facts.to, facts.entries], [true, 100, 520, 420]);
+    assert.equal((await mayfly(`audit verify - --key ${vkey} ${fresh()}`, stdout)).code, 0);
+    assert.equal((await mayfly(`audit export --from 7 --to 6`)).code, 1);
+    assert.equal((await mayfly(`audit export --to 1000000`)).code, 1);
+  });
+
+  test('needs a key that somebody pinned, or says on whose word', async () => {
+    const trust = fresh();
+    assert.equal((await mayfly(`audit verify ${pack} ${trust}`)).code, 1);
+    const first = await json(`audit verify ${pack} ${trust} --trust-on-first-use`);
+    assert.deepEqual([first.pinned_now, first.key], [true, vkey]);
+    assert.equal((await json(`audit verify ${pack} ${trust}`)).pinned_now, undefined);
+  });
+
+  const edits: [name: string, edit: (lines: string[]) => string[], message: RegExp][] = [
+    [
+      'edited',
+      (lines) => lines.with(8, (lines[8] ?? '').replace('allowed', 'refused')),
+      /entry is 107 \(line 9\), not-included/,
+    ],
+    ['deleted', (lines) => lines.toSpliced(8, 1), /entry is 107 \(line 9\), wrong-index/],
+    ['inserted', (lines) => lines.toSpliced(8, 0, lines[7] ?? ''), /entry is 107 \(line 9\), wrong-index/],
+    [
+      'swapped',
+      (lines) => lines.with(8, lines[20] ?? '').with(20, lines[8] ?? ''),
+      /entry is 107 \(line 9\), wrong-index/,
+    ],
+    ['cut off', (lines) => lines.slice(0, 300), /entry is 399 \(line 301\), missing/],
+    [
+      'cut off within a line',
+      (lines) => [...lines.slice(0, 300), (lines[300] ?? '').slice(0, 50)],
+      /entry is 399 \(line 301\), malformed/,
+    ],
+    ['not even text', () => ['\u0000\u001b[2J'], /no pack/],
+  ];
+  for (const [name, edit, message] of edits) {
+    test(`that was ${name} ends with 7 and names where`, async () => {
+      const forged = file('forged');
+      writeFileSync(forged, `${edit(readFileSync(pack, 'utf8').trimEnd().split('\n')).join('\n')}\n`);
+      await refused(`audit verify ${forged} --key ${vkey} ${fresh()}`, message);
+    });
+  }
+
+  test('of another log, or under another key, ends with 7', async () => {
+    const stranger = vkey.replace(/\+.*/, '');
+    const { newSigningKey } = await import('../audit/sample-log.ts');
+    const other = newSigningKey(stranger).key.vkey;
+    await refused(`audit verify ${pack} --key ${other} ${fresh()}`, /wrong key/);
+    await refused(`audit verify ${pack} --key ${newSigningKey().key.vkey} ${fresh()}`, /wrong log/);
+    const { code, stdout } = await mayfly(`audit verify ${pack} --key ${other} ${fresh()} -o json`);
+    assert.deepEqual([code, JSON.parse(stdout)], [7, { verified: false, reason: 'wrong-key' }]);
+  });
+
+  test('continues what was seen before, or is archived, or is not believed', async () => {
+    const trust = fresh();
+    assert.equal((await mayfly(`audit verify ${pack} --key ${vkey} ${trust}`)).code, 0);
+    const seen = JSON.parse(readFileSync(trust.split(' ')[1] ?? '', 'utf8')).newest.size;
+    await audit.addEntries(20);
+    const alone = file('alone');
+    writeFileSync(alone, (await mayfly('audit export --from 0 --to 3 --since 1')).stdout);
+    await refused(`audit verify ${alone} ${trust}`, new RegExp(`--since ${seen}\\.`));
+    const continued = file('continued');
+    writeFileSync(continued, (await mayfly(`audit export --from 0 --to 3 --since ${seen}`)).stdout);
+    assert.equal((await mayfly(`audit verify ${continued} ${trust}`)).code, 0);
+    await refused(`audit verify ${pack} ${trust}`, /rollback/);
+    assert.equal((await mayfly(`audit verify ${pack} ${trust} --archived`)).code, 0);
+  });
+
+  test('keeps the place of entries whose text is past its retention', async () => {
+    const [{ id } = { id: '' }] = await audit.world.query<{ id: string }>(
+      'select entry_id as id from audit_leaves where leaf_index = 5',
+    );
+    await audit.tamper(`create table kept as select * from audit_entries where id = '${id}'`);
+    await audit.tamper(`delete from audit_entries where id = '${id}'`);
+    try {
+      const short = file('short');
+      const { code, stdout, stderr } = await mayfly('audit export --from 0 --to 10');
+      assert.equal(code, 0, stderr);
+      writeFileSync(short, stdout);
+      await refused(
+        `audit verify ${short} --key ${vkey} ${fresh()}`,
+        /entry is 5 .*body-absent.*--bodies-from/,
+      );
+      const facts = await json(`audit verify ${short} --key ${vkey} ${fresh()} --bodies-from 6`);
+      assert.equal(facts.texts_past_retention, 1);
+      const shown = await json(`audit show ${id}`);
+      assert.deepEqual([shown.verified, shown.text], [true, 'past its retention']);
+    } finally {
+      await audit.tamper('insert into audit_entries select * from kept');
+      await audit.tamper('drop table kept');
+    }
+  });
+});
+
+describe('A live log', () => {
+  const memory = file('live.json');
+  const live = `audit verify --live --key ${vkey} --trust ${memory}`;
+
+  test('is verified as a whole, by its hashes or with its entries', async () => {
+    const facts = await json(live);
+    assert.deepEqual([facts.verified, facts.seen_before], [true, null]);
+    const again = await json(`${live} --entries`);
+    assert.deepEqual([again.seen_before, again.texts_past_retention], [facts.log_size, 0]);
+    assert.equal((await mayfly('audit verify')).code, 1);
+    assert.equal((await mayfly(`audit verify ${pack} --live`)).code, 1);
+    assert.equal((await mayfly(`${live} --url http://127.0.0.1:9`)).code, 4);
+  });
+
+  test('in which an entry was changed names it', async () => {
+    await audit.tamper(
+      `update audit_entries set actor = 'x' where id = (select entry_id from audit_leaves where leaf_index = 300)`,
+    );
+    await refused(`${live} --entries`, /entry is 300, entry-changed/);
+    const { code, stderr } = await mayfly('audit export --from 290');
+    assert.equal(code, 7);
+    assert.match(stderr, /Entry 300 is not what was signed/);
+    assert.equal((await mayfly(live)).code, 0, 'hashes alone do not tell');
+    const [{ id } = { id: '' }] = await audit.world.query<{ id: string }>(
+      'select entry_id as id from audit_leaves where leaf_index = 300',
+    );
+    await refused(`audit show ${id} --trust ${memory}`, /Not verified/);
+  });
+
+  test('of which a hash was changed on its way, or in the database, says where', async () => {
+    audit.meddleWith((path) => (path.includes('/tile/0/001') ? Buffer.alloc(256 * 32) : null));
+    try {
+      await refused(`audit verify --live --key ${vkey} ${fresh()}`, /one of 256 to 511/);
+    } finally {
+      audit.meddleWith(() => null);
+    }
+    await audit.tamper(
+      `update audit_leaves set hash = decode(repeat('00', 32), 'hex') where leaf_index = 530`,
+    );
+    await refused(`audit verify --live --key ${vkey} ${fresh()}`, /one of 0 to|one of 512 to/);
+  });
+});
