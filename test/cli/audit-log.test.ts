@@ -34,7 +34,7 @@ const fresh = () => {
 };
 
 describe('mayfly audit', () => {
-  test('search finds entries, and nothing that they hold speaks to the terminal', async () => {
+  test('AUD-10: search finds entries, and nothing that they hold speaks to the terminal', async () => {
     const { code, stdout, stderr } = await mayfly('audit search --action token.consumed --limit 300');
     assert.equal(code, 0, stderr);
     assert.equal(stdout.trim().split('\n').length, 301);
@@ -144,7 +144,7 @@ describe('A pack', () => {
     });
   }
 
-  test('of another log, or under another key, ends with 7', async () => {
+  test('AUD-14: of another log, or under another key, ends with 7', async () => {
     const stranger = vkey.replace(/\+.*/, '');
     const { newSigningKey } = await import('../audit/sample-log.ts');
     const other = newSigningKey(stranger).key.vkey;
@@ -209,7 +209,7 @@ describe('A live log', () => {
     assert.equal((await mayfly(`${live} --url http://127.0.0.1:9`)).code, 4);
   });
 
-  test('in which an entry was changed names it', async () => {
+  test('AUD-18: in which an entry was changed names it', async () => {
     await audit.tamper(
       `update audit_entries set actor = 'x' where id = (select entry_id from audit_leaves where leaf_index = 300)`,
     );
@@ -224,7 +224,7 @@ describe('A live log', () => {
     await refused(`audit show ${id} --trust ${memory}`, /Not verified/);
   });
 
-  test('of which a hash was changed on its way, or in the database, says where', async () => {
+  test('AUD-18: of which a hash was changed on its way, or in the database, says where', async () => {
     audit.meddleWith((path) => (path.includes('/tile/0/001') ? Buffer.alloc(256 * 32) : null));
     try {
       await refused(`audit verify --live --key ${vkey} ${fresh()}`, /one of 256 to 511/);

@@ -8,9 +8,12 @@ import { createServer, type IncomingMessage, request, type ServerResponse } from
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { embeddedUrls } from '../../src/database/embedded/embedded-urls.ts';
+import { databaseGrants } from '../../src/database/roles.ts';
 import { until } from '../broker-process.ts';
 import { createTestWorld } from '../test-broker.ts';
 import { asSuperuser } from '../test-cluster.ts';
+import { beforeDrop } from '../test-database.ts';
 import { type CommandLine, commandLine } from './command-line.ts';
 
 /** Null lets the answer pass. */
@@ -18,6 +21,13 @@ export type Meddling = (path: string) => Buffer | null;
 
 export async function createAuditWorld() {
   const world = await createTestWorld();
+  const { socketDirectory } = world.database;
+  const copies: string[] = [];
+  beforeDrop(async () => {
+    for (const name of copies) {
+      await asSuperuser(socketDirectory, (client) => client.query(`drop database ${name} with (force)`));
+    }
+  });
   const folder = mkdtempSync(join(tmpdir(), 'mayfly-audit-'));
   let target = '';
   let meddle: Meddling = () => null;
@@ -56,15 +66,13 @@ export async function createAuditWorld() {
     file: (name: string) => join(folder, name),
     sizeNow,
     /** Entries of their own, and waits until a signed head covers them. @returns the size of the log then */
-    async addEntries(count: number): Promise<number> {
+    async addEntries(count: number, database = world.database.name): Promise<number> {
       const before = await sizeNow();
-      await world.query(
-        `insert into audit_entries (id, action, outcome, actor, details)
+      const insert = `insert into audit_entries (id, action, outcome, actor, details)
          select 'aud_' || replace(gen_random_uuid()::text, '-', ''), 'token.consumed', 'allowed',
                 E'actor-\\u001b[31m' || n, '{}'
-           from generate_series(1, $1::int) n`,
-        [count],
-      );
+           from generate_series(1, ${count}) n`;
+      await asSuperuser(socketDirectory, (client) => client.query(insert), database);
       await until(async () => (await sizeNow()) >= before + count, 'a signed head over them', 60_000);
       return sizeNow();
     },
@@ -81,7 +89,7 @@ export async function createAuditWorld() {
     /** Past every guard, as whoever owns the machine of the database can. */
     async tamper(statement: string): Promise<void> {
       await asSuperuser(
-        world.database.socketDirectory,
+        socketDirectory,
         async (client) => {
           await client.query('set session_replication_role = replica');
           await client.query(statement);
@@ -89,8 +97,19 @@ export async function createAuditWorld() {
         world.database.name,
       );
     },
-    async stopBroker(): Promise<void> {
-      await broker.stop();
+    stopBroker: () => broker.stop(),
+    /** As it is now, under another name, as a backup that somebody restores. The broker has to be stopped. */
+    async copyDatabase(): Promise<{ name: string; applicationUrl: string }> {
+      const name = `${world.database.name}_copy`;
+      await asSuperuser(socketDirectory, async (client) => {
+        await client.query('select pg_terminate_backend(pid) from pg_stat_activity where datname = $1', [
+          world.database.name,
+        ]);
+        await client.query(`create database ${name} template ${world.database.name} strategy file_copy`);
+        for (const statement of databaseGrants(name)) await client.query(statement);
+      });
+      copies.push(name);
+      return { name, applicationUrl: embeddedUrls(socketDirectory, name).applicationUrl };
     },
     async startBroker(more: Record<string, string> = {}): Promise<void> {
       broker = await start(more);
