@@ -1,5 +1,6 @@
 /** The head of a log that a broker shows now, held against what this reader remembers. */
 import { parseCheckpoint } from '../audit/checkpoint.ts';
+import type { OfferedHandOver } from '../audit/follow-hand-overs.ts';
 import { AuditFormatError } from '../audit/format-error.ts';
 import { readHandOver } from '../audit/hand-over.ts';
 import { type Judgement, judgeCheckpoint, type Offer } from '../audit/judge-checkpoint.ts';
@@ -34,12 +35,17 @@ async function offerOf(
   };
 }
 
-export async function offeredHandOvers(tree: LogTree | null, notes: readonly string[]) {
-  const offered: { note: string; consistency: Buffer[] }[] = [];
+/** Without those that came after the head: the key of that head had not been handed over yet. */
+export async function offeredHandOvers(
+  tree: LogTree | null,
+  notes: readonly string[],
+): Promise<OfferedHandOver[]> {
+  const offered: OfferedHandOver[] = [];
   for (const note of notes) {
     const read = readHandOver(note);
-    const consistency = typeof read === 'string' ? [] : await proofFrom(read.handOver.size, tree);
-    offered.push({ note, consistency });
+    const size = typeof read === 'string' ? 0 : read.handOver.size;
+    if (tree !== null && size > tree.size) continue;
+    offered.push({ note, consistency: await proofFrom(size, tree) });
   }
   return offered;
 }

@@ -4,11 +4,12 @@ import { formatHash } from '../audit/note-text.ts';
 import type { TreeHead } from '../audit/trusted-log.ts';
 import type { Environment } from '../config/environment.ts';
 import { type Finding, trustOptions, type VerifyOptions } from './audit-verify-command.ts';
-import { entryTexts } from './entry-texts.ts';
+import { type Bundle, entryTexts } from './entry-texts.ts';
 import { type Accepted, judgeLive } from './live-log.ts';
 import { type LogTrust, openTrust } from './log-trust.ts';
-import { createOperatorClient } from './operator-client.ts';
+import { createOperatorClient, type OperatorClient } from './operator-client.ts';
 import { type ConnectionOptions, readConnection, readIdentity } from './operator-identity.ts';
+import { OWN_ENTRY_SECONDS, placeOfOwnEntry } from './own-entry.ts';
 import { openPublicLog, type PublicLog } from './public-log.ts';
 import { evidenceOf, wordsFor } from './refused-checkpoint.ts';
 import { type LogWalk, walkLog } from './walk-log.ts';
@@ -23,35 +24,53 @@ export async function verifyLiveLog(options: VerifyOptions, environment: Environ
   const judgement = await judgeLive(log, trust, { checkpoint, handOvers });
   if (judgement.outcome === 'not-consistent') {
     // The proof was made of what the log serves: only when that leads to the signed root, two trees were signed.
-    const walk = await walked(log, judgement.offered, { seen: null, options, environment });
+    const walk = await walked(log, judgement.offered, { seen: null, options, reader: null });
     if (walk.outcome !== 'sound') return flawOf(walk);
   }
   if (judgement.outcome !== 'accepted') {
     return { facts: { reason: judgement.outcome, ...evidenceOf(judgement) }, why: wordsFor(judgement) };
   }
   await trust.memory.keep(judgement.trusted);
-  const walk = await walked(log, judgement.checkpoint, {
-    seen: trust.trusted.newest,
-    options,
-    environment,
-  });
+  const reader = options.entries ? createReader(options, environment) : null;
+  const { checkpoint: head } = judgement;
+  const walk = await walked(log, head, { seen: trust.trusted.newest, options, reader });
   if (walk.outcome !== 'sound') return flawOf(walk);
-  return soundness(judgement, trust, options.entries ? { texts_past_retention: walk.bodiesAbsent } : {});
+  if (reader === null) return soundness(judgement, trust, {});
+  const ownEntry = await placeOfOwnEntry({ client: reader.client, log }, { ...reader.last, from: head.size });
+  if (ownEntry === null) return stalled();
+  return soundness(judgement, trust, { texts_past_retention: walk.bodiesAbsent, own_entry: ownEntry });
 }
 
-type Walking = { seen: TreeHead | null; options: VerifyOptions; environment: Environment };
+/** Who reads entries, and the request by which this was done last. */
+type Reader = { client: OperatorClient; last: { requestId: string } };
 
-async function walked(
-  log: PublicLog,
-  head: TreeHead,
-  { seen, options, environment }: Walking,
-): Promise<LogWalk> {
-  const { entries, bodiesFrom } = options;
-  const request = { from: 0, to: head.size, size: head.size };
-  const bundles = entries
-    ? entryTexts(createOperatorClient(readIdentity(environment, identityOf(options))), request)
-    : undefined;
-  return walkLog({ head, seen, fetchTile: log.tile, bodiesFrom, ...(bundles && { bundles }) });
+function createReader(options: VerifyOptions, environment: Environment): Reader {
+  const client = createOperatorClient(readIdentity(environment, identityOf(options)));
+  return { client, last: { requestId: '' } };
+}
+
+type Walking = { seen: TreeHead | null; options: VerifyOptions; reader: Reader | null };
+
+function walked(log: PublicLog, head: TreeHead, { seen, options, reader }: Walking): Promise<LogWalk> {
+  const { bodiesFrom } = options;
+  const bundles = reader === null ? {} : { bundles: bundlesFor(reader, head.size) };
+  return walkLog({ head, seen, fetchTile: log.tile, bodiesFrom, ...bundles });
+}
+
+async function* bundlesFor({ client, last }: Reader, size: number): AsyncGenerator<Bundle> {
+  for await (const bundle of entryTexts(client, { from: 0, to: size, size })) {
+    last.requestId = bundle.requestId ?? '';
+    yield bundle;
+  }
+}
+
+function stalled(): Finding {
+  return {
+    facts: { reason: 'entries-wait' },
+    why:
+      `The entry of this very reading has waited for ${OWN_ENTRY_SECONDS} s without a place in the signed log. Nobody ` +
+      'keeps the log now, or an old head is shown: nothing new is proved.',
+  };
 }
 
 function identityOf({ url, as, operatorKey }: VerifyOptions): ConnectionOptions {

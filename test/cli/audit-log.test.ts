@@ -209,6 +209,18 @@ describe('A live log', () => {
     assert.equal((await mayfly(`${live} --url http://127.0.0.1:9`)).code, 4);
   });
 
+  test('whose head does not move any more while entries come is not kept by anybody', async () => {
+    const { own_entry: own, log_size: size } = await json(`${live} --entries`);
+    assert.ok(Number(own) >= Number(size), 'the reading itself is in the record');
+    const old = Buffer.from(await (await fetch(`${audit.issuer}/v1/audit/checkpoint`)).text());
+    audit.meddleWith((path) => (path === '/v1/audit/checkpoint' ? old : null));
+    try {
+      await refused(`${live} --entries`, /has waited for 10 s without a place/);
+    } finally {
+      audit.meddleWith(() => null);
+    }
+  });
+
   test('AUD-18: in which an entry was changed names it', async () => {
     await audit.tamper(
       `update audit_entries set actor = 'x' where id = (select entry_id from audit_leaves where leaf_index = 300)`,
