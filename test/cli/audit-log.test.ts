@@ -26,6 +26,9 @@ async function refused(line: string, message: RegExp): Promise<void> {
   assert.doesNotMatch(stderr, /\n {4}at /, 'no stack');
 }
 
+/** More than a second: in that time whoever follows himself has looked a few times. */
+const QUIET_LOOKS = 60;
+
 /** With a memory of its own for each check. */
 let memories = 0;
 const fresh = () => {
@@ -83,10 +86,30 @@ describe('mayfly audit', () => {
         indexes,
         indexes.map((_, at) => from - 3 + at),
       );
-      const settled = await audit.sizeNow();
-      await audit.addEntries(1);
-      await until(async () => entries().some(({ index }) => index >= settled), 'one more line', 60_000);
-      assert.ok((await audit.sizeNow()) - settled < 6, 'a look at what was looked at is no news');
+      let [size, looks] = [0, 0];
+      const isQuiet = async () => {
+        const now = await audit.sizeNow();
+        [size, looks] = [now, now === size ? looks + 1 : 0];
+        return looks >= QUIET_LOOKS;
+      };
+      await until(isQuiet, 'a log that nobody adds to: looking at a look is no news', 20_000);
+    } finally {
+      child.kill();
+    }
+  });
+
+  test('AUD-10: tail shows a line for each entry, whatever stands in it', async () => {
+    const line = 'audit tail --from 300 --action token.consumed --every-seconds 0.2';
+    const child = startCommand(line, audit.settings);
+    let text = '';
+    child.stdout.setEncoding('utf8').on('data', (part: string) => {
+      text += part;
+    });
+    try {
+      await until(() => text.split('\n').length > 100, 'a hundred lines', 60_000);
+      assert.match(text, /^ +300 {2}\S+Z {2}allowed {2}token\.consumed +actor-\\u\{1b\}\[31m\d+$/m);
+      // biome-ignore lint/suspicious/noControlCharactersInRegex: these are what must not be there
+      assert.doesNotMatch(text, /[\u0000-\u0009\u000b-\u001f\u007f]/);
     } finally {
       child.kill();
     }
@@ -193,6 +216,19 @@ describe('A pack', () => {
       await audit.tamper('drop table kept');
     }
   });
+
+  test('AUD-12: holds what stands for an entry that cannot be written', async () => {
+    const index = await audit.sizeNow();
+    await audit.tamper(`insert into audit_entries (id, action, outcome, details)
+      values ('aud_large', 'token.consumed', 'allowed', jsonb_build_object('large', repeat('x', 70000)))`);
+    const shown = await json('audit show aud_large');
+    const { unwritable } = shown.details as { unwritable: string };
+    assert.deepEqual([shown.verified, unwritable], [true, 'too-large']);
+    const { code, stdout, stderr } = await mayfly(`audit export --from ${index}`);
+    assert.equal(code, 0, stderr);
+    writeFileSync(file('large'), stdout);
+    assert.equal((await json(`audit verify ${file('large')} --key ${vkey} ${fresh()}`)).verified, true);
+  });
 });
 
 describe('A live log', () => {
@@ -247,5 +283,7 @@ describe('A live log', () => {
       `update audit_leaves set hash = decode(repeat('00', 32), 'hex') where leaf_index = 530`,
     );
     await refused(`audit verify --live --key ${vkey} ${fresh()}`, /one of 0 to|one of 512 to/);
+    // Every line that is left behind is to be one that is described.
+    await audit.tamper(`update audit_entries set details = '{}' where id = 'aud_large'`);
   });
 });
