@@ -228,61 +228,6 @@ describe('A pack', () => {
     assert.equal(code, 0, stderr);
     writeFileSync(file('large'), stdout);
     assert.equal((await json(`audit verify ${file('large')} --key ${vkey} ${fresh()}`)).verified, true);
-  });
-});
-
-describe('A live log', () => {
-  const memory = file('live.json');
-  const live = `audit verify --live --key ${vkey} --trust ${memory}`;
-
-  test('is verified as a whole, by its hashes or with its entries', async () => {
-    const facts = await json(live);
-    assert.deepEqual([facts.verified, facts.seen_before], [true, null]);
-    const again = await json(`${live} --entries`);
-    assert.deepEqual([again.seen_before, again.texts_past_retention], [facts.log_size, 0]);
-    assert.equal((await mayfly('audit verify')).code, 1);
-    assert.equal((await mayfly(`audit verify ${pack} --live`)).code, 1);
-    assert.equal((await mayfly(`${live} --url http://127.0.0.1:9`)).code, 4);
-  });
-
-  test('whose head does not move any more while entries come is not kept by anybody', async () => {
-    const { own_entry: own, log_size: size } = await json(`${live} --entries`);
-    assert.ok(Number(own) >= Number(size), 'the reading itself is in the record');
-    const old = Buffer.from(await (await fetch(`${audit.issuer}/v1/audit/checkpoint`)).text());
-    audit.meddleWith((path) => (path === '/v1/audit/checkpoint' ? old : null));
-    try {
-      await refused(`${live} --entries`, /has waited for 10 s without a place/);
-    } finally {
-      audit.meddleWith(() => null);
-    }
-  });
-
-  test('AUD-18: in which an entry was changed names it', async () => {
-    await audit.tamper(
-      `update audit_entries set actor = 'x' where id = (select entry_id from audit_leaves where leaf_index = 300)`,
-    );
-    await refused(`${live} --entries`, /entry is 300, entry-changed/);
-    const { code, stderr } = await mayfly('audit export --from 290');
-    assert.equal(code, 7);
-    assert.match(stderr, /Entry 300 is not what was signed/);
-    assert.equal((await mayfly(live)).code, 0, 'hashes alone do not tell');
-    const [{ id } = { id: '' }] = await audit.world.query<{ id: string }>(
-      'select entry_id as id from audit_leaves where leaf_index = 300',
-    );
-    await refused(`audit show ${id} --trust ${memory}`, /Not verified/);
-  });
-
-  test('AUD-18: of which a hash was changed on its way, or in the database, says where', async () => {
-    audit.meddleWith((path) => (path.includes('/tile/0/001') ? Buffer.alloc(256 * 32) : null));
-    try {
-      await refused(`audit verify --live --key ${vkey} ${fresh()}`, /one of 256 to 511/);
-    } finally {
-      audit.meddleWith(() => null);
-    }
-    await audit.tamper(
-      `update audit_leaves set hash = decode(repeat('00', 32), 'hex') where leaf_index = 530`,
-    );
-    await refused(`audit verify --live --key ${vkey} ${fresh()}`, /one of 0 to|one of 512 to/);
     // Every line that is left behind is to be one that is described.
     await audit.tamper(`update audit_entries set details = '{}' where id = 'aud_large'`);
   });
