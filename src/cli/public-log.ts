@@ -44,7 +44,7 @@ export function openPublicLog(issuer: string): PublicLog {
     const { status, headers, bytes } = await get(path);
     if (status === 200) return bytes;
     const [requestId, date] = [headers.get('request-id'), headers.get('date')];
-    throw refusedBy({ status, body: objectOf(bytes), requestId, date });
+    throw refusedBy({ status, body: objectOf(bytes), requestId, date, as: 'anybody' });
   }
 
   async function tile(which: Tile): Promise<Buffer> {
