@@ -37,10 +37,14 @@ export type ReadSinks = {
   problems: Problem[];
 };
 
-/** @param path of the file; @param environment where variables of secrets are looked up */
-export function loadSinks(path: string, environment: Environment): ReadSinks {
+/**
+ * @param path of the file
+ * @param environment where variables of secrets are looked up
+ * @param own `host:port` of everything that is the broker itself: its answers leave entries, which would be sent again
+ */
+export function loadSinks(path: string, environment: Environment, own: readonly string[] = []): ReadSinks {
   const text = readSmallFile(path);
-  if (text !== null) return readSinks({ file: path, text, environment });
+  if (text !== null) return readSinks({ file: path, text, environment, own });
   const problems = collectProblems();
   problems.report({
     file: path,
@@ -57,10 +61,12 @@ export function readSinks({
   file,
   text,
   environment,
+  own = [],
 }: {
   file: string;
   text: string;
   environment: Environment;
+  own?: readonly string[];
 }): ReadSinks {
   const problems = collectProblems();
   const { report } = problems;
@@ -73,6 +79,7 @@ export function readSinks({
     .map((name) => readNamed(name, sectionAt(whole, 'sinks', name), { allowedHosts, environment, report }))
     .filter((sink) => sink !== null);
   reportSharedPaths(sinks, whole, report);
+  reportOwnAddress(sinks, new Set(own), whole, report);
   if (!problems.hasErrors()) reportUnusedHosts(allowed, sinks, whole, report);
   return { sinks: problems.hasErrors() ? [] : sinks, problems: problems.list() };
 }
@@ -109,6 +116,30 @@ function reportSharedPaths(sinks: readonly SinkDeclaration[], whole: Section, re
     }
     seen.add(sink.path);
   }
+}
+
+/** What is sent to the broker itself is refused, the refusal is an entry, and that is sent: without end. */
+function reportOwnAddress(
+  sinks: readonly SinkDeclaration[],
+  own: ReadonlySet<string>,
+  whole: Section,
+  report: Report,
+): void {
+  for (const sink of sinks) {
+    if (sink.kind !== 'webhook' && sink.kind !== 'otlp') continue;
+    const { url } = sink.target;
+    if (!own.has(hostAndPortOf(url))) continue;
+    reportAt(sectionAt(whole, 'sinks', sink.name, sink.kind === 'otlp' ? 'endpoint' : 'url'), report, {
+      rule: 'own-address',
+      message: `expected somebody else's address, found ${quoted(url.host)}, which is the broker's own`,
+      fix: 'Name the receiver that is to have the entries.',
+    });
+  }
+}
+
+/** `host:port`, the port also where the URL leaves it out. */
+export function hostAndPortOf({ protocol, hostname, port }: URL): string {
+  return `${hostname}:${port || (protocol === 'https:' ? '443' : '80')}`;
 }
 
 /** A permission that nobody needs is one that somebody will find a use for. */

@@ -49,10 +49,13 @@ export function runSink(options: RunSinkOptions): RunningSink {
   let failure: string | null = null;
   let stopping = false;
   let awake = new AbortController();
+  let isIdle = false; // nothing to send: only then does news end the waiting
+  let hasNews = false;
 
   async function step(): Promise<Rest> {
     if (cursor === null || clock.monotonicMilliseconds() - claimedAt >= RENEW_MILLISECONDS) await claim();
     if (cursor === null) return notOurs();
+    hasNews = false;
     const batch = withinBytes(await reader.readFrom(position, limit));
     const [first] = batch;
     if (first === undefined) return rest(cursor);
@@ -71,6 +74,8 @@ export function runSink(options: RunSinkOptions): RunningSink {
   async function rest(from: number): Promise<Rest> {
     if (position > from && (stopping || isConfirmationDue(from))) return confirm(from);
     if (position === from) oldestUnsent = null;
+    if (hasNews) return 0;
+    isIdle = true;
     return IDLE_MILLISECONDS;
   }
 
@@ -162,9 +167,11 @@ export function runSink(options: RunSinkOptions): RunningSink {
   }
 
   async function waitAfter(because: string, atLeast = 0): Promise<Rest> {
-    if (failure === null) log.warn({ sink: name, because }, 'a sink of the audit log takes nothing');
-    if (failure !== because) await cursors.noteFailure(name, holder, because);
+    const before = failure;
     failure = because;
+    if (stopping) return 0; // we gave up ourselves: that is no news of the receiver
+    if (before === null) log.warn({ sink: name, because }, 'a sink of the audit log takes nothing');
+    if (before !== because) await cursors.noteFailure(name, holder, because);
     return backOff.next(atLeast);
   }
 
@@ -182,6 +189,7 @@ export function runSink(options: RunSinkOptions): RunningSink {
     while (!stopping) {
       const milliseconds = await safeStep();
       if (milliseconds > 0 && !stopping) await pause(milliseconds, awake.signal);
+      isIdle = false;
       if (awake.signal.aborted) awake = new AbortController();
     }
     await drain();
@@ -210,11 +218,15 @@ export function runSink(options: RunSinkOptions): RunningSink {
         failure,
       };
     },
-    wake: () => awake.abort(),
+    wake() {
+      hasNews = true;
+      if (isIdle) awake.abort();
+    },
     async stop() {
       stopping = true;
       awake.abort();
-      const timer = setTimeout(() => receiver.close(), DRAIN_MILLISECONDS);
+      // One that takes nothing anyway is not waited for.
+      const timer = setTimeout(() => receiver.close(), failure === null ? DRAIN_MILLISECONDS : 0);
       timer.unref();
       await running;
       clearTimeout(timer);

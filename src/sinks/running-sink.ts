@@ -23,7 +23,7 @@ export type SinkStatus = {
 
 export type RunningSink = {
   status(): Promise<SinkStatus>;
-  /** There is something new in the log: no need to wait for the next look. */
+  /** There is something new in the log: no need to wait for the next look. Shortens no back-off. */
   wake(): void;
   /** Sends what is there already, if the receiver takes it, for a bounded time; then lets the sink go. */
   stop(): Promise<void>;

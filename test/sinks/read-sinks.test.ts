@@ -215,3 +215,35 @@ test('a file that is missing, too large, no text or no file is one problem', () 
   }
   assert.deepEqual(loadSinks(fileWith('sinks.yaml', 'sinks: {}'), {}), { sinks: [], problems: [] });
 });
+
+test('nothing is sent to the broker itself, by whatever name and scheme', () => {
+  const own = ['broker.example.com:443', '127.0.0.1:8420'];
+  const rules = (url: string, kind: 'webhook' | 'otlp') => {
+    const text =
+      kind === 'webhook'
+        ? `kind: webhook, url: "${url}", secret: { env: AUDIT_SINK_HOOK }`
+        : `kind: otlp, endpoint: "${url}"`;
+    const { sinks, problems } = readSinks({
+      file: 'sinks.yaml',
+      text: `{ allowed_hosts: [127.0.0.1], sinks: { here: { ${text} } } }`,
+      environment,
+      own,
+    });
+    assert.equal(sinks.length === 0, problems.length > 0);
+    return problems.map(({ rule }) => rule).filter((rule) => rule !== 'unused-host');
+  };
+  for (const kind of ['webhook', 'otlp'] as const) {
+    for (const url of [
+      'https://broker.example.com/',
+      'https://broker.example.com:443/x',
+      'https://BROKER.example.com/hook',
+      'http://127.0.0.1:8420/oauth/token',
+      'https://127.0.0.1:8420',
+      'http://0x7f.1:8420/',
+    ]) {
+      assert.deepEqual(rules(url, kind), ['own-address'], url);
+    }
+    assert.deepEqual(rules('https://broker.example.com:8443/', kind), []);
+    assert.deepEqual(rules('http://127.0.0.1:4318/', kind), []);
+  }
+});

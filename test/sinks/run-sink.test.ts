@@ -13,9 +13,11 @@ import type { Receiver } from '../../src/sinks/receiver.ts';
 import { replaySink, testSink } from '../../src/sinks/replay-sink.ts';
 import { MAX_ATTEMPTS, MAX_PARKED_IN_A_ROW, runSink } from '../../src/sinks/run-sink.ts';
 import type { AuditDocument } from '../../src/sinks/sink-entry.ts';
+import { noSinkMetrics } from '../../src/sinks/sink-metrics.ts';
 import { createSinkStore } from '../../src/sinks/sink-store.ts';
 import { createSyslogReceiver } from '../../src/sinks/syslog-receiver.ts';
 import { createWebhookReceiver } from '../../src/sinks/webhook-receiver.ts';
+import type { Pause } from '../../src/time/pause.ts';
 import { beforeDrop, createTestDatabase } from '../test-database.ts';
 import { type HttpCollector, startHttpCollector, startSyslogCollector, tls } from './collectors.ts';
 import {
@@ -573,4 +575,126 @@ describe('by hand', () => {
       assert.deepEqual(rig.ids(), [id]);
     });
   }
+});
+
+describe('news of the log', () => {
+  /** Waits until it is woken, and says how long it would have waited. */
+  function held() {
+    const waits: { milliseconds: number; signal: AbortSignal }[] = [];
+    const pause: Pause = (milliseconds, signal) =>
+      new Promise((resolve) => {
+        waits.push({ milliseconds, signal });
+        if (signal.aborted) resolve();
+        else signal.addEventListener('abort', () => resolve(), { once: true });
+      });
+    return { waits, pause };
+  }
+
+  function open(
+    t: TestContext,
+    { log, receiver, pause }: { log: SampleLog; receiver: Receiver; pause: Pause },
+  ) {
+    const name = newName();
+    const sink = runSink({
+      name,
+      receiver,
+      reader: log,
+      cursors: store,
+      holder: 'broker-a',
+      logSize: log.size,
+      clock,
+      pause,
+      log: silentLog,
+      metrics: noSinkMetrics,
+    });
+    t.after(() => sink.stop());
+    return { sink, name };
+  }
+
+  test('end the waiting of a sink that has nothing to send', async (t) => {
+    const { waits, pause } = held();
+    const log = sampleLog(1);
+    const receiver: Receiver = { deliver: async () => ({ outcome: 'accepted' }), close: async () => {} };
+    const { sink, name } = open(t, { log, receiver, pause });
+    await becomesTrue(() => waits.length === 1);
+    log.entries.push({ index: 1, document: sampleDocument(1) });
+    sink.wake();
+    await becomesTrue(async () => (await cursorOf(name)) === 2);
+  });
+
+  test('that come while it looks are looked at before it waits', async (t) => {
+    const { waits, pause } = held();
+    const log = sampleLog(1);
+    const receiver: Receiver = { deliver: async () => ({ outcome: 'accepted' }), close: async () => {} };
+    const read = log.readFrom;
+    let wake = () => {};
+    log.readFrom = async (index, limit) => {
+      const found = await read(index, limit);
+      if (index === 1 && log.entries.length === 1) {
+        log.entries.push({ index: 1, document: sampleDocument(1) });
+        wake();
+      }
+      return found;
+    };
+    const { sink, name } = open(t, { log, receiver, pause });
+    wake = sink.wake;
+    await becomesTrue(async () => (await cursorOf(name)) === 2);
+    assert.ok(waits.length <= 1, 'it waited before it looked again');
+  });
+
+  test('shorten no back-off, and a stop does', async (t) => {
+    const { waits, pause } = held();
+    let attempts = 0;
+    const receiver: Receiver = {
+      async deliver() {
+        attempts += 1;
+        return { outcome: 'failed', because: 'away' };
+      },
+      close: async () => {},
+    };
+    const { sink, name } = open(t, { log: sampleLog(3), receiver, pause });
+    await becomesTrue(() => waits.length === 1);
+    sink.wake();
+    sink.wake();
+    assert.equal(waits[0]?.signal.aborted, false);
+    await sink.stop();
+    assert.equal(attempts, 1);
+    assert.equal((await stateOf(name))?.failure, 'away');
+  });
+});
+
+test('a stop does not wait for a receiver that was ill before, nor calls it ill because of the stop', async () => {
+  const log = sampleLog(1);
+  const name = newName();
+  let giveUp = () => {};
+  let attempts = 0;
+  const receiver: Receiver = {
+    deliver() {
+      attempts += 1;
+      if (attempts === 1) return Promise.resolve({ outcome: 'failed', because: 'away' });
+      return new Promise((resolve) => {
+        giveUp = () => resolve({ outcome: 'failed', because: 'given up' });
+      });
+    },
+    close: async () => giveUp(),
+  };
+  const { clock: manual, pause } = manualTime();
+  const sink = runSink({
+    name,
+    receiver,
+    reader: log,
+    cursors: store,
+    holder: 'broker-a',
+    logSize: log.size,
+    clock: manual,
+    pause,
+    log: silentLog,
+    metrics: noSinkMetrics,
+  });
+  await becomesTrue(() => attempts === 2);
+  const stoppedAt = performance.now();
+  await sink.stop();
+  assert.ok(performance.now() - stoppedAt < 4_000);
+  const state = await stateOf(name);
+  assert.deepEqual([state?.failure, state?.holder], ['away', null]);
 });
