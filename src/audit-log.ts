@@ -27,12 +27,13 @@ export function openAuditLog(options: {
   ring: KeyRing;
   log: Log;
   clock: Clock;
+  onKept: () => void;
 }): AuditLog {
-  const { issuer, connect, database, ring, log, clock } = options;
+  const { issuer, connect, database, ring, log, clock, onKept } = options;
   const origin = originOf(issuer);
   const store = createLogStore(database.pool);
   const reader = createLogReader(database.pool);
-  const keeper = keepLog({ connect, key: () => logKeyOf(origin, ring.logSigners()), log, clock });
+  const keeper = keepLog({ connect, key: () => logKeyOf(origin, ring.logSigners()), log, clock, onKept });
   return {
     origin,
     keeper,

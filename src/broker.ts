@@ -9,6 +9,7 @@ import { routesOf } from './app.ts';
 import { createAuditStore } from './audit/audit-store.ts';
 import { createRefusalRecorder } from './audit/refusal-recorder.ts';
 import { openAuditLog } from './audit-log.ts';
+import { startAuditSinks } from './audit-sinks.ts';
 import { buildCapabilities, type CapabilityOptions } from './capabilities.ts';
 import { followCatalogue } from './catalogue/active-catalogue.ts';
 import type { Catalogue } from './catalogue/catalogue.ts';
@@ -41,6 +42,7 @@ import { createIdentityCheck } from './revocations/identity-store.ts';
 import { createLedgerTrust } from './revocations/ledger-trust.ts';
 import { createKeyRing } from './signing-keys/key-ring.ts';
 import { loadOrCreateKek } from './signing-keys/load-kek.ts';
+import type { SinkDeclaration } from './sinks/sink-declaration.ts';
 import type { Clock } from './time/clock.ts';
 import { createVerifierListStore } from './verifiers/verifier-list-store.ts';
 
@@ -58,6 +60,8 @@ export type Broker = {
 export type BrokerOptions = {
   configuration: Configuration;
   catalogue: Catalogue;
+  /** Where the audit log is streamed to. */
+  sinks?: readonly SinkDeclaration[];
   log: Log;
   clock: Clock;
   /** Lines of the log that could not be written. */
@@ -66,7 +70,7 @@ export type BrokerOptions = {
 
 /** @throws when anything is not as it has to be; the message says what to do */
 export async function startBroker(options: BrokerOptions): Promise<Broker> {
-  const { configuration, catalogue, log, clock, logLost = () => 0 } = options;
+  const { configuration, catalogue, sinks: declarations = [], log, clock, logLost = () => 0 } = options;
   requireFittingCatalogue(configuration, catalogue);
   await using starting = new AsyncDisposableStack();
 
@@ -107,6 +111,14 @@ export async function startBroker(options: BrokerOptions): Promise<Broker> {
     onLost: metrics.auditLost,
   });
   starting.defer(() => recorder.writeFolded({ all: true }));
+  const sinks = startAuditSinks({
+    declarations,
+    connect: { url: prepared.applicationUrl, log, admit: createIdentityCheck(trust) },
+    log,
+    clock,
+    metrics: metrics.sinks(declarations.map(({ name }) => name)),
+  });
+  starting.defer(sinks.close);
   const audit = openAuditLog({
     issuer: configuration.issuer,
     connect: () =>
@@ -120,6 +132,7 @@ export async function startBroker(options: BrokerOptions): Promise<Broker> {
     ring,
     log,
     clock,
+    onKept: sinks.wake,
   });
   starting.defer(audit.close);
   const drills = buildDrills({ configuration, catalogue: active, database, ledger, ring, log, clock });
@@ -130,6 +143,7 @@ export async function startBroker(options: BrokerOptions): Promise<Broker> {
     catalogue: active,
     ledger,
     describeDrills: drills.watch.describe,
+    describeSinks: sinks.describe,
     clock,
   });
   const housekeeping = startHousekeeping({
@@ -164,6 +178,7 @@ export async function startBroker(options: BrokerOptions): Promise<Broker> {
   const { summarize: verifiers } = createVerifierListStore(database.kysely);
   registerGauges({
     drills: drills.watch,
+    sinks,
     metrics,
     health,
     ring,

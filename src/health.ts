@@ -34,9 +34,11 @@ export function createHealth(options: {
   ledger: Pick<Ledger, 'trust' | 'follower'>;
   /** What is to be said of the self-test of the kill switch. A missed one is no reason to send nobody here. */
   describeDrills: () => string;
+  /** And of the sinks of the audit log: a receiver that is away is no reason either. */
+  describeSinks: () => Promise<string>;
   clock: Clock;
 }): Health {
-  const { askDatabase, requireSigningKey, catalogue, ledger, describeDrills, clock } = options;
+  const { askDatabase, requireSigningKey, catalogue, ledger, describeDrills, describeSinks, clock } = options;
   let draining = false;
   let skewSeconds = Number.NaN;
   let remembered: { at: number; readiness: Promise<Readiness> } | null = null;
@@ -69,6 +71,7 @@ export function createHealth(options: {
       catalogue: catalogueCheck(catalogue),
       ledger: ledgerCheck(ledger),
       drill: { ok: true, detail: describeDrills() },
+      sinks: { ok: true, detail: await describeSinks() },
       ...(draining ? { draining: { ok: false, detail: 'stopping' } } : {}),
     };
     return { ready: Object.values(checks).every(({ ok }) => ok), checks };

@@ -6,6 +6,7 @@ import { loadCatalogue } from './catalogue/load-catalogue.ts';
 import type { Problem } from './catalogue/problem.ts';
 import { type Configuration, readConfiguration } from './config/configuration.ts';
 import type { Environment } from './config/environment.ts';
+import { requireSinks } from './declared-sinks.ts';
 import { requireFittingCatalogue } from './fitting-catalogue.ts';
 import { createLog } from './log.ts';
 import { importKeks } from './signing-keys/key-encryption-key.ts';
@@ -27,6 +28,7 @@ export type Output = { write(text: string): unknown };
 export async function start(environment: Environment, output: Output): Promise<void> {
   const configuration = readConfiguration(environment);
   const catalogue = await requireCatalogue(configuration);
+  const sinks = requireSinks(configuration, environment);
   const logOutput = createLogOutput();
   const log = createLog(configuration.logLevel, logOutput);
   const signal = stopSignal();
@@ -36,6 +38,7 @@ export async function start(environment: Environment, output: Output): Promise<v
   const broker = await startBroker({
     configuration,
     catalogue,
+    sinks,
     log,
     clock: systemClock,
     logLost: logOutput.lost,
@@ -54,10 +57,12 @@ export async function checkConfiguration(environment: Environment, output: Outpu
   const configuration = readConfiguration(environment);
   const catalogue = await requireCatalogue(configuration);
   requireFittingCatalogue(configuration, catalogue);
+  const sinks = requireSinks(configuration, environment);
   if (configuration.keyEncryptionKeys !== undefined) importKeks(configuration.keyEncryptionKeys);
   output.write(
     `The configuration is good: issuer ${configuration.issuer}, ${configuration.database.kind} database, ` +
-      `${catalogue.agents.size} agents and ${catalogue.actions.size} actions.\n`,
+      `${catalogue.agents.size} agents and ${catalogue.actions.size} actions` +
+      `${sinks.length === 0 ? '' : `, sinks: ${sinks.map(({ name }) => name).join(', ')}`}.\n`,
   );
 }
 

@@ -1,4 +1,5 @@
 import { X509Certificate } from 'node:crypto';
+import type { AuditSinks } from './audit-sinks.ts';
 import type { TlsFiles } from './config/read-tls.ts';
 import type { Health } from './health.ts';
 import type { Metrics } from './http/metrics.ts';
@@ -33,6 +34,7 @@ export function registerGauges({
   verifiers,
   streams,
   drills,
+  sinks,
   tls,
   clock,
 }: {
@@ -44,6 +46,7 @@ export function registerGauges({
   /** How many read the feed here. */
   streams: () => number;
   drills: DrillWatch;
+  sinks: Pick<AuditSinks, 'lags'>;
   tls: TlsFiles | undefined;
   clock: Clock;
 }): void {
@@ -92,6 +95,7 @@ export function registerGauges({
     'Seconds from the revocation of the last canary until every verifier was heard to refuse it',
     drills.latencySeconds,
   );
+  registerSinkGauges(metrics, sinks);
   const summary = rememberBriefly(verifiers, clock);
   metrics.gauge('mayfly_verifiers_live', 'Verifiers that hold a lease', async () => (await summary()).live);
   metrics.gauge(
@@ -104,6 +108,24 @@ export function registerGauges({
     'Seconds since the oldest entry was written that some live verifier has not said to have applied',
     async () => (await summary()).lagSeconds,
   );
+}
+
+/** While the database is away there is no number, and Prometheus says so. */
+function registerSinkGauges(metrics: Metrics, { lags }: Pick<AuditSinks, 'lags'>): void {
+  const label = 'sink';
+  const known = () => lags().catch(() => []);
+  metrics.gauges({
+    name: 'mayfly_audit_sink_lag_entries',
+    help: 'Entries of the audit log that a sink has not delivered, nor put aside',
+    label,
+    read: async () => (await known()).map(({ name, entries }) => [name, entries]),
+  });
+  metrics.gauges({
+    name: 'mayfly_audit_sink_lag_seconds',
+    help: 'Seconds since the oldest of them was written',
+    label,
+    read: async () => (await known()).map(({ name, seconds }) => [name, seconds]),
+  });
 }
 
 const NOT_KNOWN: VerifierSummary = { live: Number.NaN, lagEpochs: Number.NaN, lagSeconds: Number.NaN };

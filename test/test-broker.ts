@@ -16,6 +16,7 @@ import { type Configuration, readConfiguration } from '../src/config/configurati
 import { createPool, openKysely } from '../src/database/pool.ts';
 import { type Log, silentLog } from '../src/errors/log.ts';
 import { applyCatalogue } from '../src/revocations/apply-catalogue.ts';
+import type { SinkDeclaration } from '../src/sinks/sink-declaration.ts';
 import { type Clock, systemClock } from '../src/time/clock.ts';
 import { createTestAgent, type SessionKey } from './test-agent.ts';
 import { beforeDrop, createTestDatabase } from './test-database.ts';
@@ -35,6 +36,7 @@ export type TestBrokerOptions = {
   settings?: Record<string, string>;
   clock?: Clock;
   log?: Log;
+  sinks?: readonly SinkDeclaration[];
   catalogue?: Catalogue;
 };
 
@@ -96,11 +98,13 @@ export async function createTestWorld({ files = {} }: { files?: Readonly<Record<
       settings,
       clock = systemClock,
       log = silentLog,
+      sinks = [],
       catalogue: declared = catalogue,
     }: TestBrokerOptions = {}) {
       const broker = await startBroker({
         configuration: configuration(settings),
         catalogue: declared,
+        sinks,
         log,
         clock,
       });

@@ -34,8 +34,10 @@ export function keepLog(options: {
   key: () => LogKey;
   log: Log;
   clock: Clock;
+  /** A head was signed and kept here. */
+  onKept?: () => void;
 }): LogKeeper {
-  const { connect, key, log, clock } = options;
+  const { connect, key, log, clock, onKept = () => {} } = options;
   let held: { connection: Connection; run: () => Promise<{ isDone: boolean }> } | null = null;
   let newest: ReturnType<LogKeeper['newest']> = null;
   let disagrees = false;
@@ -63,6 +65,7 @@ export function keepLog(options: {
       log,
       onKept(checkpoint) {
         newest = { ...checkpoint, keptAtMilliseconds: clock.milliseconds() };
+        onKept();
       },
     }).run;
   }

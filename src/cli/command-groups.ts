@@ -70,8 +70,11 @@ const GROUPS: readonly Group[] = [
   { name: 'receipt', about: 'what a kill or a revocation was proved with', load: operatorGroup('receipt') },
   {
     name: 'audit',
-    about: 'the audit log: follow it, search it, take it away, verify it; run a witness',
-    load: operatorGroup('audit'),
+    about: 'the audit log: follow it, search it, take it away, verify it, stream it; run a witness',
+    async load(environment) {
+      const { auditSinkCommands } = await import('./audit-sink-commands.ts');
+      return (await operatorGroup('audit')(environment)).addCommand(auditSinkCommands(environment));
+    },
   },
   {
     name: 'signing-key',

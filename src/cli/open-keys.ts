@@ -1,13 +1,12 @@
-import { mkdirSync } from 'node:fs';
-import { type Configuration, readConfiguration } from '../config/configuration.ts';
+import { readConfiguration } from '../config/configuration.ts';
 import type { Environment } from '../config/environment.ts';
-import { attachEmbeddedPostgres } from '../database/embedded-postgres.ts';
 import { createPool } from '../database/pool.ts';
-import { embeddedKekPath, prepareEmbeddedDatabase } from '../database/prepared-database.ts';
+import { embeddedKekPath } from '../database/prepared-database.ts';
 import { createLog } from '../log.ts';
 import { createKeyOperations, type KeyOperations } from '../signing-keys/key-operations.ts';
 import { loadOrCreateKek } from '../signing-keys/load-kek.ts';
 import { systemClock } from '../time/clock.ts';
+import { brokerDatabaseUrl } from './broker-database.ts';
 import { operatingUser } from './operating-user.ts';
 
 /**
@@ -19,7 +18,7 @@ export async function openKeys(
 ): Promise<KeyOperations & { close(): Promise<void> }> {
   const configuration = readConfiguration(environment);
   await using opening = new AsyncDisposableStack();
-  const url = await databaseUrl(configuration, opening);
+  const url = await brokerDatabaseUrl(configuration, opening);
   const pool = createPool({ url, size: 1, applicationName: 'mayfly keys', log: createLog('warn') });
   opening.defer(() => pool.end());
   const kek = configuration.keyEncryptionKeys ?? {
@@ -29,21 +28,4 @@ export async function openKeys(
   const operations = createKeyOperations({ pool, kek, clock: systemClock, actor: operatingUser() });
   const opened = opening.move();
   return { ...operations, close: () => opened.disposeAsync() };
-}
-
-async function databaseUrl(
-  { database, dataDirectory }: Configuration,
-  opening: AsyncDisposableStack,
-): Promise<string> {
-  if (database.kind === 'external') return database.url;
-  const running = attachEmbeddedPostgres({ dataDirectory });
-  if (running !== null) return running.applicationUrl;
-  mkdirSync(dataDirectory, { recursive: true, mode: 0o700 });
-  const prepared = await prepareEmbeddedDatabase({
-    dataDirectory,
-    log: createLog('warn'),
-    clock: systemClock,
-  });
-  opening.defer(prepared.stop);
-  return prepared.applicationUrl;
 }

@@ -31,6 +31,8 @@ export type Configuration = {
   rates: { perSource: number; perClient: number; failures: number };
   tokenRetentionHours: number;
   auditRetentionDays: number;
+  /** The file that declares the sinks of the audit log. */
+  auditSinks: string | undefined;
   drainSeconds: number;
   /** 0: the kill switch is not tested on a schedule. */
   drillSeconds: number;
@@ -59,9 +61,9 @@ const DAY_SECONDS = 86_400;
 
 /**
  * Who reads it: a broker; the owner of the database, who needs neither the broker's role nor its keys; an operator,
- * who needs nothing but to find the broker.
+ * who needs nothing but to find the broker; whoever looks after sinks, who needs the broker's role and none of its keys.
  */
-export type Reader = 'broker' | 'owner' | 'operator';
+export type Reader = 'broker' | 'owner' | 'operator' | 'sinks';
 
 /** @throws {ConfigurationError} with every mistake */
 export function readConfiguration(
@@ -104,6 +106,7 @@ export function readConfiguration(
     },
     tokenRetentionHours: read.integer('MAYFLY_TOKEN_RETENTION_HOURS', 168, { min: 2, max: 8_760 }),
     auditRetentionDays: read.integer('MAYFLY_AUDIT_RETENTION_DAYS', 400, { min: 1, max: 3_650 }),
+    auditSinks: readPath(read, 'MAYFLY_AUDIT_SINKS'),
     drainSeconds: read.integer('MAYFLY_DRAIN_SECONDS', 10, { min: 0, max: 300 }),
     drillSeconds: read.integer('MAYFLY_DRILL_SECONDS', 60, { min: 0, max: DAY_SECONDS }),
     missedDrillStopsHigh:
@@ -119,6 +122,11 @@ function readHost(read: SettingReader, name: string): string {
   const host = read.text(name) ?? '127.0.0.1';
   if (!isBindable(host)) read.refuse(`${name} has to be an address of this machine, such as 127.0.0.1 or ::`);
   return host;
+}
+
+function readPath(read: SettingReader, name: string): string | undefined {
+  const path = read.text(name);
+  return path === undefined ? undefined : resolve(path);
 }
 
 function readIssuer(read: SettingReader, fallback: string): string {

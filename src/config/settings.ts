@@ -98,6 +98,11 @@ export const SETTINGS: readonly Setting[] = [
     meaning: 'how long lines of the audit log keep their text; their hashes stay',
     fallback: '400',
   },
+  {
+    name: 'MAYFLY_AUDIT_SINKS',
+    meaning: 'path of the YAML file that says where the audit log is streamed to',
+    fallback: 'absent: nowhere',
+  },
   { name: 'MAYFLY_DRAIN_SECONDS', meaning: 'how long a stop waits for requests in flight', fallback: '10' },
   {
     name: 'MAYFLY_DRILL_SECONDS',

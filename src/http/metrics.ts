@@ -13,8 +13,21 @@ export type Metrics = {
   auditLost(entries: number): void;
   /** @param alarm one of a closed set */
   ledgerAlarm(alarm: string): void;
+  /** What sinks of the audit log count. @param names as they are declared: the values of a label */
+  sinks(names: readonly string[]): {
+    sent(sink: string, entries: number): void;
+    failed(sink: string): void;
+    parked(sink: string, entries: number): void;
+  };
   /** A number that is asked for when Prometheus comes by. */
   gauge(name: string, help: string, read: () => number | Promise<number>): void;
+  /** One for each value of a label, all of them declared somewhere. */
+  gauges(named: {
+    name: string;
+    help: string;
+    label: string;
+    read: () => Promise<readonly (readonly [value: string, number])[]>;
+  }): void;
 };
 
 /** @param options.logLost how many lines of the log could not be written so far */
@@ -61,6 +74,22 @@ export function createMetrics({ logLost = () => 0 }: { logLost?: () => number } 
     labelNames: ['alarm'],
     registers,
   });
+  const ofSinks = { labelNames: ['sink'], registers };
+  const sinkSent = new Counter({
+    name: 'mayfly_audit_sink_sent_total',
+    help: 'Entries of the audit log that a receiver has taken',
+    ...ofSinks,
+  });
+  const sinkFailures = new Counter({
+    name: 'mayfly_audit_sink_failures_total',
+    help: 'Attempts to send entries of the audit log that came to nothing',
+    ...ofSinks,
+  });
+  const sinkParked = new Counter({
+    name: 'mayfly_audit_sink_parked_total',
+    help: 'Entries of the audit log that a receiver would not take and that were put aside',
+    ...ofSinks,
+  });
   return {
     registry,
     answered: (route, status) => answers.inc({ route, status }),
@@ -71,6 +100,28 @@ export function createMetrics({ logLost = () => 0 }: { logLost?: () => number } 
     },
     auditLost: (entries) => lost.inc(entries),
     ledgerAlarm: (alarm) => alarms.inc({ alarm }),
+    sinks(names) {
+      for (const counter of [sinkSent, sinkFailures, sinkParked]) {
+        for (const sink of names) counter.inc({ sink }, 0);
+      }
+      return {
+        sent: (sink, entries) => sinkSent.inc({ sink }, entries),
+        failed: (sink) => sinkFailures.inc({ sink }),
+        parked: (sink, entries) => sinkParked.inc({ sink }, entries),
+      };
+    },
+    gauges({ name, help, label, read }) {
+      new Gauge({
+        name,
+        help,
+        labelNames: [label],
+        registers,
+        async collect() {
+          this.reset();
+          for (const [value, number] of await read()) this.set({ [label]: value }, number);
+        },
+      });
+    },
     gauge(name, help, read) {
       new Gauge({
         name,

@@ -4,7 +4,13 @@ import { fileURLToPath } from 'node:url';
 export const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 
 /** What people read, by path from the root. */
-export const DOCUMENTS = ['README.md', 'docs/runbook.md', 'SECURITY.md', 'CHANGELOG.md'] as const;
+export const DOCUMENTS = [
+  'README.md',
+  'docs/runbook.md',
+  'docs/audit-sinks.md',
+  'SECURITY.md',
+  'CHANGELOG.md',
+] as const;
 
 export function textOf(path: string): string {
   return readFileSync(`${ROOT}${path}`, 'utf8');
