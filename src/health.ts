@@ -65,13 +65,14 @@ export function createHealth(options: {
   }
 
   async function examine(): Promise<Readiness> {
+    const [ofDatabase, sinks] = await Promise.all([databaseChecks(), describeSinks()]);
     const checks = {
-      ...(await databaseChecks()),
+      ...ofDatabase,
       signing_key: signingKeyCheck(requireSigningKey),
       catalogue: catalogueCheck(catalogue),
       ledger: ledgerCheck(ledger),
       drill: { ok: true, detail: describeDrills() },
-      sinks: { ok: true, detail: await describeSinks() },
+      sinks: { ok: true, detail: sinks },
       ...(draining ? { draining: { ok: false, detail: 'stopping' } } : {}),
     };
     return { ready: Object.values(checks).every(({ ok }) => ok), checks };
