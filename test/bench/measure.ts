@@ -62,6 +62,7 @@ export async function measure(
   await generator.sign(server, tokens);
   const before = readProcessorTime(pids);
   const sent = await Promise.race([generator.send(server, connections), server.program.ended]);
+  await Promise.race([server.settle(), server.program.ended]);
   const after = readProcessorTime(pids);
   const microseconds = (seconds: number) => (seconds * 1e6) / tokens;
   const { p50Milliseconds, p95Milliseconds, p99Milliseconds } = sent;

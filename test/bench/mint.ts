@@ -1,6 +1,6 @@
 /**
  * `npm run bench:mint`: what a token costs, beside the least that it could cost and beside a widely used server
- * that does the same job, all three in the same run on the same machine and the same Postgres.
+ * that does the same job, and what of it the audit log costs: all in the same run on the same machine and the same Postgres.
  *
  * Judge by processor time for one token and by ratios within a round. Tokens per second depend on what else the
  * machine does meanwhile, and here the clients are a part of that.
@@ -9,10 +9,25 @@ import { existsSync } from 'node:fs';
 import { type BenchOptions, readBenchOptions, USAGE } from './bench-options.ts';
 import { type Generator, type Measurement, measure, measureIdle, startGenerator } from './measure.ts';
 import { report } from './report.ts';
-import { type BenchServer, startFloor, startMayfly, startPeer } from './servers.ts';
+import {
+  type BenchServer,
+  type ServerName,
+  startFloor,
+  startMayfly,
+  startPeer,
+  startUnrecorded,
+} from './servers.ts';
 import { openStage, type Stage } from './stage.ts';
 
 type Bench = { stage: Stage; servers: readonly BenchServer[]; generator: Generator };
+
+const STARTERS: Readonly<Record<ServerName, (stage: Stage, profileFolder?: string) => Promise<BenchServer>>> =
+  {
+    floor: startFloor,
+    mayfly: startMayfly,
+    unrecorded: startUnrecorded,
+    peer: startPeer,
+  };
 
 const stopAsked = firstStopSignal();
 try {
@@ -34,13 +49,16 @@ async function run(options: BenchOptions): Promise<void> {
   process.stdout.write(`\n${report({ measurements, options, postgresVersion, idleShare })}`);
 }
 
-async function start({ profileFolder }: BenchOptions, started: AsyncDisposableStack): Promise<Bench> {
-  say('starting Postgres, three servers and their clients');
+async function start(
+  { profileFolder, servers: wanted }: BenchOptions,
+  started: AsyncDisposableStack,
+): Promise<Bench> {
+  say('starting Postgres, the servers and their clients');
   const stage = await openStage();
   started.defer(stage.close);
   const servers: BenchServer[] = [];
-  for (const startServer of [startFloor, startMayfly, startPeer]) {
-    const server = await startServer(stage, profileFolder);
+  for (const name of wanted) {
+    const server = await STARTERS[name](stage, profileFolder);
     started.defer(server.program.stop);
     servers.push(server);
   }

@@ -15,8 +15,13 @@ export type ReportOptions = {
 const SERVERS: readonly { name: ServerName; title: string }[] = [
   { name: 'floor', title: 'bare floor' },
   { name: 'mayfly', title: '**mayfly**' },
+  { name: 'unrecorded', title: 'mayfly without its log' },
   { name: 'peer', title: 'oidc-provider' },
 ];
+
+const UNRECORDED =
+  '"Without its log" is the same broker on a database whose trigger throws every line of the record away: no line, no ' +
+  'leaf, no signed head. Until the last head is signed, the work of the log counts as that of its tokens.';
 
 type Figure = (measurement: Measurement) => number;
 
@@ -28,7 +33,8 @@ const programs: Figure = ({ serverMicroseconds, postgresMicroseconds }) =>
 const rate: Figure = ({ tokensPerSecond }) => tokensPerSecond;
 
 export function report({ measurements, options, postgresVersion, idleShare }: ReportOptions): string {
-  const { tokens, rounds, connections } = options;
+  const { tokens, rounds, connections, servers } = options;
+  const measured = SERVERS.filter(({ name }) => servers.includes(name));
   const processors = cpus();
   return [
     `Machine: ${processors[0]?.model ?? 'unknown processor'}, ${processors.length} cores, ${type()} ${release()}; ` +
@@ -38,13 +44,14 @@ export function report({ measurements, options, postgresVersion, idleShare }: Re
     '',
     '| connections | server | tokens/s | p50 ms | p95 ms | p99 ms | CPU µs/token | of it server | Postgres | elsewhere |',
     '|--:|:--|--:|--:|--:|--:|--:|--:|--:|--:|',
-    ...connections.flatMap((count) => SERVERS.map((server) => serverLine(server, count, measurements))),
+    ...connections.flatMap((count) => measured.map((server) => serverLine(server, count, measurements))),
     '',
     '| connections | compared within a round | whole machine | server + Postgres |',
     '|--:|:--|--:|--:|',
-    ...connections.flatMap((count) => ratioLines(count, measurements)),
+    ...connections.flatMap((count) => ratioLines(count, measurements, servers)),
     '',
     ...disturbance(measurements),
+    ...(servers.includes('unrecorded') ? [UNRECORDED] : []),
     `"Elsewhere" is the kernel on nobody's account, and whatever else runs on the machine. In brackets: the lowest and the highest round.`,
     'Repeat it with `npm ci && npm run bench:mint` (Linux).',
     '',
@@ -85,7 +92,20 @@ function serverLine(
   ]);
 }
 
-function ratioLines(connections: number, measurements: readonly Measurement[]): string[] {
+type Comparison = { title: string; over: ServerName; under: ServerName; by?: 'rate' };
+
+const COMPARISONS: readonly Comparison[] = [
+  { title: 'CPU of mayfly ÷ CPU of the floor', over: 'mayfly', under: 'floor' },
+  { title: 'CPU of mayfly ÷ CPU of mayfly without its log', over: 'mayfly', under: 'unrecorded' },
+  { title: 'CPU of oidc-provider ÷ CPU of mayfly', over: 'peer', under: 'mayfly' },
+  { title: 'tokens/s of mayfly ÷ of oidc-provider', over: 'mayfly', under: 'peer', by: 'rate' },
+];
+
+function ratioLines(
+  connections: number,
+  measurements: readonly Measurement[],
+  servers: readonly ServerName[],
+): string[] {
   const compare = (figure: Figure, over: ServerName, under: ServerName): string => {
     const here = measurements.filter((one) => one.connections === connections);
     const ratios = Map.groupBy(here, ({ round }) => round)
@@ -95,18 +115,17 @@ function ratioLines(connections: number, measurements: readonly Measurement[]): 
     const [low, high] = [Math.min(...ratios), Math.max(...ratios)];
     return `${median(ratios).toFixed(2)} (${low.toFixed(2)}–${high.toFixed(2)})`;
   };
-  const line = (title: string, over: ServerName, under: ServerName) =>
-    tableRow([String(connections), title, compare(machine, over, under), compare(programs, over, under)]);
-  return [
-    line('CPU of mayfly ÷ CPU of the floor', 'mayfly', 'floor'),
-    line('CPU of oidc-provider ÷ CPU of mayfly', 'peer', 'mayfly'),
-    tableRow([
-      String(connections),
-      'tokens/s of mayfly ÷ of oidc-provider',
-      compare(rate, 'mayfly', 'peer'),
-      '',
-    ]),
-  ];
+  return COMPARISONS.filter(({ over, under }) => servers.includes(over) && servers.includes(under)).map(
+    ({ title, over, under, by }) =>
+      by === 'rate'
+        ? tableRow([String(connections), title, compare(rate, over, under), ''])
+        : tableRow([
+            String(connections),
+            title,
+            compare(machine, over, under),
+            compare(programs, over, under),
+          ]),
+  );
 }
 
 function ratioOf(round: readonly Measurement[], figure: Figure, over: ServerName, under: ServerName): number {

@@ -1,13 +1,20 @@
-/** The three servers, each in a process of its own, and what a request to each has to look like. */
+/** The servers, each in a process of its own, and what a request to each has to look like. */
 import { freePort } from '../broker-process.ts';
 import type { ServerArguments } from './bench-client.ts';
 import { type ChildProgram, startProgram, untilListening } from './child-program.ts';
 import type { Target } from './signed-requests.ts';
 import type { Stage } from './stage.ts';
 
-export type ServerName = 'floor' | 'mayfly' | 'peer';
+export type ServerName = 'floor' | 'mayfly' | 'unrecorded' | 'peer';
 
-export type BenchServer = { name: ServerName; title: string; target: Target; program: ChildProgram };
+export type BenchServer = {
+  name: ServerName;
+  title: string;
+  target: Target;
+  program: ChildProgram;
+  /** Resolves when what it does after its answers is done too: that is a part of what they cost. */
+  settle(): Promise<void>;
+};
 
 /** Bounds that would turn this many requests from one address away are raised; nothing else differs. */
 const UNBOUNDED = '1000000';
@@ -16,10 +23,11 @@ export async function startMayfly(
   stage: Stage,
   profileFolder?: string,
   more: Readonly<Record<string, string>> = {},
+  name = 'mayfly',
 ): Promise<BenchServer> {
   const port = await freePort();
   const program = startProgram({
-    name: 'mayfly',
+    name,
     program: new URL('../../src/launch.js', import.meta.url),
     args: ['start'],
     profileFolder,
@@ -35,7 +43,15 @@ export async function startMayfly(
       ...more,
     },
   });
-  return started('mayfly', program, { port, path: '/oauth/token', nonce: true });
+  const server = await started('mayfly', program, { port, path: '/oauth/token', nonce: true });
+  return { ...server, settle: stage.untilLogged };
+}
+
+/** The same broker on a database in which lines of the record are thrown away: the product has no such switch. */
+export async function startUnrecorded(stage: Stage, profileFolder?: string): Promise<BenchServer> {
+  const settings = { DATABASE_URL: stage.databaseUrls.unrecorded };
+  const server = await startMayfly(stage, profileFolder, settings, 'mayfly-unrecorded');
+  return { ...server, name: 'unrecorded', title: TITLES.unrecorded, settle: async () => {} };
 }
 
 export async function startFloor(stage: Stage, profileFolder?: string): Promise<BenchServer> {
@@ -62,6 +78,7 @@ export async function startPeer(stage: Stage): Promise<BenchServer> {
 const TITLES: Readonly<Record<ServerName, string>> = {
   floor: 'bare floor',
   mayfly: 'mayfly',
+  unrecorded: 'mayfly without its log',
   peer: 'oidc-provider',
 };
 
@@ -77,7 +94,13 @@ async function started(
     throw error;
   }
   const issuer = `http://127.0.0.1:${port}`;
-  return { name, title: TITLES[name], program, target: { port, path, issuer, nonce } };
+  return {
+    name,
+    title: TITLES[name],
+    program,
+    target: { port, path, issuer, nonce },
+    settle: async () => {},
+  };
 }
 
 function argumentsOf(port: number, databaseUrl: string, { clients }: Stage): string {

@@ -1,18 +1,19 @@
 /**
- * What the three servers have in common: one throw-away Postgres that stores as durably as in production, with a
+ * What the servers have in common: one throw-away Postgres that stores as durably as in production, with a
  * database for each of them, and the same four clients, which are agents of the shipped catalogue.
  */
 import { randomBytes } from 'node:crypto';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
 import pg from 'pg';
 import { loadCatalogue } from '../../src/catalogue/load-catalogue.ts';
 import { embeddedUrls } from '../../src/database/embedded/embedded-urls.ts';
 import { type EmbeddedPostgres, startEmbeddedPostgres } from '../../src/database/embedded-postgres.ts';
 import { migrate } from '../../src/database/migrate.ts';
-import { createPool, openKysely } from '../../src/database/pool.ts';
-import { APPLICATION_ROLE } from '../../src/database/roles.ts';
+import { createPool, openKysely, type Pool } from '../../src/database/pool.ts';
+import { APPLICATION_ROLE, DATABASE_NAME, databaseGrants, OWNER_ROLE } from '../../src/database/roles.ts';
 import { silentLog } from '../../src/errors/log.ts';
 import { applyCatalogue } from '../../src/revocations/apply-catalogue.ts';
 import { systemClock } from '../../src/time/clock.ts';
@@ -28,7 +29,9 @@ export type Stage = {
   ownerUrl: string;
   /** The private key that a client of the catalogue is declared with. */
   keyOf(clientId: string): NonNullable<ReturnType<TestScopes['keys']['get']>>;
-  databaseUrls: { mayfly: string; floor: string; peer: string };
+  databaseUrls: { mayfly: string; unrecorded: string; floor: string; peer: string };
+  /** Resolves when each line of mayfly's record has its place and a signed head over it. */
+  untilLogged(): Promise<void>;
   close(): Promise<void>;
 };
 
@@ -58,6 +61,9 @@ export async function openStage(): Promise<Stage> {
   opening.defer(scopes.remove);
   await prepareMayfly(postgres.ownerUrl, scopes);
   const postgresVersion = await createDatabases(postgres, ['bench_floor', 'bench_peer']);
+  await createUnrecorded(postgres);
+  const watcher = createPool({ url: postgres.ownerUrl, size: 1, applicationName: 'bench', log: silentLog });
+  opening.defer(() => watcher.end());
 
   const urlOf = (database: string) => embeddedUrls(postgres.socketDirectory, database).applicationUrl;
   const opened = opening.move();
@@ -71,9 +77,11 @@ export async function openStage(): Promise<Stage> {
     keyEncryptionKey: randomBytes(32).toString('base64url'),
     databaseUrls: {
       mayfly: postgres.applicationUrl,
+      unrecorded: urlOf(UNRECORDED),
       floor: urlOf('bench_floor'),
       peer: urlOf('bench_peer'),
     },
+    untilLogged: () => untilLogged(watcher),
     close: () => opened.disposeAsync(),
   };
 }
@@ -106,6 +114,54 @@ async function createDatabases(
     return rows[0]?.server_version ?? 'unknown';
   } finally {
     await client.end();
+  }
+}
+
+const UNRECORDED = 'bench_unrecorded';
+
+/**
+ * A copy of mayfly's database that keeps no record. The trigger lets the statements and their plans be what they are;
+ * what it costs itself (a call for each line, less than a microsecond or two) makes the log look that much cheaper.
+ */
+async function createUnrecorded({ socketDirectory }: EmbeddedPostgres): Promise<void> {
+  const inDatabase = async (database: string, statements: readonly string[]) => {
+    const { superuserUrl } = embeddedUrls(socketDirectory, database);
+    const client = new pg.Client({ connectionString: superuserUrl, ssl: false });
+    await client.connect();
+    try {
+      for (const statement of statements) await client.query(statement);
+    } finally {
+      await client.end();
+    }
+  };
+  await inDatabase('postgres', [
+    `create database ${UNRECORDED} template ${DATABASE_NAME} owner ${OWNER_ROLE}`,
+    ...databaseGrants(UNRECORDED),
+  ]);
+  await inDatabase(UNRECORDED, [
+    'create function throw_away() returns trigger language plpgsql as $$ begin return null; end $$',
+    'create trigger audit_entries_nowhere before insert on audit_entries for each row execute function throw_away()',
+  ]);
+}
+
+const LOOK_MILLISECONDS = 20;
+const LOGGED_WITHIN_MILLISECONDS = 60_000;
+/** Little work, since it counts as mayfly's: only what came after the head's snapshot is looked at. */
+const WAITS = `
+  select h.target is not null
+           or h.size > coalesce((select max(c.size) from audit_checkpoints c), 0)
+           or exists (select from audit_entries e where e.xid >= pg_snapshot_xmax(h.seen)::text::bigint)
+           or exists (select from audit_entries e
+                       where e.xid = any (array(select pg_snapshot_xip(h.seen)::text::bigint))) as waits
+    from audit_log_head h`;
+
+async function untilLogged(pool: Pool): Promise<void> {
+  const deadline = performance.now() + LOGGED_WITHIN_MILLISECONDS;
+  for (;;) {
+    const { rows } = await pool.query<{ waits: boolean }>(WAITS);
+    if (rows[0]?.waits === false) return;
+    if (performance.now() > deadline) throw new Error('some lines of the record have no signed head');
+    await delay(LOOK_MILLISECONDS);
   }
 }
 
