@@ -11,10 +11,11 @@ alter index audit_entries_at rename to audit_entries_before_at;
 
 create table audit_entries (
   day         integer     not null default floor(extract(epoch from now()) / 86400),
-  id          text        not null check (id ~ '^aud_[0-9a-z_-]{1,76}$'),  -- ordered by time, when mayfly names it
+  -- Ordered by time, when mayfly names it. Lengths are asked for apart: counting in a pattern costs twenty times as much.
+  id          text        not null check (id ~ '^aud_[0-9a-z_-]+$' and length(id) <= 80),
   xid         bigint      not null default pg_current_xact_id()::text::bigint,
   at          timestamptz not null default now(),
-  action      text        not null check (action ~ '^[a-z][a-z_]{0,31}\.[a-z][a-z_]{0,31}$'),  -- past tense
+  action      text        not null check (action ~ '^[a-z][a-z_]*\.[a-z][a-z_]*$' and length(action) <= 65),  -- past tense
   outcome     text        not null check (outcome in ('allowed', 'refused')),
   reason      text,                                       -- of a refusal: a closed set, errors/refusal.ts
   request_id  text,
@@ -26,7 +27,7 @@ create table audit_entries (
   primary key (day, id)
 ) partition by range (day);
 
-create index audit_entries_by_transaction on audit_entries (xid, id);
+create index audit_entries_by_transaction on audit_entries (xid);
 create index audit_entries_by_session on audit_entries (session_id) where session_id is not null;
 
 create trigger audit_entries_append_only before update or delete on audit_entries
@@ -74,10 +75,12 @@ begin
   end loop;
 end $$;
 
-insert into audit_entries (day, id, at, action, outcome, reason, request_id, actor, session_id, token_id, repetitions,
-                           details)
-select floor(extract(epoch from at) / 86400)::integer, id, at, action, outcome, reason, request_id, actor, session_id,
-       token_id, repetitions, details
+-- Spread over the transactions there were until now, in the order of time: batches are cut between transactions.
+insert into audit_entries (day, id, xid, at, action, outcome, reason, request_id, actor, session_id, token_id,
+                           repetitions, details)
+select floor(extract(epoch from at) / 86400)::integer, id,
+       3 + div((row_number() over (order by at, id) - 1) * (pg_current_xact_id()::text::numeric - 3), count(*) over ()),
+       at, action, outcome, reason, request_id, actor, session_id, token_id, repetitions, details
   from audit_entries_before;
 drop table audit_entries_before;
 

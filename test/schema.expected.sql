@@ -81,14 +81,14 @@ create table audit_entries (
   token_id text,
   repetitions integer not null default 1,
   details jsonb not null default '{}'::jsonb,
-  constraint audit_entries_action_check CHECK ((action ~ '^[a-z][a-z_]{0,31}\.[a-z][a-z_]{0,31}$'::text)),
-  constraint audit_entries_id_check CHECK ((id ~ '^aud_[0-9a-z_-]{1,76}$'::text)),
+  constraint audit_entries_action_check CHECK (((action ~ '^[a-z][a-z_]*\.[a-z][a-z_]*$'::text) AND (length(action) <= 65))),
+  constraint audit_entries_id_check CHECK (((id ~ '^aud_[0-9a-z_-]+$'::text) AND (length(id) <= 80))),
   constraint audit_entries_outcome_check1 CHECK ((outcome = ANY (ARRAY['allowed'::text, 'refused'::text]))),
   constraint audit_entries_repetitions_check1 CHECK ((repetitions > 0)),
   constraint audit_entries_pkey PRIMARY KEY (day, id)
 ) partition by range (day);
 CREATE INDEX audit_entries_by_session ON ONLY public.audit_entries USING btree (session_id) WHERE (session_id IS NOT NULL);
-CREATE INDEX audit_entries_by_transaction ON ONLY public.audit_entries USING btree (xid, id);
+CREATE INDEX audit_entries_by_transaction ON ONLY public.audit_entries USING btree (xid);
 CREATE TRIGGER audit_entries_append_only BEFORE DELETE OR UPDATE ON public.audit_entries FOR EACH ROW EXECUTE FUNCTION refuse_rewriting();
 CREATE TRIGGER audit_entries_not_truncated BEFORE TRUNCATE ON public.audit_entries FOR EACH STATEMENT EXECUTE FUNCTION refuse_rewriting();
 grant insert (id, action, outcome, reason, request_id, actor, session_id, token_id, repetitions, details), select on audit_entries to mayfly_app;

@@ -8,7 +8,7 @@ import { readChoice, readPage } from '../http/list.ts';
 import type { Answer, Call } from '../http/route.ts';
 import { encodeBase64url } from '../jws/base64url.ts';
 import { formatEntryBundle } from './entry-bundle.ts';
-import { ENTRY_ID, entryBytes } from './entry-document.ts';
+import { ENTRY_ID, leafOfDocument } from './entry-document.ts';
 import type { EntryFilters, LogReader, PlacedEntry } from './entry-store.ts';
 import { formatLogProof } from './log-proof.ts';
 import type { KeptCheckpoint, KeptHandOver } from './log-store.ts';
@@ -79,7 +79,7 @@ export function createAuditRoutes(options: {
       const entries = await reader.readFrom(index * TILE_WIDTH, width);
       if (wantsJson(call)) return { body: { data: entries.map(tellText) } };
       const bytes = entries.map(({ entry }) =>
-        entry === null ? refuse('entry_text_dropped') : entryBytes(entry),
+        entry === null ? refuse('entry_text_dropped') : leafOfDocument(entry, { isParsed: true }).bytes,
       );
       return bytesAnswer(formatEntryBundle(bytes));
     },

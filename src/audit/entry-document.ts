@@ -9,7 +9,7 @@
 import { createHash } from 'node:crypto';
 import { canonicalJson } from '../json/canonical-json.ts';
 import { MAX_ENTRY_BYTES } from './entry-bundle.ts';
-import { type JsonFault, jsonFaultOf } from './json-fault.ts';
+import { isWellParsed, type JsonFault, jsonFaultOf } from './json-fault.ts';
 
 export type EntryRow = {
   /** `aud_…`; its 80 random bits keep a leaf hash from being guessed once the bytes are gone. */
@@ -63,27 +63,34 @@ export { MAX_ENTRY_BYTES };
 /** As the table has it: whoever writes a line by hand in an emergency has no generator of names. */
 export const ENTRY_ID = /^aud_[0-9a-z_-]{1,76}$/;
 const AT = /^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}\.\d{6}Z$/;
-const ACTION = /^[a-z][a-z_]{0,31}\.[a-z][a-z_]{0,31}$/;
+const ACTION = /^(?=.{3,65}$)[a-z][a-z_]*\.[a-z][a-z_]*$/;
 
 export function entryDocument(row: EntryRow): EntryDocument {
-  const named = {
-    reason: row.reason,
-    request_id: row.requestId,
-    actor: row.actor,
-    session_id: row.sessionId,
-    token_id: row.tokenId,
-  };
-  const present = Object.entries(named).filter(([, value]) => value !== null && value !== undefined);
-  const { id, at, action, outcome, repetitions, details } = row;
-  return { id, at, action, outcome, ...Object.fromEntries(present), repetitions, details };
+  const { id, at, action, outcome, reason, requestId, actor, sessionId, tokenId, repetitions, details } = row;
+  const document: EntryDocument = { id, at, action, outcome, repetitions, details };
+  if (isPresent(reason)) document.reason = reason;
+  if (isPresent(requestId)) document.request_id = requestId;
+  if (isPresent(actor)) document.actor = actor;
+  if (isPresent(sessionId)) document.session_id = sessionId;
+  if (isPresent(tokenId)) document.token_id = tokenId;
+  return document;
 }
+
+function isPresent(value: string | null | undefined): value is string {
+  return value !== null && value !== undefined;
+}
+
+/** `isParsed`: it came from a parser of JSON, e.g. out of the database, and has neither cycles nor accessors. */
+type Origin = { isParsed?: boolean };
+
+const BOUNDS = { maxDepth: MAX_ENTRY_DEPTH, maxValues: MAX_ENTRY_BYTES };
 
 /**
  * The canonical bytes.
  * @throws {EntryFaultError} when the document has none, or too many
  */
-export function entryBytes(document: EntryDocument): Buffer {
-  const fault = jsonFaultOf(document, { maxDepth: MAX_ENTRY_DEPTH, maxValues: MAX_ENTRY_BYTES });
+export function entryBytes(document: EntryDocument, { isParsed = false }: Origin = {}): Buffer {
+  const fault = isParsed && isWellParsed(document, BOUNDS) ? null : jsonFaultOf(document, BOUNDS);
   if (fault !== null) throw new EntryFaultError(fault);
   const bytes = Buffer.from(canonicalJson(document));
   if (bytes.length > MAX_ENTRY_BYTES) throw new EntryFaultError('too-large');
@@ -94,9 +101,9 @@ export function entryBytes(document: EntryDocument): Buffer {
  * What goes into the tree for this row. Depends on nothing but the row, so that whoever has the row finds the same.
  * @throws {TypeError} when not even the id, the time, the action and the outcome are such: no entry of ours
  */
-export function leafOfEntry(row: EntryRow): EntryLeaf {
+export function leafOfEntry(row: EntryRow, origin: Origin = {}): EntryLeaf {
   refuseStrangers(row);
-  const { bytes, fault } = logged(entryDocument(row));
+  const { bytes, fault } = logged(entryDocument(row), origin);
   return { bytes, fault };
 }
 
@@ -105,9 +112,15 @@ export function loggedDocument(row: EntryRow): EntryDocument {
   return logged(entryDocument(row)).document;
 }
 
-function logged(document: EntryDocument): EntryLeaf & { document: EntryDocument } {
+/** The same for a document that was made of a row: for whoever serves or checks what the tree holds already. */
+export function leafOfDocument(document: EntryDocument, origin: Origin = {}): EntryLeaf {
+  const { bytes, fault } = logged(document, origin);
+  return { bytes, fault };
+}
+
+function logged(document: EntryDocument, origin: Origin = {}): EntryLeaf & { document: EntryDocument } {
   try {
-    return { document, bytes: entryBytes(document), fault: null };
+    return { document, bytes: entryBytes(document, origin), fault: null };
   } catch (error) {
     if (!(error instanceof EntryFaultError)) throw error;
     const inItsPlace = placeholder(document, error.fault);

@@ -14,6 +14,33 @@ export type JsonFault =
   | 'not-a-json-number'
   | 'not-json';
 
+/**
+ * The same question about what a parser of JSON made, which has neither cycles nor accessors: most of it is well, and
+ * that is seen in a quarter of the time.
+ * @returns false when {@link jsonFaultOf} has to look closely
+ */
+export function isWellParsed(
+  root: unknown,
+  { maxDepth, maxValues }: { maxDepth: number; maxValues: number },
+): boolean {
+  let left = maxValues;
+  const isWell = (value: unknown, depth: number): boolean => {
+    if (typeof value !== 'object' || value === null) return faultOfScalar(value) === null;
+    if (depth >= maxDepth) return false;
+    const isArray = Array.isArray(value);
+    if (!isArray && Object.getPrototypeOf(value) !== Object.prototype) return false;
+    const names = Object.keys(value);
+    left -= 1 + names.length;
+    if (left < 0 || (isArray && names.length !== value.length)) return false;
+    for (const name of names) {
+      if (name === '__proto__' || !name.isWellFormed()) return false;
+      if (!isWell((value as Record<string, unknown>)[name], depth + 1)) return false;
+    }
+    return true;
+  };
+  return isWell(root, 0);
+}
+
 type Visit = { value: unknown; depth: number } | { leave: object };
 
 /** @param maxDepth containers within containers; `maxValues` counts every member, item and container */

@@ -12,8 +12,11 @@ import { createLogStore, type KeptCheckpoint, takeLogLock } from './log-store.ts
 import { createSequencer, LogDisagreesError } from './sequencer.ts';
 import { createStoredTree, MissingHashError } from './tree-store.ts';
 
-/** A line has its place and a signed head over it after about two of these. */
-const ROUND_MILLISECONDS = 250;
+/**
+ * A line has its place and a signed head over it after one of these at most, and what the round takes. Looking costs
+ * something, also when there is little to see: more often would be dearer for every token.
+ */
+const ROUND_MILLISECONDS = 500;
 const LOCK_MILLISECONDS = 2_000;
 /** A backlog is worked off in one go, but the loop looks up now and then. */
 const MAX_ROUNDS = 100;

@@ -51,7 +51,9 @@ export const ENTRY_COLUMNS = `e.id, to_char(e.at at time zone 'UTC', 'YYYY-MM-DD
  * scans of one index, merged, so that neither a long transaction nor a long backlog makes this slow. While a target
  * is worked off, lines that came after it wait for the next one.
  */
-const UNPLACED = `
+const UNPLACED = {
+  name: 'read_unplaced',
+  text: `
   with head as materialized (
     select h.*, h.cluster <> audit_cluster() as is_elsewhere,
            case when h.cluster = audit_cluster() and h.target is not null then h.target
@@ -87,7 +89,20 @@ const UNPLACED = `
   )
   select h.until::text as until, h.seen::text as seen, h.is_elsewhere, h.target is null as is_fresh, f.xid::text as xid, f.*
     from head h left join lateral (select * from found order by xid, id limit $1) as f on true
-   order by f.xid, f.id`;
+   order by f.xid, f.id`,
+};
+
+const HEAD = { name: 'read_log_head', text: 'select size::float8 as size, frontier from audit_log_head' };
+const NEWEST = {
+  name: 'read_newest_checkpoint',
+  text: `select size::float8 as size, root, note, kid from audit_checkpoints
+          order by audit_checkpoints.size desc limit 1`,
+};
+const APPEND = {
+  name: 'append_leaves',
+  text: 'select append_leaves($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) as done',
+};
+const KEEP = { name: 'keep_checkpoint', text: 'select keep_checkpoint($1, $2, $3, $4) as kept' };
 
 type Found = EntryRow & {
   until: string;
@@ -102,20 +117,20 @@ type Found = EntryRow & {
 export function createLogStore(pool: Pick<Pool, 'query'>): LogStore {
   return {
     async readHead() {
-      const { rows } = await pool.query<LogHead>('select size::float8 as size, frontier from audit_log_head');
+      const { rows } = await pool.query<LogHead>(HEAD);
       const [head] = rows;
       if (head === undefined) throw new Error('the log has no head');
       return head;
     },
     async readUnplaced(limit) {
-      const { rows } = await pool.query<Found>(UNPLACED, [limit]);
+      const { rows } = await pool.query<Found>({ ...UNPLACED, values: [limit] });
       const found = rows.filter((row) => row.id !== null);
       return { rows: found, progress: progressAfter(rows, found.length < limit) };
     },
     async append({ expectedSize, entries, frontier, nodes, progress }) {
-      const { rows } = await pool.query<{ done: boolean }>(
-        'select append_leaves($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) as done',
-        [
+      const { rows } = await pool.query<{ done: boolean }>({
+        ...APPEND,
+        values: [
           expectedSize,
           entries.map(({ id }) => id),
           entries.map(({ day }) => day),
@@ -130,16 +145,11 @@ export function createLogStore(pool: Pick<Pool, 'query'>): LogStore {
           progress.afterId,
           progress.isCaughtUp,
         ],
-      );
+      });
       return rows[0]?.done === true;
     },
     async keepCheckpoint({ size, root, note, kid }) {
-      const { rows } = await pool.query<{ kept: boolean }>('select keep_checkpoint($1, $2, $3, $4) as kept', [
-        size,
-        root,
-        note,
-        kid,
-      ]);
+      const { rows } = await pool.query<{ kept: boolean }>({ ...KEEP, values: [size, root, note, kid] });
       return rows[0]?.kept === true;
     },
     async keepHandOver({ toKid, fromKid, size, note }) {
@@ -152,9 +162,7 @@ export function createLogStore(pool: Pick<Pool, 'query'>): LogStore {
       return rows[0]?.kept === true;
     },
     async newestCheckpoint() {
-      const { rows } = await pool.query<KeptCheckpoint>(
-        'select size::float8 as size, root, note, kid from audit_checkpoints order by audit_checkpoints.size desc limit 1',
-      );
+      const { rows } = await pool.query<KeptCheckpoint>(NEWEST);
       return rows[0] ?? null;
     },
     async handOvers() {
@@ -176,8 +184,17 @@ function progressAfter(rows: readonly Found[], isAll: boolean): Progress {
   return { seen, target: until, afterXid: xid, afterId: id, isCaughtUp: true, isFresh };
 }
 
+/**
+ * The statements above have names, and on this connection one plan each: making a plan over all days takes longer than
+ * carrying it out. Such a plan must not hang on how small the tables happen to be now, hence no scans of whole ones.
+ */
+const PLANS = `
+  select set_config('plan_cache_mode', 'force_generic_plan', false), set_config('enable_seqscan', 'off', false),
+         set_config('enable_bitmapscan', 'off', false)`;
+
 /** For as long as this connection lasts. @returns false when another one has it */
 export async function takeLogLock(connection: Pick<ClientBase, 'query'>): Promise<boolean> {
+  await connection.query(PLANS);
   const { rows } = await connection.query<{ taken: boolean }>(
     `select pg_try_advisory_lock(hashtext('mayfly audit log')) as taken`,
   );

@@ -48,7 +48,7 @@ export function createSequencer(options: {
   const { store, tree, key, log, batch = MAX_BATCH, onKept = () => {} } = options;
 
   function hashOf(row: EntryRow): Buffer {
-    const { bytes, fault } = leafOfEntry(row);
+    const { bytes, fault } = leafOfEntry(row, { isParsed: true });
     if (fault !== null) log.error({ entry: row.id, fault }, 'a line of the record cannot be written out');
     return leafHash(bytes);
   }
@@ -65,7 +65,8 @@ export function createSequencer(options: {
     });
     const expectedSize = before.size;
     const done = await store.append({ expectedSize, entries, frontier: frontier.roots, nodes, progress });
-    return done ? { frontier, isDone: false } : null;
+    // What comes after these lines can wait for the next round, unless there was more than one batch.
+    return done ? { frontier, isDone: progress.isFresh && rows.length < batch } : null;
   }
 
   /** The database's own word for the last tree that was signed, and what it is now. */

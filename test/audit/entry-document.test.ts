@@ -9,6 +9,7 @@ import {
   leafOfEntry,
   MAX_ENTRY_BYTES,
 } from '../../src/audit/entry-document.ts';
+import { isWellParsed, jsonFaultOf } from '../../src/audit/json-fault.ts';
 import { leafHash } from '../../src/audit/merkle-tree.ts';
 import { writableDetails } from '../../src/audit/writable-details.ts';
 import { canonicalJson } from '../../src/json/canonical-json.ts';
@@ -186,4 +187,27 @@ describe('AUD-12: an entry that has no form in the log', () => {
       assert.throws(() => leafOfEntry({ ...row, ...change }), TypeError);
     });
   }
+});
+
+test('what came out of a parser of JSON is judged the same at first sight as after a close look', () => {
+  const bounds = { maxDepth: 4, maxValues: 30 };
+  const strange = fc.constantFrom(2 ** 53, -(2 ** 60), 1.5, '\ud800', 'a\udc00b', '\u2028');
+  const name = fc.oneof(fc.string(), fc.constantFrom('__proto__', 'toJSON', '\ud800', '1', 'constructor'));
+  const { value } = fc.letrec((tie) => ({
+    value: fc.oneof(
+      { weight: 3, arbitrary: fc.jsonValue({ maxDepth: 2 }) },
+      strange,
+      tie('list'),
+      tie('object'),
+    ),
+    list: fc.array(tie('value'), { maxLength: 6 }),
+    object: fc.dictionary(name, tie('value'), { maxKeys: 6 }),
+  }));
+  fc.assert(
+    fc.property(value, (made) => {
+      const parsed: unknown = JSON.parse(JSON.stringify(made) ?? 'null');
+      assert.equal(isWellParsed(parsed, bounds), jsonFaultOf(parsed, bounds) === null);
+    }),
+    { numRuns: 2_000 },
+  );
 });
