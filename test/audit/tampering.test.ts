@@ -1,0 +1,415 @@
+/**
+ * Somebody with all power over the database changes the log behind the back of its broker. Whoever kept one signed
+ * head finds out, whatever was changed; the broker finds by itself what does not agree with itself.
+ */
+import assert from 'node:assert/strict';
+import { randomInt } from 'node:crypto';
+import { test } from 'node:test';
+import pg from 'pg';
+import { createLogExaminer } from '../../src/audit/examine-log.ts';
+import { judgeCheckpoint } from '../../src/audit/judge-checkpoint.ts';
+import { parseLogProof, verifyLogProof } from '../../src/audit/log-proof.ts';
+import { pinLog, type TrustedLog } from '../../src/audit/trusted-log.ts';
+import { parseVerifierKey, type VerifierKey } from '../../src/audit/verifier-key.ts';
+import { type LogVerdict, verifyLog } from '../../src/audit/verify-log.ts';
+import { systemClock } from '../../src/time/clock.ts';
+import { newIdentifier } from '../../src/time/identifier.ts';
+import { newSessionKey } from '../test-agent.ts';
+import { createTestWorld } from '../test-broker.ts';
+import { beforeDrop } from '../test-database.ts';
+import { readStoredLog } from './stored-log.ts';
+
+const ORIGIN = 'broker.example.com/v1/audit';
+const MANY = 330;
+
+const world = await createTestWorld();
+let broker = await world.startBroker();
+const superuser = new pg.Client({ connectionString: world.database.superuserUrl, ssl: false });
+await superuser.connect();
+beforeDrop(() => superuser.end());
+
+/** Neither triggers nor anything else that the database itself would say. */
+await superuser.query('set session_replication_role = replica');
+await superuser.query("set timezone = 'UTC'");
+
+async function addLines(count: number): Promise<void> {
+  const ids = Array.from({ length: count }, () => newIdentifier('aud', systemClock));
+  await superuser.query(
+    `insert into audit_entries (id, action, outcome, reason, actor, details)
+     select id, 'request.refused', 'refused', 'rate_limited', 'report-writer',
+            jsonb_build_object('route', '/v1/kill-switch', 'source', '192.0.2.' || n % 256)
+       from unnest($1::text[]) with ordinality as i (id, n)`,
+    [ids],
+  );
+}
+
+/** Until each line has its place and a signed head over it. */
+async function untilSigned(): Promise<void> {
+  const deadline = Date.now() + 60_000;
+  for (;;) {
+    const { rows } = await superuser.query(
+      `select (select count(*) from audit_entries e
+                where not exists (select from audit_leaves l where l.entry_id = e.id))::int as lines,
+              (select size from audit_log_head)::int as size,
+              (select max(size) from audit_checkpoints)::int as signed`,
+    );
+    const [{ lines, size, signed }] = rows as [{ lines: number; size: number; signed: number }];
+    if (lines === 0 && size === signed) return;
+    assert.ok(Date.now() < deadline, `${lines} wait, ${size} places, ${signed} signed`);
+  }
+}
+
+async function publishedKeys(): Promise<VerifierKey[]> {
+  const body = (await (await fetch(`${broker.url}/v1/audit/keys`)).json()) as { keys: { vkey: string }[] };
+  return body.keys.map(({ vkey }) => parseVerifierKey(vkey));
+}
+
+const agent = world.agent(broker, 'report-writer');
+for (let times = 0; times < 6; times += 1) {
+  const answer = await agent.token(newSessionKey());
+  assert.equal(answer.status, 200);
+}
+await addLines(MANY);
+await untilSigned();
+const keys = await publishedKeys();
+const examiner = createLogExaminer({ pool: superuser, origin: ORIGIN, keys: async () => keys });
+
+/** What somebody outside kept: the key that he pinned, and the newest head that he saw. */
+async function rememberLog(): Promise<TrustedLog> {
+  const verdict = verifyLog(await readStoredLog(superuser), { trusted: pinLog(keys[0]?.vkey ?? '') });
+  assert.equal(verdict.outcome, 'sound');
+  return (verdict as Extract<LogVerdict, { outcome: 'sound' }>).trusted;
+}
+const remembered = await rememberLog();
+const size = remembered.newest?.size ?? 0;
+
+/** Carries out a change, lets both look at it, and takes it back. */
+async function tamper(statements: string | readonly string[], values: unknown[] = []) {
+  await superuser.query('begin');
+  try {
+    for (const statement of [statements].flat()) {
+      await superuser.query(statement, statement.includes('$1') ? values : []);
+    }
+    const verdict = verifyLog(await readStoredLog(superuser), { trusted: remembered });
+    return { verdict, own: (await examiner.examine()).fault };
+  } finally {
+    await superuser.query('rollback');
+  }
+}
+
+const AT = 170;
+const idAt = `(select entry_id from audit_leaves where leaf_index = ${AT})`;
+
+test('an untouched log is blamed by nobody', async () => {
+  const { verdict, own } = await tamper([]);
+  assert.equal(verdict.outcome, 'sound');
+  assert.equal(own, null);
+  assert.ok(size > MANY + 6);
+});
+
+const changes: readonly {
+  name: string;
+  statements: readonly string[];
+  outcome: LogVerdict['outcome'];
+  index?: number;
+  own: { table: string; index?: number };
+}[] = [
+  {
+    name: 'a line is edited',
+    statements: [`update audit_entries set actor = 'somebody-else' where id = ${idAt}`],
+    outcome: 'entry-changed',
+    index: AT,
+    own: { table: 'audit_entries', index: AT },
+  },
+  {
+    name: 'a line is dated back by a microsecond',
+    statements: [`update audit_entries set at = at - interval '1 microsecond' where id = ${idAt}`],
+    outcome: 'entry-changed',
+    index: AT,
+    own: { table: 'audit_entries', index: AT },
+  },
+  {
+    name: 'a line is deleted',
+    statements: [`delete from audit_entries where id = ${idAt}`],
+    outcome: 'body-absent',
+    index: AT,
+    own: { table: 'audit_entries', index: AT },
+  },
+  {
+    name: 'a line is deleted with its leaf, and the others move up',
+    statements: [
+      `delete from audit_entries where id = ${idAt}`,
+      `delete from audit_leaves where leaf_index = ${AT}`,
+      ...moved(`leaf_index > ${AT}`, -1),
+    ],
+    outcome: 'entry-missing',
+    index: -1,
+    own: { table: 'audit_nodes', index: 255 },
+  },
+  {
+    name: 'a line is put in between, with a leaf of its own',
+    statements: [
+      ...moved(`leaf_index >= ${AT}`, 1),
+      `insert into audit_entries (id, action, outcome) values ('aud_inserted', 'token.revoked', 'allowed')`,
+      `insert into audit_leaves (leaf_index, entry_id, day, hash)
+         select ${AT}, e.id, e.day, sha256('\\x00') from audit_entries e where e.id = 'aud_inserted'`,
+    ],
+    outcome: 'entry-changed',
+    index: AT,
+    own: { table: 'audit_entries', index: AT },
+  },
+  {
+    name: 'two lines are swapped',
+    statements: [
+      `create temp table pair on commit drop as select * from audit_leaves where leaf_index in (${AT}, ${AT + 1})`,
+      `delete from audit_leaves where leaf_index in (${AT}, ${AT + 1})`,
+      `insert into audit_leaves select 2 * ${AT} + 1 - leaf_index, entry_id, day, hash from pair`,
+    ],
+    outcome: 'leaves-changed',
+    own: { table: 'audit_nodes', index: 255 },
+  },
+  {
+    name: 'two lines swap what they say',
+    statements: [
+      `update audit_leaves l set entry_id = o.entry_id || '_' from audit_leaves o
+        where l.leaf_index in (${AT}, ${AT + 1}) and o.leaf_index = 2 * ${AT} + 1 - l.leaf_index`,
+      `update audit_leaves set entry_id = rtrim(entry_id, '_') where leaf_index in (${AT}, ${AT + 1})`,
+    ],
+    outcome: 'entry-changed',
+    index: AT,
+    own: { table: 'audit_entries', index: AT },
+  },
+  {
+    name: 'the tail is cut off: lines, leaves and head',
+    statements: [
+      `delete from audit_entries where id in (select entry_id from audit_leaves where leaf_index >= ${AT})`,
+      `delete from audit_leaves where leaf_index >= ${AT}`,
+      `delete from audit_nodes`,
+      `update audit_log_head set size = ${AT}`,
+    ],
+    outcome: 'entry-missing',
+    index: AT,
+    own: { table: 'audit_log_head' },
+  },
+  {
+    name: 'the tail is cut off, and so are the heads that were signed over it',
+    statements: [
+      `delete from audit_entries where id in (select entry_id from audit_leaves where leaf_index >= ${AT})`,
+      `delete from audit_leaves where leaf_index >= ${AT}`,
+      `delete from audit_nodes`,
+      `delete from audit_checkpoints where size > ${AT}`,
+      `update audit_log_head set size = ${AT}`,
+    ],
+    outcome: 'malformed', // there is no signed head at all
+    own: { table: 'audit_log_head' },
+  },
+  {
+    name: 'the whole table is replaced by another with as many lines',
+    statements: [
+      `update audit_entries set id = 'aud_' || reverse(substr(id, 5)), actor = 'nobody'`,
+      `update audit_leaves set entry_id = 'aud_' || reverse(substr(entry_id, 5)), hash = sha256(hash)`,
+    ],
+    outcome: 'entry-changed',
+    index: 0,
+    own: { table: 'audit_entries', index: 0 },
+  },
+  {
+    name: 'every line is gone',
+    statements: ['truncate audit_entries, audit_leaves, audit_nodes'],
+    outcome: 'entry-missing',
+    index: 0,
+    own: { table: 'audit_leaves', index: 0 },
+  },
+  {
+    name: 'a line is slipped in among old ones without a place',
+    statements: [
+      `insert into audit_entries (id, xid, action, outcome) values ('aud_hidden', 3, 'token.revoked', 'allowed')`,
+    ],
+    outcome: 'sound', // no auditor is ever shown it
+    own: { table: 'audit_entries' },
+  },
+];
+
+/** Indexes are unique at every moment: hence through numbers that nobody has. */
+function moved(which: string, by: number): string[] {
+  return [
+    `alter table audit_leaves drop constraint audit_leaves_leaf_index_check`,
+    `update audit_leaves set leaf_index = -leaf_index - 1 where ${which}`,
+    `update audit_leaves set leaf_index = -leaf_index - 1 + ${by} where leaf_index < 0`,
+  ];
+}
+
+for (const { name, statements, outcome, index, own } of changes) {
+  test(`${name}: found, and the first bad entry is named`, async () => {
+    const found = await tamper(statements);
+    assert.equal(found.verdict.outcome, outcome, JSON.stringify(found));
+    const expected = index === -1 ? size - 1 : index;
+    if (expected !== undefined && 'index' in found.verdict) assert.equal(found.verdict.index, expected);
+    assert.equal(found.own?.table, own.table, JSON.stringify(found.own));
+    if (own.index !== undefined) assert.equal(found.own?.index, own.index);
+  });
+}
+
+test('AUD-18: a bit that flips anywhere in the tables is found, and its row is named', async () => {
+  for (let times = 0; times < 60; times += 1) {
+    const at = randomInt(size);
+    const bit = randomInt(256);
+    const flip = (column: string) => `set_bit(${column}, ${bit}, 1 - get_bit(${column}, ${bit}))`;
+    const id = `(select entry_id from audit_leaves where leaf_index = ${at})`;
+    const kinds: readonly [string, string, number | null][] = [
+      [`update audit_leaves set hash = ${flip('hash')} where leaf_index = ${at}`, 'audit_entries', at],
+      [
+        `update audit_entries set request_id = coalesce(request_id, '') || chr(65 # ${1 << randomInt(5)}) where id = ${id}`,
+        'audit_entries',
+        at,
+      ],
+      [
+        `update audit_entries set details = details || jsonb_build_object('route', ${randomInt(1_000)}) where id = ${id}`,
+        'audit_entries',
+        at,
+      ],
+      [
+        `update audit_entries set repetitions = repetitions # ${1 << randomInt(1, 16)} where id = ${id}`,
+        'audit_entries',
+        at,
+      ],
+      [`update audit_nodes set hash = ${flip('hash')}`, 'audit_nodes', 255],
+      [`update audit_log_head set frontier[1] = ${flip('frontier[1]')}`, 'audit_log_head', size],
+      [
+        `update audit_checkpoints set root = ${flip('root')} where size = ${size}`,
+        'audit_checkpoints',
+        size - 1,
+      ],
+      [
+        `update audit_checkpoints set note = overlay(note placing '/' from length(note) - ${randomInt(3, 60)} for 1)
+          where size = ${size}`,
+        'audit_checkpoints',
+        size - 1,
+      ],
+    ];
+    const [statement, table, index] = kinds[times % kinds.length] ?? ['', '', null];
+    const { own } = await tamper(statement);
+    assert.equal(own?.table, table, `${statement}: ${JSON.stringify(own)}`);
+    if (index !== null) assert.equal(own?.index, index, statement);
+  }
+});
+
+test('what retention dropped keeps its place, and its proof verifies; a line without a place is never dropped', async () => {
+  const day = Math.floor(Date.now() / 86_400_000) - 5;
+  const lines = (first: number) =>
+    `insert into audit_entries (day, id, at, action, outcome, details)
+     select ${day}, 'aud_old_' || n, to_timestamp(${day} * 86400 + n), 'request.refused', 'refused', '{"mixed": true}'
+       from generate_series(${first}, ${first} + 9) as n`;
+  const drop = async () => {
+    const { rows } = await superuser.query('select drop_audit_partition(1) as name');
+    return rows[0].name;
+  };
+  await superuser.query('begin');
+  await superuser.query(
+    `create table audit_entries_${day} partition of audit_entries for values from (${day}) to (${day + 1})`,
+  );
+  await superuser.query(`alter table audit_entries_${day} owner to mayfly_owner`);
+  await superuser.query(lines(1));
+  assert.equal(await drop(), null, 'lines wait for their places');
+  await superuser.query('commit');
+  await untilSigned();
+  assert.equal(await drop(), `audit_entries_${day}`);
+  assert.equal(await drop(), null);
+
+  const stored = await readStoredLog(superuser);
+  const absent = stored.entries.flatMap((entry, index) => (entry === null ? [index] : []));
+  assert.equal(absent.length, 10);
+  const bodiesFrom = (absent.at(-1) ?? 0) + 1;
+  const verdict = verifyLog(stored, { trusted: remembered, bodiesFrom });
+  assert.deepEqual([verdict.outcome, 'bodiesAbsent' in verdict && verdict.bodiesAbsent], ['sound', 10]);
+  assert.equal((await examiner.examine()).fault, null);
+
+  const auditor = world.operator(broker, 'olivia');
+  const { body } = await auditor.get('/v1/audit/entries/aud_old_3', 'mayfly:read:audit');
+  assert.deepEqual([body.entry, typeof body.index], [null, 'number']);
+  const leaf = stored.leaves[body.index] ?? Buffer.alloc(0);
+  assert.equal(body.leaf_hash, leaf.toString('base64'));
+  const proved = verifyLogProof(parseLogProof(body.proof), { leaf, origin: ORIGIN, keys });
+  assert.equal(proved.outcome, 'verified');
+});
+
+const TABLES = ['audit_entries', 'audit_leaves', 'audit_nodes', 'audit_checkpoints', 'audit_log_head'];
+
+/** A backup, as somebody makes it who wants to come back to it. */
+async function copyTables(): Promise<{ restore(): Promise<void> }> {
+  for (const table of TABLES)
+    await superuser.query(`create temp table copy_of_${table} as select * from ${table}`);
+  return {
+    async restore() {
+      await superuser.query('begin');
+      await superuser.query(`truncate ${TABLES.join(', ')}`);
+      for (const table of TABLES)
+        await superuser.query(`insert into ${table} select * from copy_of_${table}`);
+      await superuser.query('commit');
+    },
+  };
+}
+
+test('an older copy of the tables is found by whoever saw a later head; two auditors who saw two histories find out by showing each other what they saw', async () => {
+  await superuser.query('alter table audit_cosignatures drop constraint audit_cosignatures_size_fkey');
+  const bodiesFrom = size + 10;
+  const backup = await copyTables();
+  await addLines(20);
+  await untilSigned();
+  const alice = sound(verifyLog(await readStoredLog(superuser), { trusted: remembered, bodiesFrom }));
+
+  await backup.restore();
+  await untilSigned();
+  const restored = verifyLog(await readStoredLog(superuser), { trusted: alice, bodiesFrom });
+  assert.equal(restored.outcome, 'rollback');
+  assert.equal((await examiner.examine()).fault, null, 'in itself it is sound');
+
+  // The broker goes on with what it finds, and signs another history with the same key.
+  await addLines(20);
+  await untilSigned();
+  const again = await readStoredLog(superuser);
+  assert.equal(verifyLog(again, { trusted: alice, bodiesFrom }).outcome, 'split-view');
+  const bob = sound(verifyLog(again, { trusted: remembered, bodiesFrom }));
+  await addLines(1);
+  await untilSigned();
+  const later = await readStoredLog(superuser);
+  assert.equal(verifyLog(later, { trusted: alice, bodiesFrom }).outcome, 'not-consistent');
+  assert.equal(verifyLog(later, { trusted: bob, bodiesFrom }).outcome, 'sound');
+
+  const shown = judgeCheckpoint(alice, { checkpoint: bob.newest?.note ?? '' });
+  assert.equal(shown.outcome, 'split-view');
+  assert.deepEqual(
+    shown.outcome === 'split-view' && [shown.seen, shown.offered],
+    [alice.newest?.note, bob.newest?.note],
+    'both signed heads are the evidence',
+  );
+});
+
+function sound(verdict: LogVerdict): TrustedLog {
+  assert.equal(verdict.outcome, 'sound', JSON.stringify(verdict));
+  return (verdict as Extract<LogVerdict, { outcome: 'sound' }>).trusted;
+}
+
+test('a history that was rewritten with all its tables, and that the broker then signed with the key of the log, is found by whoever kept a head', async () => {
+  const bodiesFrom = size + 10;
+  const before = sound(
+    verifyLog(await readStoredLog(superuser), { trusted: pinLog(keys[0]?.vkey ?? ''), bodiesFrom }),
+  );
+  await broker.stop();
+  await superuser.query(`update audit_entries set actor = 'somebody-else' where id = ${idAt}`);
+  await superuser.query(
+    'truncate audit_leaves, audit_nodes, audit_checkpoints, audit_cosignatures, audit_hand_overs',
+  );
+  await superuser.query(`update audit_log_head set size = 0, frontier = '{}', seen = '3:3:', target = null`);
+  await addLines(10);
+  broker = await world.startBroker();
+  await untilSigned();
+  const forged = await readStoredLog(superuser);
+  assert.equal(verifyLog(forged, { trusted: pinLog(keys[0]?.vkey ?? ''), bodiesFrom: 0 }).outcome, 'sound');
+  assert.equal((await examiner.examine()).fault, null, 'in itself it is sound');
+  const verdict = verifyLog(forged, { trusted: before });
+  assert.ok(
+    ['not-consistent', 'rollback', 'split-view', 'leaves-changed'].includes(verdict.outcome),
+    verdict.outcome,
+  );
+});
