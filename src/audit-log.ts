@@ -1,11 +1,14 @@
 /** The audit log of a running broker: kept by one of them at a time, read by all. */
+import { askWitnesses, type WitnessWatch } from './audit/ask-witnesses.ts';
 import { type AuditRoutes, createAuditRoutes } from './audit/audit-routes.ts';
+import { createCosignatureStore } from './audit/cosignature-store.ts';
 import { createLogReader, type LogReader } from './audit/entry-store.ts';
 import { type Connection, keepLog, type LogKeeper } from './audit/keep-log.ts';
 import { logKeyOf, originOf } from './audit/log-key.ts';
 import { createLogStore } from './audit/log-store.ts';
 import { createStoredTree } from './audit/tree-store.ts';
-import { verifierKeyOf } from './audit/verifier-key.ts';
+import { parseVerifierKey, verifierKeyOf } from './audit/verifier-key.ts';
+import type { WitnessSetting } from './config/read-witnesses.ts';
 import type { Database } from './database/connections.ts';
 import type { Log } from './errors/log.ts';
 import type { KeyRing } from './signing-keys/key-ring.ts';
@@ -15,6 +18,7 @@ export type AuditLog = {
   origin: string;
   keeper: LogKeeper;
   reader: LogReader;
+  witnesses: WitnessWatch;
   routes: AuditRoutes;
   close(): Promise<void>;
 };
@@ -25,24 +29,37 @@ export function openAuditLog(options: {
   connect: () => Promise<Connection>;
   database: Database;
   ring: KeyRing;
+  witnesses: readonly WitnessSetting[];
   log: Log;
   clock: Clock;
   onKept: () => void;
 }): AuditLog {
   const { issuer, connect, database, ring, log, clock, onKept } = options;
+  const asked = options.witnesses.map(({ url, vkey }) => ({ url, key: parseVerifierKey(vkey) }));
   const origin = originOf(issuer);
   const store = createLogStore(database.pool);
   const reader = createLogReader(database.pool);
+  const tree = createStoredTree(database.pool);
+  const cosignatures = createCosignatureStore(database.pool);
   const keeper = keepLog({ connect, key: () => logKeyOf(origin, ring.logSigners()), log, clock, onKept });
+  const witnesses = askWitnesses({
+    witnesses: asked,
+    keeps: keeper.keeps,
+    store: cosignatures,
+    tree,
+    log,
+    clock,
+  });
   return {
     origin,
     keeper,
     reader,
+    witnesses,
     routes: createAuditRoutes({
       origin,
       reader,
-      tree: createStoredTree(database.pool),
-      newestCheckpoint: store.newestCheckpoint,
+      tree,
+      newestCheckpoint: cosignatures.newestCosigned,
       handOvers: store.handOvers,
       async keys() {
         const keys = await ring.logKeys();
@@ -52,6 +69,9 @@ export function openAuditLog(options: {
         }));
       },
     }),
-    close: keeper.close,
+    async close() {
+      await witnesses.close();
+      await keeper.close();
+    },
   };
 }

@@ -130,6 +130,7 @@ export async function startBroker(options: BrokerOptions): Promise<Broker> {
       }),
     database,
     ring,
+    witnesses: configuration.witnesses,
     log,
     clock,
     onKept: sinks.wake,

@@ -27,6 +27,8 @@ export type Connection = Awaited<ReturnType<typeof connectOnce>>;
 export type LogKeeper = {
   /** What this broker knows: null while another one keeps the log, or nobody. */
   newest(): (KeptCheckpoint & { keptAtMilliseconds: number }) | null;
+  /** Whether this broker has the lock. */
+  keeps(): boolean;
   /** True once the stored log was found to be another than the one that was signed. Until a round finds it well. */
   disagrees(): boolean;
   close(): Promise<void>;
@@ -103,6 +105,7 @@ export function keepLog(options: {
 
   return {
     newest: () => newest,
+    keeps: () => held !== null,
     disagrees: () => disagrees,
     async close() {
       await rounds.stop();

@@ -8,6 +8,7 @@ import { ConnectionUrlError, parseConnectionUrl } from './connection-url.ts';
 import type { Environment } from './environment.ts';
 import { isBindable, isEverybody, isLoopback, isNetwork, isPlainHost } from './network.ts';
 import { readTls, type TlsFiles } from './read-tls.ts';
+import { readWitnesses, type WitnessSetting } from './read-witnesses.ts';
 import { createSettingReader, type SettingReader } from './setting-reader.ts';
 import { SETTING_NAMES } from './settings.ts';
 
@@ -33,6 +34,7 @@ export type Configuration = {
   auditRetentionDays: number;
   /** The file that declares the sinks of the audit log. */
   auditSinks: string | undefined;
+  witnesses: WitnessSetting[];
   drainSeconds: number;
   /** 0: the kill switch is not tested on a schedule. */
   drillSeconds: number;
@@ -107,6 +109,7 @@ export function readConfiguration(
     tokenRetentionHours: read.integer('MAYFLY_TOKEN_RETENTION_HOURS', 168, { min: 2, max: 8_760 }),
     auditRetentionDays: read.integer('MAYFLY_AUDIT_RETENTION_DAYS', 400, { min: 1, max: 3_650 }),
     auditSinks: readPath(read, 'MAYFLY_AUDIT_SINKS'),
+    witnesses: readWitnesses(read),
     drainSeconds: read.integer('MAYFLY_DRAIN_SECONDS', 10, { min: 0, max: 300 }),
     drillSeconds: read.integer('MAYFLY_DRILL_SECONDS', 60, { min: 0, max: DAY_SECONDS }),
     missedDrillStopsHigh:
