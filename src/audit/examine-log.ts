@@ -8,10 +8,15 @@
  *
  * Reads a bounded piece at a time and holds only the frontier, however long the log.
  */
-import type { Pool } from 'pg';
 import { openCheckpoint } from './checkpoint.ts';
-import { type EntryRow, entryDocument, leafOfDocument } from './entry-document.ts';
-import { ENTRY_COLUMNS } from './log-store.ts';
+import { entryDocument, leafOfDocument } from './entry-document.ts';
+import type {
+  ExaminationStore,
+  ExaminedHead,
+  ExaminedLeaf,
+  ExaminedPiece,
+  SignedHead,
+} from './examination-store.ts';
 import { appendLeaves, EMPTY_FRONTIER, type Frontier, leafHash, rootOf } from './merkle-tree.ts';
 import type { VerifierKey } from './verifier-key.ts';
 
@@ -27,86 +32,32 @@ export type Examination = { size: number; fault: StoredFault | null };
 const PIECE = 1_000;
 const TILE_HEIGHT = 8;
 
-type Row = EntryRow & { index: number; entryId: string; hash: Buffer; day: number };
-type Head = { size: number; frontier: Buffer[]; oldestDay: number | null };
-type Signed = { size: number; root: Buffer; note: string };
-type Node = { level: number; index: number; hash: Buffer };
-
-const HEAD = `
-  select h.size::float8 as size, h.frontier,
-         (select min(substring(c.relname from '[0-9]+$')::integer)
-            from pg_inherits i join pg_class c on c.oid = i.inhrelid
-           where i.inhparent = 'audit_entries'::regclass) as "oldestDay"
-    from audit_log_head h`;
-
-const LEAVES = `
-  select l.leaf_index::float8 as index, l.entry_id as "entryId", l.day, l.hash, ${ENTRY_COLUMNS}
-    from audit_leaves l left join audit_entries e on e.day = l.day and e.id = l.entry_id
-   where l.leaf_index >= $1 and l.leaf_index < $2 order by l.leaf_index`;
-
-const SIGNED = `
-  select size::float8 as size, root, note from audit_checkpoints c
-   where c.size > $1 and c.size <= $2 order by c.size`;
-
-/** Those that became complete within the piece: a node of level l ends before the leaf (index + 1) · 256^l. */
-const NODES = `
-  select level, node_index::float8 as index, hash from audit_nodes n
-   where (n.node_index + 1) * (256::numeric ^ n.level) > $1 and (n.node_index + 1) * (256::numeric ^ n.level) <= $2
-     and n.node_index between $1 / (256::numeric ^ n.level) - 1 and $2 / (256::numeric ^ n.level)`;
-
-/** A line that was put in as if it had always been there: too old to get a place any more, and without one. */
-const HIDDEN = `
-  select e.id from audit_log_head h cross join lateral (
-    select * from audit_entries e where e.xid < pg_snapshot_xmin(h.seen)::text::bigint) as e
-   where not h.moved and h.target is null and h.cluster = audit_cluster()
-     and not exists (select from audit_leaves l where l.entry_id = e.id)
-   limit 1`;
-
 /** @param options.keys every key of this log, old ones too */
 export function createLogExaminer({
-  pool,
+  store,
   origin,
   keys,
 }: {
-  pool: Pick<Pool, 'query'>;
+  store: ExaminationStore;
   origin: string;
   keys: () => Promise<readonly VerifierKey[]>;
 }): { examine(): Promise<Examination> } {
-  async function readPiece(from: number, to: number) {
-    const [leaves, signed, nodes] = [
-      await pool.query<Row>(LEAVES, [from, to]),
-      await pool.query<Signed>(SIGNED, [from, to]),
-      await pool.query<Node>(NODES, [from, to]),
-    ];
-    return { from, to, leaves: leaves.rows, signed: signed.rows, nodes: nodes.rows };
-  }
-
-  async function faultBeyond({ size }: Head): Promise<StoredFault | null> {
-    const { rows } = await pool.query<{ leaves: boolean; heads: boolean }>(
-      `select exists (select from audit_leaves where leaf_index >= $1) as leaves,
-              exists (select from audit_checkpoints where size > $1) as heads`,
-      [size],
-    );
-    const [beyond] = rows;
+  async function faultBeyond({ size }: ExaminedHead): Promise<StoredFault | null> {
+    const { leaves, heads, hidden } = await store.readBeyond(size);
     // Whoever appends moves the head in the same step; whoever reads piece by piece may see it a moment later.
-    const { rows: now } = await pool.query<Head>(HEAD);
-    if (now[0]?.size !== size) return null;
-    if (beyond?.leaves === true) return fault('audit_leaves', size, 'there are leaves behind the head');
-    if (beyond?.heads === true) return fault('audit_checkpoints', size, 'more was signed than there is');
-    const { rows: hidden } = await pool.query<{ id: string }>(HIDDEN);
-    if (hidden[0] === undefined) return null;
-    return fault('audit_entries', size, `the line ${hidden[0].id} never got a place`);
+    if ((await store.readHead()).size !== size) return null;
+    if (leaves) return fault('audit_leaves', size, 'there are leaves behind the head');
+    if (heads) return fault('audit_checkpoints', size, 'more was signed than there is');
+    return hidden === null ? null : fault('audit_entries', size, `the line ${hidden} never got a place`);
   }
 
   return {
     async examine() {
-      const { rows } = await pool.query<Head>(HEAD);
-      const [head] = rows;
-      if (head === undefined) throw new Error('the log has no head');
+      const head = await store.readHead();
       const published = await keys();
       let frontier: Frontier = EMPTY_FRONTIER;
       for (let from = 0; from < head.size; from += PIECE) {
-        const piece = await readPiece(from, Math.min(from + PIECE, head.size));
+        const piece = await store.readPiece(from, Math.min(from + PIECE, head.size));
         const examined = examinePiece(piece, {
           frontier,
           oldestDay: head.oldestDay,
@@ -121,17 +72,13 @@ export function createLogExaminer({
   };
 }
 
-type Piece = {
-  from: number;
-  to: number;
-  leaves: readonly Row[];
-  signed: readonly Signed[];
-  nodes: readonly Node[];
-};
 type Ground = { frontier: Frontier; oldestDay: number | null; origin: string; keys: readonly VerifierKey[] };
 
 /** @returns the frontier behind this piece, or what is wrong in it */
-function examinePiece({ from, to, leaves, signed, nodes }: Piece, ground: Ground): Frontier | StoredFault {
+function examinePiece(
+  { from, to, leaves, signed, nodes }: ExaminedPiece,
+  ground: Ground,
+): Frontier | StoredFault {
   const stored = new Map(nodes.map((node) => [`${node.level} ${node.index}`, node.hash]));
   let frontier = ground.frontier;
   let wrong: StoredFault | null = null;
@@ -156,7 +103,11 @@ function examinePiece({ from, to, leaves, signed, nodes }: Piece, ground: Ground
   return stray === undefined ? frontier : fault('audit_nodes', to - 1, `the node ${stray} has no leaves`);
 }
 
-function faultOfLeaf(row: Row | undefined, index: number, oldestDay: number | null): StoredFault | null {
+function faultOfLeaf(
+  row: ExaminedLeaf | undefined,
+  index: number,
+  oldestDay: number | null,
+): StoredFault | null {
   if (row?.index !== index) return fault('audit_leaves', index, 'the leaf is wanting');
   if (row.id === null) {
     const isDropped = oldestDay === null || row.day < oldestDay;
@@ -167,7 +118,7 @@ function faultOfLeaf(row: Row | undefined, index: number, oldestDay: number | nu
 }
 
 function faultOfSigned(
-  { size, root, note }: Signed,
+  { size, root, note }: SignedHead,
   frontier: Frontier,
   { origin, keys }: Ground,
 ): StoredFault | null {
@@ -182,7 +133,7 @@ function faultOfSigned(
   return fault('audit_leaves', size - 1, `at ${size} another root was signed than the leaves have`);
 }
 
-function faultOfHead({ size, frontier }: Head, found: Frontier): StoredFault | null {
+function faultOfHead({ size, frontier }: ExaminedHead, found: Frontier): StoredFault | null {
   const isSame =
     frontier.length === found.roots.length && found.roots.every((root, at) => frontier[at]?.equals(root));
   return isSame ? null : fault('audit_log_head', size, 'the head is not the frontier of the leaves');

@@ -6,6 +6,7 @@ import assert from 'node:assert/strict';
 import { randomInt } from 'node:crypto';
 import { test } from 'node:test';
 import pg from 'pg';
+import { createExaminationStore } from '../../src/audit/examination-store.ts';
 import { createLogExaminer } from '../../src/audit/examine-log.ts';
 import { judgeCheckpoint } from '../../src/audit/judge-checkpoint.ts';
 import { parseLogProof, verifyLogProof } from '../../src/audit/log-proof.ts';
@@ -72,7 +73,11 @@ for (let times = 0; times < 6; times += 1) {
 await addLines(MANY);
 await untilSigned();
 const keys = await publishedKeys();
-const examiner = createLogExaminer({ pool: superuser, origin: ORIGIN, keys: async () => keys });
+const examiner = createLogExaminer({
+  store: createExaminationStore(superuser),
+  origin: ORIGIN,
+  keys: async () => keys,
+});
 
 /** What somebody outside kept: the key that he pinned, and the newest head that he saw. */
 async function rememberLog(): Promise<TrustedLog> {
