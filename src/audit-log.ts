@@ -3,11 +3,15 @@ import { askWitnesses, type WitnessWatch } from './audit/ask-witnesses.ts';
 import { type AuditRoutes, createAuditRoutes } from './audit/audit-routes.ts';
 import { createCosignatureStore } from './audit/cosignature-store.ts';
 import { createLogReader, type LogReader } from './audit/entry-store.ts';
+import { createExaminationStore } from './audit/examination-store.ts';
+import { createLogExaminer } from './audit/examine-log.ts';
 import { type Connection, keepLog, type LogKeeper } from './audit/keep-log.ts';
 import { logKeyOf, originOf } from './audit/log-key.ts';
+import { createLogStateStore } from './audit/log-state-store.ts';
 import { createLogStore } from './audit/log-store.ts';
 import { createStoredTree } from './audit/tree-store.ts';
 import { parseVerifierKey, verifierKeyOf } from './audit/verifier-key.ts';
+import { type LogWatch, watchLog } from './audit/watch-log.ts';
 import type { WitnessSetting } from './config/read-witnesses.ts';
 import type { Database } from './database/connections.ts';
 import type { Log } from './errors/log.ts';
@@ -19,6 +23,7 @@ export type AuditLog = {
   keeper: LogKeeper;
   reader: LogReader;
   witnesses: WitnessWatch;
+  watch: LogWatch;
   routes: AuditRoutes;
   close(): Promise<void>;
 };
@@ -50,26 +55,41 @@ export function openAuditLog(options: {
     log,
     clock,
   });
+  async function keys() {
+    const known = await ring.logKeys();
+    return known.map(({ kid, publicKey }) => ({
+      kid,
+      key: verifierKeyOf({ name: origin, kind: 'log', publicKey }),
+    }));
+  }
+  const watch = watchLog({
+    keeper,
+    witnesses,
+    readState: createLogStateStore(database.pool).read,
+    examiner: createLogExaminer({
+      store: createExaminationStore(database.pool),
+      origin,
+      keys: async () => (await keys()).map(({ key }) => key),
+    }),
+    log,
+    clock,
+  });
   return {
     origin,
     keeper,
     reader,
     witnesses,
+    watch,
     routes: createAuditRoutes({
       origin,
       reader,
       tree,
       newestCheckpoint: cosignatures.newestCosigned,
       handOvers: store.handOvers,
-      async keys() {
-        const keys = await ring.logKeys();
-        return keys.map(({ kid, publicKey }) => ({
-          kid,
-          vkey: verifierKeyOf({ name: origin, kind: 'log', publicKey }).vkey,
-        }));
-      },
+      keys: async () => (await keys()).map(({ kid, key: { vkey } }) => ({ kid, vkey })),
     }),
     async close() {
+      await watch.close();
       await witnesses.close();
       await keeper.close();
     },

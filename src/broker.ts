@@ -145,6 +145,7 @@ export async function startBroker(options: BrokerOptions): Promise<Broker> {
     ledger,
     describeDrills: drills.watch.describe,
     describeSinks: sinks.describe,
+    describeLog: audit.watch.describe,
     clock,
   });
   const housekeeping = startHousekeeping({
@@ -180,6 +181,8 @@ export async function startBroker(options: BrokerOptions): Promise<Broker> {
   registerGauges({
     drills: drills.watch,
     sinks,
+    auditLog: audit.watch,
+    silentWitnesses: () => audit.witnesses.silent().length,
     metrics,
     health,
     ring,

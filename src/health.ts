@@ -36,9 +36,12 @@ export function createHealth(options: {
   describeDrills: () => string;
   /** And of the sinks of the audit log: a receiver that is away is no reason either. */
   describeSinks: () => Promise<string>;
+  /** Of the audit log. One that is not to be believed is an alarm, and no reason to stop recording in it. */
+  describeLog: () => Promise<string>;
   clock: Clock;
 }): Health {
-  const { askDatabase, requireSigningKey, catalogue, ledger, describeDrills, describeSinks, clock } = options;
+  const { askDatabase, requireSigningKey, catalogue, ledger, clock } = options;
+  const { describeDrills, describeSinks, describeLog } = options;
   let draining = false;
   let skewSeconds = Number.NaN;
   let remembered: { at: number; readiness: Promise<Readiness> } | null = null;
@@ -73,6 +76,7 @@ export function createHealth(options: {
       ledger: ledgerCheck(ledger),
       drill: { ok: true, detail: describeDrills() },
       sinks: { ok: true, detail: sinks },
+      audit_log: { ok: true, detail: await describeLog() },
       ...(draining ? { draining: { ok: false, detail: 'stopping' } } : {}),
     };
     return { ready: Object.values(checks).every(({ ok }) => ok), checks };

@@ -1,4 +1,5 @@
 import { X509Certificate } from 'node:crypto';
+import type { LogWatch } from './audit/watch-log.ts';
 import type { AuditSinks } from './audit-sinks.ts';
 import type { TlsFiles } from './config/read-tls.ts';
 import type { Health } from './health.ts';
@@ -35,6 +36,8 @@ export function registerGauges({
   streams,
   drills,
   sinks,
+  auditLog,
+  silentWitnesses,
   tls,
   clock,
 }: {
@@ -47,6 +50,8 @@ export function registerGauges({
   streams: () => number;
   drills: DrillWatch;
   sinks: Pick<AuditSinks, 'lags'>;
+  auditLog: LogWatch;
+  silentWitnesses: () => number;
   tls: TlsFiles | undefined;
   clock: Clock;
 }): void {
@@ -96,6 +101,26 @@ export function registerGauges({
     drills.latencySeconds,
   );
   registerSinkGauges(metrics, sinks);
+  metrics.gauge(
+    'mayfly_audit_log_entries',
+    'Entries that have their places in the audit log',
+    async () => (await auditLog.state()).entries,
+  );
+  metrics.gauge(
+    'mayfly_audit_waiting_seconds',
+    'Seconds since the oldest entry was written that no signed head of the audit log covers',
+    async () => (await auditLog.state()).waitingSeconds,
+  );
+  metrics.gauge(
+    'mayfly_audit_log_disagrees',
+    '1 when the audit log was found to be another one than was signed or witnessed',
+    () => (auditLog.doubt() === null ? 0 : 1),
+  );
+  metrics.gauge(
+    'mayfly_audit_witnesses_silent',
+    'Witnesses that did not cosign when they were asked last',
+    () => silentWitnesses(),
+  );
   const summary = rememberBriefly(verifiers, clock);
   metrics.gauge('mayfly_verifiers_live', 'Verifiers that hold a lease', async () => (await summary()).live);
   metrics.gauge(

@@ -138,7 +138,7 @@ function tellEntry({ index, hash, entry }: PlacedEntry) {
 
 /** With a place for what has no text any more, which a bundle has not. */
 function tellText({ index, hash, entry }: PlacedEntry) {
-  const document = entry === null ? null : entryBytes(entry).toString();
+  const document = entry === null ? null : leafOfDocument(entry, { isParsed: true }).bytes.toString();
   return { index, leaf_hash: formatHash(hash), document };
 }
 

@@ -15,6 +15,15 @@ export function writableDetails(
 ): Readonly<Record<string, unknown>> {
   const fault = jsonFaultOf(details, { maxDepth: MAX_ENTRY_DEPTH - 1, maxValues: MAX_DETAILS_BYTES });
   if (fault !== null) return { unwritable: fault };
-  const isSmall = Buffer.byteLength(canonicalJson(details)) <= MAX_DETAILS_BYTES;
-  return isSmall ? details : { unwritable: 'too-large' };
+  const text = canonicalJson(details);
+  if (NUL.test(text)) return { unwritable: 'nul' };
+  return Buffer.byteLength(text) <= MAX_DETAILS_BYTES ? details : { unwritable: 'too-large' };
+}
+
+/** The one character that Postgres stores nowhere, as JSON writes it. */
+const NUL = /(?<!\\)(?:\\\\)*\\u0000/;
+
+/** The same text; where it holds what no text of the database can, a mark stands in its place. */
+export function writableText(text: string): string {
+  return text.toWellFormed().replaceAll('\0', '\ufffd');
 }

@@ -102,6 +102,8 @@ export const SETTINGS: readonly Setting[] = [
     name: 'MAYFLY_AUDIT_SINKS',
     meaning: 'path of the YAML file that says where the audit log is streamed to',
     fallback: 'absent: nowhere',
+  },
+  {
     name: 'MAYFLY_WITNESSES',
     meaning: 'who cosigns the audit log (C2SP tlog-witness): `<url> <vkey>`, separated by commas',
     fallback: 'none',

@@ -164,3 +164,45 @@ test('when the record cannot be written the caller is answered all the same, and
   await recorder.record(refusal());
   assert.equal(lost, 2);
 });
+
+test('AUD-12: an entry that cannot be written becomes one that says so, and those it came with are written as they are', async () => {
+  const cyclic: Record<string, unknown> = {};
+  cyclic.self = cyclic;
+  let deep: unknown = 1;
+  for (let depth = 0; depth < 10_000; depth += 1) deep = { deep };
+  const strange: readonly (readonly [Record<string, unknown>, string])[] = [
+    [cyclic, 'cycle'],
+    [{ deep }, 'too-deep'],
+    [{ count: 1n }, 'bigint'],
+    [{ text: '\ud800' }, 'lone-surrogate'],
+    [{ text: 'a\0b' }, 'nul'],
+    [{ text: 'a'.repeat(60_000) }, 'too-large'],
+  ];
+  const entry = (n: number, over: Partial<AuditEntry> = {}): AuditEntry => ({
+    id: `aud_strange_${n}`,
+    action: 'request.refused',
+    outcome: 'refused',
+    ...over,
+  });
+  await store.append([
+    ...strange.map(([details], n) => entry(n, { details })),
+    entry(90, { actor: 'a\0b\ud800c', details: { source: '192.0.2.90' } }),
+    entry(91, { details: { text: 'a backslash, then u0000: \\u0000' } }),
+  ]);
+  const { rows } = await kysely.executeQuery<{
+    id: string;
+    actor: string | null;
+    details: Record<string, unknown>;
+  }>(
+    CompiledQuery.raw(
+      `select id, actor, details from audit_entries where id like 'aud_strange_%' order by id`,
+    ),
+  );
+  assert.deepEqual(
+    rows.slice(0, strange.length).map(({ details }) => details),
+    strange.map(([, unwritable]) => ({ unwritable })),
+  );
+  const [whole, literal] = rows.slice(strange.length);
+  assert.deepEqual([whole?.actor, whole?.details], ['a\ufffdb\ufffdc', { source: '192.0.2.90' }]);
+  assert.deepEqual(literal?.details, { text: 'a backslash, then u0000: \\u0000' });
+});
