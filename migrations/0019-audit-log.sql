@@ -29,6 +29,9 @@ create table audit_entries (
 
 create index audit_entries_by_transaction on audit_entries (xid);
 create index audit_entries_by_session on audit_entries (session_id) where session_id is not null;
+-- A receipt cites the line of its entry of the ledger.
+create index audit_entries_by_epoch on audit_entries ((details->>'epoch'))
+  where action in ('revocation.appended', 'revocation.released');
 
 create trigger audit_entries_append_only before update or delete on audit_entries
   for each row execute function refuse_rewriting();

@@ -1,4 +1,8 @@
 /** The kill switch of a running broker, and the receipts that it shares with every other revocation. */
+import { createCitations } from './audit/cite-entry.ts';
+import { createCosignatureStore } from './audit/cosignature-store.ts';
+import { createLogReader } from './audit/entry-store.ts';
+import { createStoredTree } from './audit/tree-store.ts';
 import type { ActiveCatalogue } from './catalogue/active-catalogue.ts';
 import type { Configuration } from './config/configuration.ts';
 import { type CommitStatement, EMPTY_COMMIT } from './database/commit-wait.ts';
@@ -58,7 +62,12 @@ export function buildSwitch(parts: Parts, commit: CommitStatement): KillSwitchRo
     catalogue: catalogue.catalogue,
     announce: ledger.announcer.announce,
   });
-  return createKillSwitchRoutes({ killSwitch, store, receipts, admit: createOperatorBound({ clock }) });
+  const cite = createCitations({
+    reader: createLogReader(operatorPool),
+    tree: createStoredTree(operatorPool),
+    newestCheckpoint: createCosignatureStore(operatorPool).newestCosigned,
+  });
+  return createKillSwitchRoutes({ killSwitch, store, receipts, cite, admit: createOperatorBound({ clock }) });
 }
 
 /** Brokers are not quite together: which of them is first, runs it. */

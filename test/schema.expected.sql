@@ -87,6 +87,7 @@ create table audit_entries (
   constraint audit_entries_repetitions_check1 CHECK ((repetitions > 0)),
   constraint audit_entries_pkey PRIMARY KEY (day, id)
 ) partition by range (day);
+CREATE INDEX audit_entries_by_epoch ON ONLY public.audit_entries USING btree (((details ->> 'epoch'::text))) WHERE (action = ANY (ARRAY['revocation.appended'::text, 'revocation.released'::text]));
 CREATE INDEX audit_entries_by_session ON ONLY public.audit_entries USING btree (session_id) WHERE (session_id IS NOT NULL);
 CREATE INDEX audit_entries_by_transaction ON ONLY public.audit_entries USING btree (xid);
 CREATE TRIGGER audit_entries_append_only BEFORE DELETE OR UPDATE ON public.audit_entries FOR EACH ROW EXECUTE FUNCTION refuse_rewriting();

@@ -32,6 +32,11 @@ export type LogReader = {
   ): Promise<{ entries: (PlacedEntry & { entry: EntryDocument })[]; next: number | null }>;
   /** In the order of the log, from `index` on. */
   readFrom(index: number, limit: number): Promise<PlacedEntry[]>;
+  /**
+   * The line that was written with an entry of the ledger; null while it has no place.
+   * @param revocation.at when it was committed: the line is not older
+   */
+  placeOfRevocation(revocation: { epoch: number; at: Date }): Promise<{ id: string; index: number } | null>;
   /** Null when there is none; `index` is null while it has no place yet. */
   find(
     id: string,
@@ -64,6 +69,14 @@ const OF_SESSION = `${PLACED}
      and ($9::timestamptz is null or e.at < $9)
    order by l.leaf_index desc limit $2`;
 
+/** A day of leeway: the line's day is that of its transaction's begin. */
+const OF_REVOCATION = `
+  select e.id, l.leaf_index::float8 as index
+    from audit_entries e join audit_leaves l on l.entry_id = e.id
+   where e.details->>'epoch' = $1 and e.action in ('revocation.appended', 'revocation.released')
+     and e.day >= floor(extract(epoch from $2::timestamptz) / 86400)::integer - 1
+   order by l.leaf_index limit 1`;
+
 export function createLogReader(pool: Pick<Pool, 'query'>): LogReader {
   async function sizeNow(): Promise<number> {
     const { rows } = await pool.query<{ size: number }>('select size::float8 as size from audit_log_head');
@@ -91,6 +104,10 @@ export function createLogReader(pool: Pick<Pool, 'query'>): LogReader {
         [index, limit],
       );
       return rows.map(placed);
+    },
+    async placeOfRevocation({ epoch, at }) {
+      const { rows } = await pool.query<{ id: string; index: number }>(OF_REVOCATION, [String(epoch), at]);
+      return rows[0] ?? null;
     },
     async find(id) {
       const { rows } = await pool.query<Partial<Row>>(

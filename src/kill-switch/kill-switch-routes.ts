@@ -1,5 +1,6 @@
 /** The HTTP edge of the kill switch: parse, call one verb, answer. */
 import { z } from 'zod';
+import type { CiteRevocation } from '../audit/cite-entry.ts';
 import { refuse } from '../errors/refusal.ts';
 import { pageAnswer, readChoice, readPage } from '../http/list.ts';
 import type { Answer, Call } from '../http/route.ts';
@@ -43,10 +44,12 @@ export function createKillSwitchRoutes(options: {
   killSwitch: KillSwitch;
   store: KillSwitchStore;
   receipts: Receipts;
+  /** Where the log has the line that goes with an entry. */
+  cite: CiteRevocation;
   /** How often one operator may change it. @throws {Refusal} `rate_limited` */
   admit: (operator: string) => void;
 }): KillSwitchRoutes {
-  const { killSwitch, store, receipts, admit } = options;
+  const { killSwitch, store, receipts, cite, admit } = options;
 
   function tellSettled(settled: SettledEntry): object {
     return { ...tellState(settled), receipt: receipts.sign(settled) };
@@ -89,7 +92,9 @@ export function createKillSwitchRoutes(options: {
 
     async receipt({ params }) {
       const settled = await killSwitch.stateOfEntry(switchIdOf(params.id));
-      return { body: { id: settled.id, complete: settled.complete, receipt: receipts.sign(settled) } };
+      const { id, epoch, complete, committed_at: committedAt } = settled;
+      const audit = await cite({ epoch, at: new Date(committedAt) });
+      return { body: { id, complete, receipt: receipts.sign(settled), audit } };
     },
 
     async release(call, operator) {

@@ -1,0 +1,39 @@
+/** A receipt says where the audit log has its line, and proves it to whoever pinned the key of the log. */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { parseLogProof, verifyLogProof } from '../../src/audit/log-proof.ts';
+import { leafHash } from '../../src/audit/merkle-tree.ts';
+import { parseVerifierKey } from '../../src/audit/verifier-key.ts';
+import { canonicalJson } from '../../src/json/canonical-json.ts';
+import { createTestWorld } from '../test-broker.ts';
+
+const ORIGIN = 'broker.example.com/v1/audit';
+const world = await createTestWorld();
+const broker = await world.startBroker();
+const operator = world.operator(broker, 'olivia');
+
+test('the receipt of a kill cites its entry of the audit log, with a proof that nobody has to take from us', async () => {
+  const order = { target: { kind: 'zone', id: 'analytics' }, reason: 'stolen key', wait_seconds: 0 };
+  const engaged = await operator.post('/v1/kill-switch', 'mayfly:engage:kill-switch', order);
+  assert.ok([200, 202].includes(engaged.status), JSON.stringify(engaged.body));
+  const deadline = Date.now() + 30_000;
+  let audit = null;
+  while (audit === null) {
+    assert.ok(Date.now() < deadline);
+    const { body, status } = await operator.get(
+      `/v1/kill-switch/${engaged.body.id}/receipt`,
+      'mayfly:read:kill-switch',
+    );
+    assert.equal(status, 200);
+    audit = body.audit;
+  }
+  const keys = (await (await fetch(`${broker.url}/v1/audit/keys`)).json()) as { keys: { vkey: string }[] };
+  const trust = { origin: ORIGIN, keys: keys.keys.map(({ vkey }) => parseVerifierKey(vkey)) };
+  const { body } = await operator.get(`/v1/audit/entries/${audit.id}`, 'mayfly:read:audit');
+  assert.deepEqual([body.entry.action, body.entry.actor], ['revocation.appended', 'olivia']);
+  assert.equal(body.entry.details.epoch, engaged.body.epoch);
+  const leaf = leafHash(Buffer.from(canonicalJson(body.entry)));
+  assert.equal(verifyLogProof(parseLogProof(audit.proof), { leaf, ...trust }).outcome, 'verified');
+  const other = leafHash(Buffer.from(canonicalJson({ ...body.entry, actor: 'omar' })));
+  assert.equal(verifyLogProof(parseLogProof(audit.proof), { leaf: other, ...trust }).outcome, 'not-included');
+});
