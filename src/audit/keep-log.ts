@@ -9,7 +9,7 @@ import type { Clock } from '../time/clock.ts';
 import { repeat } from '../time/repeat.ts';
 import type { LogKey } from './log-key.ts';
 import { createLogStore, type KeptCheckpoint, takeLogLock } from './log-store.ts';
-import { createSequencer, LogDisagreesError } from './sequencer.ts';
+import { createSequencer, LogDisagreesError, type Sequencer } from './sequencer.ts';
 import { createStoredTree, MissingHashError } from './tree-store.ts';
 
 /**
@@ -17,6 +17,8 @@ import { createStoredTree, MissingHashError } from './tree-store.ts';
  * something, also when there is little to see: more often would be dearer for every token.
  */
 const ROUND_MILLISECONDS = 500;
+/** With as many lines in one round, more have come meanwhile: the next one begins at once. */
+const BUSY_LINES = 1_000;
 const LOCK_MILLISECONDS = 2_000;
 /** A backlog is worked off in one go, but the loop looks up now and then. */
 const MAX_ROUNDS = 100;
@@ -43,7 +45,7 @@ export function keepLog(options: {
   onKept?: () => void;
 }): LogKeeper {
   const { connect, key, log, clock, onKept = () => {} } = options;
-  let held: { connection: Connection; run: () => Promise<{ isDone: boolean }> } | null = null;
+  let held: { connection: Connection; run: Sequencer['run'] } | null = null;
   let newest: ReturnType<LogKeeper['newest']> = null;
   let disagrees = false;
   let asksAgainAt = Number.NEGATIVE_INFINITY;
@@ -62,7 +64,7 @@ export function keepLog(options: {
     return null;
   }
 
-  function sequencerOn(client: Connection['client']): () => Promise<{ isDone: boolean }> {
+  function sequencerOn(client: Connection['client']): Sequencer['run'] {
     return createSequencer({
       store: createLogStore(client),
       tree: createStoredTree(client),
@@ -85,9 +87,9 @@ export function keepLog(options: {
     held ??= await take();
     if (held === null) return;
     for (let rounds = 0; rounds < MAX_ROUNDS; rounds += 1) {
-      const { isDone } = await held.run();
+      const { isDone, placed } = await held.run();
       disagrees = false;
-      if (isDone) break;
+      if (isDone && placed < BUSY_LINES) break;
     }
   }
 

@@ -29,8 +29,8 @@ const MAX_BATCH = 5_000;
 const TILE_HEIGHT = 8;
 
 export type Sequencer = {
-  /** Gives a batch of lines their places. @returns whether there were none left, and all is signed */
-  run(): Promise<{ isDone: boolean }>;
+  /** Gives a batch of lines their places. @returns how many, and whether none was left and all is signed */
+  run(): Promise<{ isDone: boolean; placed: number }>;
 };
 
 export class LogDisagreesError extends Error {
@@ -109,9 +109,9 @@ export function createSequencer(options: {
       const before = frontierOf(head.size, head.frontier);
       await requireAgreement(before, newest);
       const after = await append(before);
-      if (after === null) return { isDone: false };
+      if (after === null) return { isDone: false, placed: 0 };
       await keep(after.frontier, newest);
-      return { isDone: after.isDone };
+      return { isDone: after.isDone, placed: after.frontier.size - before.size };
     },
   };
 }
