@@ -61,7 +61,7 @@ export const MAX_ENTRY_DEPTH = 16;
 export { MAX_ENTRY_BYTES };
 
 /** As the table has it: whoever writes a line by hand in an emergency has no generator of names. */
-export const ENTRY_ID = /^aud_[0-9a-z_-]{1,76}$/;
+export const ENTRY_ID = /^aud_[0-9A-Za-z_-]{1,76}$/;
 const AT = /^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}\.\d{6}Z$/;
 const ACTION = /^(?=.{3,65}$)[a-z][a-z_]*\.[a-z][a-z_]*$/;
 
