@@ -34,7 +34,11 @@ const late = { at: text.optional(), late_because: text.optional() };
 
 /** Of one refusal, of many of one caller, or of many callers. */
 const refusal = z.union([
-  z.strictObject({ route: name, source: address }),
+  z.strictObject({
+    route: name,
+    source: address,
+    caller_request_id: name.optional(),
+  }),
   z.strictObject({ source: address }),
   z.strictObject({ mixed: z.literal(true) }),
 ]);

@@ -36,7 +36,7 @@ test('AUD-06: malformed and binary bodies, injected headers and huge fields leav
     ['/v1/proofs/spend', 'application/json', `["${CANARY}"`],
   ];
   for (const [path, type, body] of bodies) {
-    const headers = { 'Content-Type': type, 'Request-Id': CANARY, 'User-Agent': CANARY, DPoP: CANARY };
+    const headers = { 'Content-Type': type, 'Request-Id': `<${CANARY}>`, 'User-Agent': CANARY, DPoP: CANARY };
     const { status } = await fetch(`${broker.url}${path}`, {
       method: 'POST',
       body: Buffer.from(body),
