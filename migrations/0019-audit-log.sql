@@ -12,7 +12,7 @@ alter index audit_entries_at rename to audit_entries_before_at;
 create table audit_entries (
   day         integer     not null default floor(extract(epoch from now()) / 86400),
   -- Ordered by time, when mayfly names it. Lengths are asked for apart: counting in a pattern costs twenty times as much.
-  id          text        not null check (id ~ '^aud_[0-9a-z_-]+$' and length(id) <= 80),
+  id          text        not null check (id ~ '^aud_[0-9A-Za-z_-]+$' and length(id) <= 80),
   xid         bigint      not null default pg_current_xact_id()::text::bigint,
   at          timestamptz not null default now(),
   action      text        not null check (action ~ '^[a-z][a-z_]*\.[a-z][a-z_]*$' and length(action) <= 65),  -- past tense

@@ -82,7 +82,7 @@ create table audit_entries (
   repetitions integer not null default 1,
   details jsonb not null default '{}'::jsonb,
   constraint audit_entries_action_check CHECK (((action ~ '^[a-z][a-z_]*\.[a-z][a-z_]*$'::text) AND (length(action) <= 65))),
-  constraint audit_entries_id_check CHECK (((id ~ '^aud_[0-9a-z_-]+$'::text) AND (length(id) <= 80))),
+  constraint audit_entries_id_check CHECK (((id ~ '^aud_[0-9A-Za-z_-]+$'::text) AND (length(id) <= 80))),
   constraint audit_entries_outcome_check1 CHECK ((outcome = ANY (ARRAY['allowed'::text, 'refused'::text]))),
   constraint audit_entries_repetitions_check1 CHECK ((repetitions > 0)),
   constraint audit_entries_pkey PRIMARY KEY (day, id)

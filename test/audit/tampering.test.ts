@@ -259,6 +259,7 @@ test('AUD-18: a bit that flips anywhere in the tables is found, and its row is n
   for (let times = 0; times < 60; times += 1) {
     const at = randomInt(size);
     const bit = randomInt(256);
+    const fromEnd = randomInt(3, 60);
     const flip = (column: string) => `set_bit(${column}, ${bit}, 1 - get_bit(${column}, ${bit}))`;
     const id = `(select entry_id from audit_leaves where leaf_index = ${at})`;
     const kinds: readonly [string, string, number | null][] = [
@@ -286,7 +287,10 @@ test('AUD-18: a bit that flips anywhere in the tables is found, and its row is n
         size - 1,
       ],
       [
-        `update audit_checkpoints set note = overlay(note placing '/' from length(note) - ${randomInt(3, 60)} for 1)
+        // Each of its letters, digits and the sign becomes another one.
+        `update audit_checkpoints set note = overlay(note placing translate(substr(note, length(note) - ${fromEnd}, 1),
+           'abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789+/',
+           'bcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789+/a') from length(note) - ${fromEnd} for 1)
           where size = ${size}`,
         'audit_checkpoints',
         size - 1,

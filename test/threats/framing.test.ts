@@ -576,10 +576,13 @@ describe('TRN: the listener of the metrics', () => {
   test('FLT-22: nothing that somebody sends becomes a series', async () => {
     const seriesOf = async () => {
       const text = await (await fetch(`${stage.broker.metricsUrl}/metrics`)).text();
-      return text
-        .split('\n')
-        .filter((each) => !each.startsWith('#'))
-        .map((each) => each.replace(/ [^ ]*$/, ''));
+      return (
+        text
+          .split('\n')
+          // The first collection of a kind makes a series of its own, whenever it comes.
+          .filter((each) => !each.startsWith('#') && !each.includes('_gc_duration_'))
+          .map((each) => each.replace(/ [^ ]*$/, ''))
+      );
     };
     for (let count = 0; count < 50; count += 1) {
       await stage.ask({ method: 'GET', path: `/${CANARY}-${count}` });
