@@ -5,7 +5,13 @@
  */
 import type { KeyObject } from 'node:crypto';
 import { z } from 'zod';
-import { encodeHeader, readCompactJws, signCompactJws, verifySignature } from '../jws/compact-jws.ts';
+import {
+  encodeHeader,
+  readCompactJws,
+  signCompactJws,
+  type UnverifiedJwt,
+  verifySignature,
+} from '../jws/compact-jws.ts';
 import type { VerificationKey } from '../jws/jwk.ts';
 import { ledgerPageSchema, MAX_PAGE_ENTRIES } from './ledger-entry.ts';
 
@@ -108,18 +114,21 @@ export function readMessage<Payload>(
     typ,
     schema,
     keyOf,
+    isSigned = verifySignature,
     maxMembers = MESSAGE_BOUNDS.maxMembers,
   }: {
     typ: string;
     schema: z.ZodType<Payload>;
     keyOf: (kid: string) => VerificationKey | null;
+    /** For whoever has verified this very message before. */
+    isSigned?: (jwt: UnverifiedJwt, key: VerificationKey) => boolean;
     maxMembers?: number;
   },
 ): Payload | null {
   const jwt = readJwt(text, maxMembers);
   if (jwt === null || jwt.header.typ !== typ || typeof jwt.header.kid !== 'string') return null;
   const key = keyOf(jwt.header.kid);
-  if (key === null || !verifySignature(jwt, key)) return null;
+  if (key === null || !isSigned(jwt, key)) return null;
   const payload = schema.safeParse(jwt.claims);
   return payload.success ? payload.data : null;
 }

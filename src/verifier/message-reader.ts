@@ -4,6 +4,7 @@
  */
 import type { z } from 'zod';
 import { decodeBase64url } from '../jws/base64url.ts';
+import { verifySignature } from '../jws/compact-jws.ts';
 import type { LedgerPage } from '../revocations/ledger-entry.ts';
 import {
   LEASE_TYPE,
@@ -14,6 +15,7 @@ import {
   readMessage,
 } from '../revocations/ledger-message.ts';
 import type { Evidence } from './evidence.ts';
+import { isSignedAsHeard } from './heard-signatures.ts';
 import type { KeySet } from './key-set.ts';
 import { refuse } from './refusal.ts';
 import type { SignedPage } from './snapshot-loading.ts';
@@ -37,13 +39,16 @@ export function createMessageReader(options: {
 
   async function read<Payload extends { iss: string; page: LedgerPage }>(
     text: unknown,
-    expected: { typ: string; schema: z.ZodType<Payload> },
+    {
+      isSigned = verifySignature,
+      ...expected
+    }: { typ: string; schema: z.ZodType<Payload>; isSigned?: typeof verifySignature },
   ): Promise<{ payload: Payload; signedBy: string }> {
     const kid = typeof text === 'string' ? kidOf(text) : null;
     const key = kid === null || isRevokedKey(kid) ? null : await keys.keyOf(kid);
     // Asked again: what revokes it may have been applied while the keys were fetched.
     const keyOf = (named: string) => (named === kid && !isRevokedKey(named) ? key : null);
-    const payload = typeof text === 'string' ? readMessage(text, { ...expected, keyOf }) : null;
+    const payload = typeof text === 'string' ? readMessage(text, { ...expected, keyOf, isSigned }) : null;
     if (typeof text !== 'string' || kid === null || payload === null || payload.iss !== issuer) {
       return refuse('broker_answer_unusable', { hint: 'What the broker says of the ledger cannot be used.' });
     }
@@ -53,7 +58,11 @@ export function createMessageReader(options: {
 
   return {
     async page(text) {
-      const { payload, signedBy } = await read(text, { typ: LEDGER_PAGE_TYPE, schema: ledgerPageMessage });
+      const { payload, signedBy } = await read(text, {
+        typ: LEDGER_PAGE_TYPE,
+        schema: ledgerPageMessage,
+        isSigned: isSignedAsHeard,
+      });
       return { page: payload.page, signedBy };
     },
     async lease(text) {
