@@ -20,7 +20,7 @@ const COLLECT = `
 const [ROUNDS, REQUESTS] = soakFactor() === 1 ? [2, 240] : [20, 2_000];
 /** What caches that are bounded may still gain, and the noise of a collector. */
 const MAX_GROWTH_BYTES = 1_000_000;
-const MAX_CONNECTIONS = 21;
+const MAX_CONNECTIONS = 22;
 
 const fleet = await createFleet({
   brokers: 1,
