@@ -238,7 +238,8 @@ declare
   oldest text;
   waits boolean;
 begin
-  if kept < 1 then raise exception 'at least one day has to be kept'; end if;
+  -- Whatever a broker is told, or was made to say.
+  if kept < 30 then raise exception 'at least thirty days have to be kept'; end if;
   if not pg_try_advisory_xact_lock(hashtext('mayfly partitions')) then return null; end if;
   select c.relname into oldest
     from pg_inherits i join pg_class c on c.oid = i.inhrelid

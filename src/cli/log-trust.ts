@@ -62,7 +62,7 @@ export function openTrust(environment: Environment, options: TrustOptions, told:
     shown === null ? '' : ` It shows ${plainText(shown)}: compare that with what its operator tells you.`;
   return fail(
     'usage',
-    `No key of ${plainText(told.origin)} is pinned.${how} --key pins one, --trust-on-first-use this one.`,
+    `No key of ${plainText(told.origin)} is pinned.${how} "mayfly audit verify --live --key" pins one, --trust-on-first-use this one.`,
   );
 }
 

@@ -107,7 +107,7 @@ export function readConfiguration(
       failures: read.integer('MAYFLY_RATE_OF_FAILURES', 200, { min: 1, max: 1_000_000 }),
     },
     tokenRetentionHours: read.integer('MAYFLY_TOKEN_RETENTION_HOURS', 168, { min: 2, max: 8_760 }),
-    auditRetentionDays: read.integer('MAYFLY_AUDIT_RETENTION_DAYS', 400, { min: 1, max: 3_650 }),
+    auditRetentionDays: read.integer('MAYFLY_AUDIT_RETENTION_DAYS', 400, { min: 30, max: 3_650 }),
     auditSinks: readPath(read, 'MAYFLY_AUDIT_SINKS'),
     witnesses: readWitnesses(read),
     drainSeconds: read.integer('MAYFLY_DRAIN_SECONDS', 10, { min: 0, max: 300 }),

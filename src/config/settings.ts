@@ -95,7 +95,7 @@ export const SETTINGS: readonly Setting[] = [
   { name: 'MAYFLY_TOKEN_RETENTION_HOURS', meaning: 'how long minted tokens stay on record', fallback: '168' },
   {
     name: 'MAYFLY_AUDIT_RETENTION_DAYS',
-    meaning: 'how long lines of the audit log keep their text; their hashes stay',
+    meaning: 'how long lines of the audit log keep their text, 30 days at least; their hashes stay',
     fallback: '400',
   },
   {

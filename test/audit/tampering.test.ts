@@ -304,15 +304,16 @@ test('AUD-18: a bit that flips anywhere in the tables is found, and its row is n
 });
 
 test('what retention dropped keeps its place, and its proof verifies; a line without a place is never dropped', async () => {
-  const day = Math.floor(Date.now() / 86_400_000) - 5;
+  const day = Math.floor(Date.now() / 86_400_000) - 40;
   const lines = (first: number) =>
     `insert into audit_entries (day, id, at, action, outcome, details)
      select ${day}, 'aud_old_' || n, to_timestamp(${day} * 86400 + n), 'request.refused', 'refused', '{"mixed": true}'
        from generate_series(${first}, ${first} + 9) as n`;
   const drop = async () => {
-    const { rows } = await superuser.query('select drop_audit_partition(1) as name');
+    const { rows } = await superuser.query('select drop_audit_partition(30) as name');
     return rows[0].name;
   };
+  await assert.rejects(superuser.query('select drop_audit_partition(29)'), /thirty days/);
   await superuser.query('begin');
   await superuser.query(
     `create table audit_entries_${day} partition of audit_entries for values from (${day}) to (${day + 1})`,
