@@ -246,8 +246,16 @@ begin
    where i.inhparent = 'audit_entries'::regclass and substring(c.relname from '[0-9]+$')::integer < today - kept
    order by substring(c.relname from '[0-9]+$')::integer limit 1;
   if oldest is null then return null; end if;
-  execute format('select exists (select from %I e where not exists (select from audit_leaves l where l.entry_id = e.id))',
-                 oldest) into waits;
+  if exists (select from audit_log_head h where not h.moved and h.target is null and h.cluster = audit_cluster()) then
+    -- Whatever was visible in `seen` has its place: only what was under way then, or came later, may wait. By the index.
+    execute format('select exists (select from %I e cross join audit_log_head h
+                                    where e.xid >= pg_snapshot_xmin(h.seen)::text::bigint
+                                      and not pg_visible_in_snapshot(e.xid::text::xid8, h.seen))', oldest) into waits;
+  else
+    execute format('select exists (select from %I e
+                                    where not exists (select from audit_leaves l where l.entry_id = e.id))', oldest)
+      into waits;
+  end if;
   if waits then return null; end if;
   execute format('drop table %I', oldest);
   return oldest;

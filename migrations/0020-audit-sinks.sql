@@ -1,5 +1,5 @@
--- Where each sink of the audit log has got to. The application moves a cursor forward through functions only: it can
--- neither turn one back nor make a dead letter disappear.
+-- Where each sink of the audit log has got to. The application moves a cursor forward through functions only and cannot
+-- turn one back; what it skips or settles is still in the log.
 
 create table audit_sinks (
   name          text        not null primary key,

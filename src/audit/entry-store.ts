@@ -48,9 +48,13 @@ export const MAX_LOOKED_THROUGH = 20_000;
 
 type Row = EntryRow & { index: number; entryId: string; hash: Buffer };
 
+const COLUMNS = `l.leaf_index::float8 as index, l.entry_id as "entryId", l.hash, ${ENTRY_COLUMNS}`;
+
+/** One look at an index for each leaf, whatever a plan believes of a record of many days. */
 const PLACED = `
-  select l.leaf_index::float8 as index, l.entry_id as "entryId", l.hash, ${ENTRY_COLUMNS}
-    from audit_leaves l left join audit_entries e on e.day = l.day and e.id = l.entry_id`;
+  select ${COLUMNS}
+    from audit_leaves l left join lateral (
+      select * from audit_entries e where e.day = l.day and e.id = l.entry_id limit 1) as e on true`;
 
 /** Values of filters are parameters $3 and on; null means that nobody asks. */
 const FILTERED = `${PLACED}
@@ -62,7 +66,9 @@ const FILTERED = `${PLACED}
    order by l.leaf_index desc limit $2`;
 
 /** Entries of a session lie together in an index of their own. */
-const OF_SESSION = `${PLACED}
+const OF_SESSION = `
+  select ${COLUMNS}
+    from audit_entries e join audit_leaves l on l.entry_id = e.id
    where e.session_id = $3 and l.leaf_index < $1 and ($4::text is null or e.actor = $4)
      and ($5::text is null or e.details->>'agent' = $5) and ($6::text is null or e.action = $6)
      and ($7::text is null or e.outcome = $7) and ($8::timestamptz is null or e.at >= $8)

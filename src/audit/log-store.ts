@@ -74,6 +74,7 @@ const UNPLACED = {
        from head h cross join lateral (
          select * from audit_entries e
           where e.xid >= pg_snapshot_xmax(h.seen)::text::bigint
+            and e.xid < pg_snapshot_xmax(h.until)::text::bigint
             and (e.xid, e.id) > (h.after_xid, h.after_id)
             and pg_visible_in_snapshot(e.xid::text::xid8, h.until)
             and (not h.moved or not exists (select from audit_leaves l where l.entry_id = e.id))

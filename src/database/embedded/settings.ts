@@ -9,6 +9,8 @@ const SETTINGS: Settings = {
   unix_socket_permissions: '0700',
   cluster_name: 'mayfly',
   max_connections: 60,
+  // A year of days, each with its indexes, may be looked at by a few at once.
+  max_locks_per_transaction: 512,
   shared_buffers: '128MB',
   // An acknowledged revocation is on disk.
   fsync: 'on',
