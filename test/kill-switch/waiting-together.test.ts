@@ -19,11 +19,14 @@ test('sixty who wait for one entry look together, and all hear at once that it i
   const store: ReceiptStore = {
     ...stored,
     async settle(...asked) {
+      const [epoch, { replicated }] = asked;
+      // Each has a first look of its own, as one who knows of the standby.
+      if (replicated) return stored.settle(...asked);
       looks += 1;
       atOnce += 1;
       most = Math.max(most, atOnce);
       // When they have looked a while, it is applied.
-      if (looks === WAITING + 20) await owner.query('update verifiers set applied_epoch = $1', [asked[0]]);
+      if (looks === 20) await owner.query('update verifiers set applied_epoch = $1', [epoch]);
       await stored.settle(...asked).finally(() => {
         atOnce -= 1;
       });
@@ -38,14 +41,7 @@ test('sixty who wait for one entry look together, and all hear at once that it i
   });
   const epoch = Number((await engage('zone', 'analytics')).epoch);
   const wait = () => receipts.settle(epoch, { replicated: true, withinMilliseconds: 60_000 });
-  const waiting = Promise.all(Array.from({ length: WAITING }, wait));
-  await until(() => looks >= WAITING && atOnce <= 1);
-  most = 0;
-  const all = await waiting;
+  const all = await Promise.all(Array.from({ length: WAITING }, wait));
   assert.ok(all.every(({ complete }) => complete));
   assert.equal(most, 1, 'one looks for all');
 });
-
-async function until(condition: () => boolean): Promise<void> {
-  while (!condition()) await new Promise((resolve) => setImmediate(resolve));
-}
