@@ -2,10 +2,10 @@
 import { askWitnesses, type WitnessWatch } from './audit/ask-witnesses.ts';
 import { type AuditRoutes, createAuditRoutes } from './audit/audit-routes.ts';
 import { createCosignatureStore } from './audit/cosignature-store.ts';
-import { createLogReader, type LogReader } from './audit/entry-store.ts';
+import { createLogReader } from './audit/entry-store.ts';
 import { createExaminationStore } from './audit/examination-store.ts';
 import { createLogExaminer } from './audit/examine-log.ts';
-import { type Connection, keepLog, type LogKeeper } from './audit/keep-log.ts';
+import { type Connection, keepLog } from './audit/keep-log.ts';
 import { logKeyOf, originOf } from './audit/log-key.ts';
 import { createLogStateStore } from './audit/log-state-store.ts';
 import { createLogStore } from './audit/log-store.ts';
@@ -19,9 +19,6 @@ import type { KeyRing } from './signing-keys/key-ring.ts';
 import type { Clock } from './time/clock.ts';
 
 export type AuditLog = {
-  origin: string;
-  keeper: LogKeeper;
-  reader: LogReader;
   witnesses: WitnessWatch;
   watch: LogWatch;
   routes: AuditRoutes;
@@ -75,9 +72,6 @@ export function openAuditLog(options: {
     clock,
   });
   return {
-    origin,
-    keeper,
-    reader,
     witnesses,
     watch,
     routes: createAuditRoutes({

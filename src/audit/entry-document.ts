@@ -27,9 +27,12 @@ export type EntryRow = {
   details: Readonly<Record<string, unknown>>;
 };
 
+/** One entry as the log hashes it: its canonical JSON is the leaf. Absent members are absent, never null. */
 export type EntryDocument = {
+  /** What a receiver knows a repetition by. */
   id: string;
   at: string;
+  /** Past tense: `token.minted`. */
   action: string;
   outcome: 'allowed' | 'refused';
   reason?: string;
@@ -37,6 +40,7 @@ export type EntryDocument = {
   actor?: string;
   session_id?: string;
   token_id?: string;
+  /** How many identical refusals this entry stands for. */
   repetitions: number;
   details: Readonly<Record<string, unknown>>;
 };

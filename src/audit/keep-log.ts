@@ -8,7 +8,7 @@ import type { Log } from '../errors/log.ts';
 import type { Clock } from '../time/clock.ts';
 import { repeat } from '../time/repeat.ts';
 import type { LogKey } from './log-key.ts';
-import { createLogStore, type KeptCheckpoint, takeLogLock } from './log-store.ts';
+import { createLogStore, takeLogLock } from './log-store.ts';
 import { createSequencer, LogDisagreesError, type Sequencer } from './sequencer.ts';
 import { createStoredTree, MissingHashError } from './tree-store.ts';
 
@@ -27,8 +27,6 @@ const MAX_ROUNDS = 100;
 export type Connection = Awaited<ReturnType<typeof connectOnce>>;
 
 export type LogKeeper = {
-  /** What this broker knows: null while another one keeps the log, or nobody. */
-  newest(): (KeptCheckpoint & { keptAtMilliseconds: number }) | null;
   /** Whether this broker has the lock. */
   keeps(): boolean;
   /** True once the stored log was found to be another than the one that was signed. Until a round finds it well. */
@@ -46,7 +44,6 @@ export function keepLog(options: {
 }): LogKeeper {
   const { connect, key, log, clock, onKept = () => {} } = options;
   let held: { connection: Connection; run: Sequencer['run'] } | null = null;
-  let newest: ReturnType<LogKeeper['newest']> = null;
   let disagrees = false;
   let asksAgainAt = Number.NEGATIVE_INFINITY;
 
@@ -70,16 +67,13 @@ export function keepLog(options: {
       tree: createStoredTree(client),
       key,
       log,
-      onKept(checkpoint) {
-        newest = { ...checkpoint, keptAtMilliseconds: clock.milliseconds() };
-        onKept();
-      },
+      onKept,
     }).run;
   }
 
   async function giveUp(): Promise<void> {
     const { connection } = held ?? {};
-    [held, newest] = [null, null];
+    held = null;
     await connection?.close();
   }
 
@@ -106,7 +100,6 @@ export function keepLog(options: {
   });
 
   return {
-    newest: () => newest,
     keeps: () => held !== null,
     disagrees: () => disagrees,
     async close() {

@@ -51,6 +51,22 @@ export const ENTRY_COLUMNS = `e.id, to_char(e.at at time zone 'UTC', 'YYYY-MM-DD
  * scans of one index, merged, so that neither a long transaction nor a long backlog makes this slow. While a target
  * is worked off, lines that came after it wait for the next one.
  */
+const sinceSeen = (which: string) => `
+    (select e.xid, e.day, ${ENTRY_COLUMNS}
+       from head h cross join lateral (
+         select * from audit_entries e
+          where ${which}
+            and (e.xid, e.id) > (h.after_xid, h.after_id)
+            and pg_visible_in_snapshot(e.xid::text::xid8, h.until)
+            and (not h.moved or not exists (select from audit_leaves l where l.entry_id = e.id))
+          order by e.xid, e.id limit $1) as e
+      where not h.is_elsewhere)`;
+
+const WAS_UNDER_WAY = 'e.xid = any (array(select pg_snapshot_xip(h.seen)::text::bigint))';
+const BEGAN_LATER = `e.xid >= pg_snapshot_xmax(h.seen)::text::bigint
+            and e.xid < pg_snapshot_xmax(h.until)::text::bigint`;
+
+/** In a database that came from elsewhere transactions have other numbers: whatever has no place is looked for. */
 const UNPLACED = {
   name: 'read_unplaced',
   text: `
@@ -60,26 +76,9 @@ const UNPLACED = {
                 else pg_current_snapshot() end as until
       from audit_log_head h
   ), found as (
-    (select e.xid, e.day, ${ENTRY_COLUMNS}
-       from head h cross join lateral (
-         select * from audit_entries e
-          where e.xid = any (array(select pg_snapshot_xip(h.seen)::text::bigint))
-            and (e.xid, e.id) > (h.after_xid, h.after_id)
-            and pg_visible_in_snapshot(e.xid::text::xid8, h.until)
-            and (not h.moved or not exists (select from audit_leaves l where l.entry_id = e.id))
-          order by e.xid, e.id limit $1) as e
-      where not h.is_elsewhere)
+    ${sinceSeen(WAS_UNDER_WAY)}
     union all
-    (select e.xid, e.day, ${ENTRY_COLUMNS}
-       from head h cross join lateral (
-         select * from audit_entries e
-          where e.xid >= pg_snapshot_xmax(h.seen)::text::bigint
-            and e.xid < pg_snapshot_xmax(h.until)::text::bigint
-            and (e.xid, e.id) > (h.after_xid, h.after_id)
-            and pg_visible_in_snapshot(e.xid::text::xid8, h.until)
-            and (not h.moved or not exists (select from audit_leaves l where l.entry_id = e.id))
-          order by e.xid, e.id limit $1) as e
-      where not h.is_elsewhere)
+    ${sinceSeen(BEGAN_LATER)}
     union all
     (select e.xid, e.day, ${ENTRY_COLUMNS}
        from head h cross join lateral (

@@ -43,7 +43,7 @@ export function createSequencer(options: {
   key: () => LogKey;
   log: Log;
   batch?: number;
-  onKept?: (checkpoint: KeptCheckpoint) => void;
+  onKept?: () => void;
 }): Sequencer {
   const { store, tree, key, log, batch = MAX_BATCH, onKept = () => {} } = options;
 
@@ -91,7 +91,7 @@ export function createSequencer(options: {
     if (newest !== null && newest.kid !== signer.kid) await handOver(signer, newest);
     const signed = { size: frontier.size, root: rootOf(frontier) };
     const checkpoint = { ...signed, note: signer.sign(signed), kid: signer.kid };
-    if (await store.keepCheckpoint(checkpoint)) onKept(checkpoint);
+    if (await store.keepCheckpoint(checkpoint)) onKept();
   }
 
   async function handOver(signer: LogKey, { kid: fromKid, size, root }: KeptCheckpoint): Promise<void> {

@@ -8,7 +8,7 @@ import { Command, InvalidArgumentError } from 'commander';
 import type { EntryDocument } from '../audit/entry-document.ts';
 import type { Environment } from '../config/environment.ts';
 import { type EntryText, entryTexts } from './entry-texts.ts';
-import { CommandFailure, EXIT, fail } from './failure.ts';
+import { type CommandFailure, fail } from './failure.ts';
 import { sizeIn } from './live-log.ts';
 import { wholeNumber } from './log-trust.ts';
 import { createOperatorClient } from './operator-client.ts';
@@ -17,6 +17,7 @@ import { type ConnectionOptions, readIdentity } from './operator-identity.ts';
 import { plainJson, plainText } from './plain-text.ts';
 import { print, say } from './print.ts';
 import { openPublicLog } from './public-log.ts';
+import { untilBack } from './until-back.ts';
 
 type Filters = { session?: string; actor?: string; agent?: string; action?: string; outcome?: string };
 type TailOptions = ConnectionOptions & Filters & { output: Format; from?: number; everySeconds: number };
@@ -24,8 +25,6 @@ type Logged = EntryDocument & { index: number };
 
 const FIRST_LINES = 10;
 const MAX_SECONDS = 60;
-/** A broker that restarts is back by then. */
-const PATIENCE_MILLISECONDS = 30_000;
 
 export function auditTailCommand(environment: Environment): Command {
   const command = new Command('tail')
@@ -44,7 +43,11 @@ export function auditTailCommand(environment: Environment): Command {
 async function tail(options: TailOptions, environment: Environment): Promise<void> {
   const client = createOperatorClient(readIdentity(environment, options));
   const log = openPublicLog(client.issuer);
-  const patiently = <T>(look: () => Promise<T>) => untilBack(look, options.everySeconds * 1_000);
+  const patience = {
+    pause: () => wait(options.everySeconds * 1_000),
+    onLost: ({ message }: CommandFailure) => say(`${message} Trying again.`),
+  };
+  const patiently = <T>(look: () => Promise<T>) => untilBack(look, patience);
   const sizeNow = () => patiently(async () => sizeIn(await log.checkpoint()) ?? notUnderstood());
   let size = await sizeNow();
   let next = options.from ?? Math.max(0, size - FIRST_LINES);
@@ -74,27 +77,6 @@ async function tail(options: TailOptions, environment: Environment): Promise<voi
 
 function notUnderstood(): never {
   return fail('server', 'What came back is no head of a log.');
-}
-
-/** The same look again while the broker is away or cannot decide, for a while. */
-async function untilBack<T>(look: () => Promise<T>, pauseMilliseconds: number): Promise<T> {
-  let lostAt: number | undefined;
-  for (;;) {
-    try {
-      return await look();
-    } catch (error) {
-      if (!isPassing(error)) throw error;
-      if (lostAt === undefined) say(`${error.message} Trying again.`);
-      lostAt ??= performance.now();
-      if (performance.now() - lostAt > PATIENCE_MILLISECONDS) throw error;
-      await wait(pauseMilliseconds);
-    }
-  }
-}
-
-function isPassing(error: unknown): error is CommandFailure {
-  if (!(error instanceof CommandFailure)) return false;
-  return error.exitCode === EXIT.server || error.exitCode === EXIT.unreachable;
 }
 
 /** Null for what is past its retention. */

@@ -6,6 +6,7 @@ import { type Command, InvalidArgumentError } from 'commander';
 import { openCheckpoint } from '../audit/checkpoint.ts';
 import { AuditFormatError } from '../audit/format-error.ts';
 import type { TrustPolicy } from '../audit/judge-checkpoint.ts';
+import type { NoteSigner } from '../audit/signed-note.ts';
 import { pinLog, type TrustedLog } from '../audit/trusted-log.ts';
 import { parseVerifierKey, type VerifierKey } from '../audit/verifier-key.ts';
 import type { Environment } from '../config/environment.ts';
@@ -115,4 +116,18 @@ export function wholeNumber(text: string): number {
   const number = /^\d{1,15}$/.test(text) ? Number(text) : Number.NaN;
   if (Number.isSafeInteger(number)) return number;
   throw new InvalidArgumentError('A whole number is needed.');
+}
+
+/** Why a head is believed: who else signed it, the key and how often it was handed over, and where that is kept. */
+export function groundsOf(
+  { cosigners, trusted }: { cosigners: readonly NoteSigner[]; trusted: TrustedLog },
+  { memory, isFirstUse }: Pick<LogTrust, 'memory' | 'isFirstUse'>,
+) {
+  return {
+    cosigned_by: [...new Set(cosigners.map(({ key }) => key.name))],
+    key: trusted.terms.at(-1)?.key.vkey,
+    key_handed_over: trusted.terms.length - 1,
+    ...(isFirstUse && { pinned_now: true }),
+    memory: memory.path,
+  };
 }

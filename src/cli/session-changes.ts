@@ -3,9 +3,10 @@
  * asks again and again, so it sees what a revocation did whoever made it, and misses sessions that came and went
  * between two looks.
  */
-import { CommandFailure, EXIT, fail } from './failure.ts';
+import { type CommandFailure, fail } from './failure.ts';
 import { pagesOf } from './list-pages.ts';
 import type { Json, OperatorClient } from './operator-client.ts';
+import { untilBack } from './until-back.ts';
 
 export type SessionWatch = {
   client: OperatorClient;
@@ -22,15 +23,12 @@ export type SessionWatch = {
 const PATH = '/v1/sessions';
 const MAY = 'mayfly:read:sessions';
 const MAX_WATCHED = 1_000;
-/** A broker that restarts is back by then. */
-const PATIENCE_MILLISECONDS = 30_000;
 
 /** @throws {CommandFailure} */
 export async function* sessionChanges(watch: SessionWatch): AsyncGenerator<Json> {
   const states = new Map<string, unknown>();
-  const look = patient(watch, () => lookAt(watch, openOf(states)));
   for (;;) {
-    const sessions = await look();
+    const sessions = await untilBack(() => lookAt(watch, openOf(states)), watch);
     for (const session of sessions) {
       const id = String(session.id);
       if (states.get(id) === session.state) continue;
@@ -71,27 +69,4 @@ async function allOpen(client: OperatorClient, filters: Readonly<Record<string, 
     }
   }
   return open;
-}
-
-/** The same look, again and again while the broker is away or cannot decide, for a while. */
-function patient<T>({ pause, onLost }: SessionWatch, look: () => Promise<T>): () => Promise<T> {
-  return async () => {
-    let lostAt: number | undefined;
-    for (;;) {
-      try {
-        return await look();
-      } catch (error) {
-        if (!isPassing(error)) throw error;
-        if (lostAt === undefined) onLost(error);
-        lostAt ??= performance.now();
-        if (performance.now() - lostAt > PATIENCE_MILLISECONDS) throw error;
-        await pause();
-      }
-    }
-  };
-}
-
-function isPassing(error: unknown): error is CommandFailure {
-  if (!(error instanceof CommandFailure)) return false;
-  return error.exitCode === EXIT.server || error.exitCode === EXIT.unreachable;
 }

@@ -6,7 +6,7 @@ import type { Environment } from '../config/environment.ts';
 import { type Finding, trustOptions, type VerifyOptions } from './audit-verify-command.ts';
 import { type Bundle, entryTexts } from './entry-texts.ts';
 import { type Accepted, judgeLive } from './live-log.ts';
-import { type LogTrust, openTrust } from './log-trust.ts';
+import { groundsOf, type LogTrust, openTrust } from './log-trust.ts';
 import { createOperatorClient, type OperatorClient } from './operator-client.ts';
 import { type ConnectionOptions, readConnection, readIdentity } from './operator-identity.ts';
 import { OWN_ENTRY_SECONDS, placeOfOwnEntry } from './own-entry.ts';
@@ -81,22 +81,15 @@ function identityOf({ url, as, operatorKey }: VerifyOptions): ConnectionOptions 
   };
 }
 
-function soundness(
-  { checkpoint, cosigners, trusted }: Accepted,
-  { memory, isFirstUse, trusted: before }: LogTrust,
-  texts: object,
-): Finding {
+function soundness(accepted: Accepted, trust: LogTrust, texts: object): Finding {
+  const { checkpoint } = accepted;
   const facts = {
     origin: checkpoint.origin,
     log_size: checkpoint.size,
     root: formatHash(checkpoint.root),
-    seen_before: before.newest?.size ?? null,
+    seen_before: trust.trusted.newest?.size ?? null,
     ...texts,
-    cosigned_by: [...new Set(cosigners.map(({ key }) => key.name))],
-    key: trusted.terms.at(-1)?.key.vkey,
-    key_handed_over: trusted.terms.length - 1,
-    ...(isFirstUse && { pinned_now: true }),
-    memory: memory.path,
+    ...groundsOf(accepted, trust),
   };
   return { facts, why: null };
 }

@@ -8,7 +8,7 @@ import { type EntryFlaw, type PackVerdict, verifyPack } from '../audit/verify-pa
 import type { Environment } from '../config/environment.ts';
 import { type Finding, trustOptions, type VerifyOptions } from './audit-verify-command.ts';
 import { CommandFailure, EXIT } from './failure.ts';
-import { type LogTrust, openTrust } from './log-trust.ts';
+import { groundsOf, type LogTrust, openTrust } from './log-trust.ts';
 import { plainText } from './plain-text.ts';
 import { evidenceOf, wordsFor } from './refused-checkpoint.ts';
 
@@ -57,7 +57,7 @@ async function* piecesOf(file: string): AsyncGenerator<Uint8Array> {
   }
 }
 
-function findingOf(verdict: PackVerdict, { memory, isFirstUse }: LogTrust): Finding {
+function findingOf(verdict: PackVerdict, trust: LogTrust): Finding {
   switch (verdict.outcome) {
     case 'bad-header':
       return badHeader(verdict.why);
@@ -75,7 +75,7 @@ function findingOf(verdict: PackVerdict, { memory, isFirstUse }: LogTrust): Find
       };
     }
     case 'sound': {
-      const { from, to, entries, bodiesAbsent, checkpoint, cosigners, trusted } = verdict;
+      const { from, to, entries, bodiesAbsent, checkpoint } = verdict;
       const facts = {
         origin: checkpoint.origin,
         from,
@@ -84,11 +84,7 @@ function findingOf(verdict: PackVerdict, { memory, isFirstUse }: LogTrust): Find
         texts_past_retention: bodiesAbsent,
         log_size: checkpoint.size,
         root: formatHash(checkpoint.root),
-        cosigned_by: [...new Set(cosigners.map(({ key }) => key.name))],
-        key: trusted.terms.at(-1)?.key.vkey,
-        key_handed_over: trusted.terms.length - 1,
-        ...(isFirstUse && { pinned_now: true }),
-        memory: memory.path,
+        ...groundsOf(verdict, trust),
       };
       return { facts, why: null };
     }

@@ -8,6 +8,7 @@
  */
 import type { ClientBase } from 'pg';
 import type { Log } from '../errors/log.ts';
+import { pause } from '../time/pause.ts';
 import { connectOnce } from './pool.ts';
 
 export type Listening = {
@@ -100,18 +101,4 @@ export function listenTo(options: ListenOptions): Listening {
 function hangUp(connection: Connection): void {
   connection.client.removeAllListeners('notification');
   connection.close().catch(() => {});
-}
-
-function pause(milliseconds: number, signal: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    if (signal.aborted) return resolve();
-    const done = () => {
-      clearTimeout(timer);
-      signal.removeEventListener('abort', done);
-      resolve();
-    };
-    const timer = setTimeout(done, milliseconds);
-    timer.unref();
-    signal.addEventListener('abort', done);
-  });
 }

@@ -25,20 +25,11 @@ export async function makePartitions(database: Kysely<unknown>): Promise<number>
  * Gives way to whoever reads or mints: then it fails with 55P03, and the next round tries again.
  * @returns the names of what was dropped
  */
-export async function dropPartitions(
+export function dropPartitions(
   database: Kysely<unknown>,
   { tokenHoursKept }: { tokenHoursKept: number },
 ): Promise<string[]> {
-  const dropped: string[] = [];
-  while (dropped.length < MAX_DROPS) {
-    const { rows } = await sql<{ name: string | null }>`
-      select drop_partition(${tokenHoursKept}, ${SPENT_HOURS_KEPT}) as name
-    `.execute(database);
-    const name = rows[0]?.name ?? null;
-    if (name === null) break;
-    dropped.push(name);
-  }
-  return dropped;
+  return dropOneByOne(database, sql`drop_partition(${tokenHoursKept}, ${SPENT_HOURS_KEPT})`);
 }
 
 /**
@@ -46,15 +37,18 @@ export async function dropPartitions(
  * hashes stay. Gives way like {@link dropPartitions}.
  * @returns the names of what was dropped
  */
-export async function dropAuditDays(
+export function dropAuditDays(
   database: Kysely<unknown>,
   { daysKept }: { daysKept: number },
 ): Promise<string[]> {
+  return dropOneByOne(database, sql`drop_audit_partition(${daysKept})`);
+}
+
+/** @param call drops the oldest that nobody needs and says its name, or null when there is none */
+async function dropOneByOne(database: Kysely<unknown>, call: RawBuilder<unknown>): Promise<string[]> {
   const dropped: string[] = [];
   while (dropped.length < MAX_DROPS) {
-    const { rows } = await sql<{ name: string | null }>`
-      select drop_audit_partition(${daysKept}) as name
-    `.execute(database);
+    const { rows } = await sql<{ name: string | null }>`select ${call} as name`.execute(database);
     const name = rows[0]?.name ?? null;
     if (name === null) break;
     dropped.push(name);

@@ -5,9 +5,11 @@
  *
  * `native` is the entry itself: parsed and written again as RFC 8785 has it, it is the leaf of the log.
  */
+
+import type { EntryDocument } from '../audit/entry-document.ts';
 import { canonicalJson } from '../json/canonical-json.ts';
 import { ocsfEvent } from './ocsf-event.ts';
-import type { AuditDocument, SinkEvent } from './sink-entry.ts';
+import type { SinkEvent } from './sink-entry.ts';
 
 export const EVENT_FORMATS = ['native', 'ocsf'] as const;
 export type EventFormat = (typeof EVENT_FORMATS)[number];
@@ -39,9 +41,9 @@ function written(format: EventFormat, { index, document }: SinkEvent): string {
 
 /** What is left of an entry that cannot be sent whole: who asks the log for its id gets the rest. */
 export function withoutDetails(
-  { id, at, action, outcome, repetitions }: AuditDocument,
-  details: AuditDocument['details'],
-): AuditDocument {
+  { id, at, action, outcome, repetitions }: EntryDocument,
+  details: EntryDocument['details'],
+): EntryDocument {
   return { id, at, action: action.slice(0, MAX_ACTION).toWellFormed(), outcome, repetitions, details };
 }
 

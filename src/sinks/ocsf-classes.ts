@@ -3,7 +3,7 @@
  * of classes and activities are those of https://schema.ocsf.io/1.8.0. An action that is not in the table is a Base
  * Event with the activity "Other", which every consumer knows and nobody mistakes for something else.
  */
-import type { AuditDocument } from './sink-entry.ts';
+import type { EntryDocument } from '../audit/entry-document.ts';
 
 export const OCSF_VERSION = '1.8.0';
 
@@ -69,7 +69,7 @@ const GENERIC = row('base', 99, 'Other');
 
 export const OCSF_ACTIONS: readonly string[] = Object.keys(ROWS);
 
-export function ocsfRow({ action, details }: Pick<AuditDocument, 'action' | 'details'>): OcsfRow {
+export function ocsfRow({ action, details }: Pick<EntryDocument, 'action' | 'details'>): OcsfRow {
   const rows = details.kind === 'agent' && Object.hasOwn(ROWS_OF_AGENTS, action) ? ROWS_OF_AGENTS : ROWS;
   return (Object.hasOwn(rows, action) ? rows[action] : undefined) ?? GENERIC;
 }

@@ -4,8 +4,9 @@
  * knows a repetition.
  */
 import { isIP } from 'node:net';
+import type { EntryDocument } from '../audit/entry-document.ts';
 import { OCSF_CLASSES, OCSF_VERSION, type OcsfRow, ocsfRow } from './ocsf-classes.ts';
-import type { AuditDocument, SinkEvent } from './sink-entry.ts';
+import type { SinkEvent } from './sink-entry.ts';
 
 type Attributes = Record<string, unknown>;
 
@@ -51,7 +52,7 @@ export function ocsfEvent({ index, document }: SinkEvent): Attributes {
   };
 }
 
-function metadataOf({ id, at, action, request_id }: AuditDocument): Attributes {
+function metadataOf({ id, at, action, request_id }: EntryDocument): Attributes {
   return {
     version: OCSF_VERSION,
     product: PRODUCT,
@@ -65,7 +66,7 @@ function metadataOf({ id, at, action, request_id }: AuditDocument): Attributes {
 }
 
 /** What each class demands or recommends, over and above what every event has. */
-const PARTS: Readonly<Record<OcsfRow['kind'], (document: AuditDocument) => Attributes>> = {
+const PARTS: Readonly<Record<OcsfRow['kind'], (document: EntryDocument) => Attributes>> = {
   base: () => ({}),
   account: (document) => ({
     actor: actorOf(document),
@@ -95,26 +96,26 @@ const PRODUCT_SERVICE = { name: 'mayfly' };
 
 const optional = (name: string, value: unknown): Attributes => (value === undefined ? {} : { [name]: value });
 
-function userOf({ actor }: AuditDocument): Attributes {
+function userOf({ actor }: EntryDocument): Attributes {
   return actor === undefined ? { name: UNKNOWN, type_id: 0 } : { name: actor, type_id: 4 };
 }
 
-function actorOf(document: AuditDocument): Attributes {
+function actorOf(document: EntryDocument): Attributes {
   return { user: userOf(document), ...optional('session', sessionOf(document)) };
 }
 
-function sessionOf({ session_id }: AuditDocument): Attributes | undefined {
+function sessionOf({ session_id }: EntryDocument): Attributes | undefined {
   return session_id === undefined ? undefined : { uid: session_id };
 }
 
 /** Folded refusals name a network instead of an address. */
-function sourceOf({ details }: AuditDocument): Attributes | undefined {
+function sourceOf({ details }: EntryDocument): Attributes | undefined {
   const source = textOf(details.source);
   if (source === undefined) return undefined;
   return isIP(source) === 0 ? { name: source } : { ip: source };
 }
 
-function entityOf({ action, details }: AuditDocument): Attributes {
+function entityOf({ action, details }: EntryDocument): Attributes {
   const [noun = UNKNOWN] = action.split('.');
   const uid = textOf(details.kid) ?? textOf(details.target);
   return {

@@ -4,9 +4,9 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
+import type { EntryDocument } from '../../src/audit/entry-document.ts';
 import type { Broker } from '../../src/broker.ts';
 import { readSinks } from '../../src/sinks/read-sinks.ts';
-import type { AuditDocument } from '../../src/sinks/sink-entry.ts';
 import { until } from '../broker-process.ts';
 import { startHttpCollector, tls } from '../sinks/collectors.ts';
 import { newSessionKey } from '../test-agent.ts';
@@ -24,14 +24,14 @@ let world: TestWorld;
 let broker: Broker;
 let mayfly: CommandLine;
 let settings: Record<string, string>;
-let taken: AuditDocument[] = [];
+let taken: EntryDocument[] = [];
 /** What the receiver thinks of an entry. */
-let isWanted = (_entry: AuditDocument) => true;
+let isWanted = (_entry: EntryDocument) => true;
 
 before(async () => {
   world = await createTestWorld();
   collector.answer = ({ body }) => {
-    const entries = JSON.parse(body.toString()) as AuditDocument[];
+    const entries = JSON.parse(body.toString()) as EntryDocument[];
     if (!entries.every(isWanted)) return { status: 422 };
     taken.push(...entries);
     return { status: 204 };

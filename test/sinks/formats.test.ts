@@ -2,11 +2,11 @@ import assert from 'node:assert/strict';
 import { isIP } from 'node:net';
 import { describe, test } from 'node:test';
 import fc from 'fast-check';
+import type { EntryDocument } from '../../src/audit/entry-document.ts';
 import { canonicalJson } from '../../src/json/canonical-json.ts';
 import { EVENT_FORMATS, eventText } from '../../src/sinks/event-text.ts';
 import { OCSF_ACTIONS, OCSF_VERSION } from '../../src/sinks/ocsf-classes.ts';
 import { ocsfEvent } from '../../src/sinks/ocsf-event.ts';
-import type { AuditDocument } from '../../src/sinks/sink-entry.ts';
 import { syslogFrame, syslogMessage } from '../../src/sinks/syslog-message.ts';
 import {
   AUTH_PROTOCOLS,
@@ -40,7 +40,7 @@ const INJECTIONS = [
   '\u{e0041}\u{1f600}',
   '%n%s$'.concat('{jndi:ldap://x}'),
 ];
-const everywhere = (text: string): AuditDocument =>
+const everywhere = (text: string): EntryDocument =>
   sampleDocument(1, {
     actor: text,
     reason: text,
@@ -171,7 +171,7 @@ describe('a syslog message', () => {
 });
 
 describe('OCSF', () => {
-  const samples: AuditDocument[] = [...OCSF_ACTIONS, 'something.new', 'constructor', '__proto__'].flatMap(
+  const samples: EntryDocument[] = [...OCSF_ACTIONS, 'something.new', 'constructor', '__proto__'].flatMap(
     (action) => [
       sampleDocument(1, { action }),
       sampleDocument(2, {

@@ -4,6 +4,7 @@ import { mkdtempSync, readFileSync, renameSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, describe, type TestContext, test } from 'node:test';
+import type { EntryDocument } from '../../src/audit/entry-document.ts';
 import { createPool, openKysely } from '../../src/database/pool.ts';
 import { MAX_BATCH_ENTRIES } from '../../src/sinks/batch.ts';
 import { createFileReceiver } from '../../src/sinks/file-receiver.ts';
@@ -12,7 +13,6 @@ import { createOutbound } from '../../src/sinks/outbound-request.ts';
 import type { Receiver } from '../../src/sinks/receiver.ts';
 import { replaySink, testSink } from '../../src/sinks/replay-sink.ts';
 import { MAX_ATTEMPTS, MAX_PARKED_IN_A_ROW, runSink } from '../../src/sinks/run-sink.ts';
-import type { AuditDocument } from '../../src/sinks/sink-entry.ts';
 import { noSinkMetrics } from '../../src/sinks/sink-metrics.ts';
 import { createSinkStore } from '../../src/sinks/sink-store.ts';
 import { createSyslogReceiver } from '../../src/sinks/syslog-receiver.ts';
@@ -93,7 +93,7 @@ const post = createOutbound({
 const clock = { milliseconds: () => Date.now(), monotonicMilliseconds: () => performance.now() };
 
 const webhookIds = ({ arrivals }: HttpCollector) =>
-  arrivals.flatMap(({ body }) => (JSON.parse(body.toString()) as AuditDocument[]).map(({ id }) => id));
+  arrivals.flatMap(({ body }) => (JSON.parse(body.toString()) as EntryDocument[]).map(({ id }) => id));
 type OtlpRecord = { attributes: { key: string; value: { stringValue: string } }[] };
 const otlpIds = ({ arrivals }: HttpCollector) =>
   arrivals.flatMap(({ body }) =>
@@ -177,7 +177,7 @@ async function fileRig(): Promise<Rig> {
     make: () => createFileReceiver({ path, format: 'native' }),
     ids: () => {
       try {
-        return lines().map((line) => (JSON.parse(line) as AuditDocument).id);
+        return lines().map((line) => (JSON.parse(line) as EntryDocument).id);
       } catch {
         return [];
       }

@@ -1,13 +1,14 @@
 /** A log in memory, a clock that waits by moving on, and what a sink needs besides. */
 import { setTimeout as realPause } from 'node:timers/promises';
+import type { EntryDocument } from '../../src/audit/entry-document.ts';
 import { silentLog } from '../../src/errors/log.ts';
-import type { AuditDocument, LogEntry, LogReader } from '../../src/sinks/sink-entry.ts';
+import type { LogEntry, LogReader } from '../../src/sinks/sink-entry.ts';
 import type { SinkMetrics } from '../../src/sinks/sink-metrics.ts';
 import type { Pause } from '../../src/time/pause.ts';
 
 export const START = Date.parse('2026-09-01T12:00:00.000Z');
 
-export function sampleDocument(index: number, overrides: Partial<AuditDocument> = {}): AuditDocument {
+export function sampleDocument(index: number, overrides: Partial<EntryDocument> = {}): EntryDocument {
   const at = new Date(START + index).toISOString().replace('Z', `${String(index % 1000).padStart(3, '0')}Z`);
   return {
     id: `aud_01k5h0m2v3${String(index).padStart(16, '0')}`,

@@ -4,10 +4,10 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
+import type { EntryDocument } from '../../src/audit/entry-document.ts';
 import type { Broker } from '../../src/broker.ts';
 import { readSinks } from '../../src/sinks/read-sinks.ts';
 import type { SinkDeclaration } from '../../src/sinks/sink-declaration.ts';
-import type { AuditDocument } from '../../src/sinks/sink-entry.ts';
 import { until } from '../broker-process.ts';
 import { newSessionKey } from '../test-agent.ts';
 import { createTestWorld, type TestWorld } from '../test-broker.ts';
@@ -55,7 +55,7 @@ async function wholeLog(): Promise<string[] | null> {
 }
 
 const idsOfHook = ({ body }: HttpArrival): string[] =>
-  (JSON.parse(body.toString()) as AuditDocument[]).map(({ id }) => id);
+  (JSON.parse(body.toString()) as EntryDocument[]).map(({ id }) => id);
 
 type OtlpRecord = { attributes: { key: string; value: { stringValue: string } }[] };
 const idsOfOtlp = ({ body }: HttpArrival): string[] =>
