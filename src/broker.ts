@@ -2,46 +2,32 @@
  * Starts a broker and stops it: what is started is stopped in the opposite order, also when a later step of the
  * start fails. Every dependency is made here once and handed to whoever needs it.
  */
-import { join } from 'node:path';
-import { clientsOf, type DevelopmentKeys } from './agents/client.ts';
-import { openDevelopmentKeys } from './agents/development-keys.ts';
-import { routesOf } from './app.ts';
+import { clientsOf } from './agents/client.ts';
 import { createAuditStore } from './audit/audit-store.ts';
 import { createRefusalRecorder } from './audit/refusal-recorder.ts';
 import { openAuditLog } from './audit-log.ts';
 import { startAuditSinks } from './audit-sinks.ts';
-import { buildCapabilities, type CapabilityOptions } from './capabilities.ts';
 import { followCatalogue } from './catalogue/active-catalogue.ts';
 import type { Catalogue } from './catalogue/catalogue.ts';
 import { createCatalogueStore } from './catalogue/catalogue-store.ts';
 import type { Configuration } from './config/configuration.ts';
 import { connectDatabase } from './database/connections.ts';
-import { databaseUnavailable } from './database/database-error.ts';
-import { connectOnce, createPool, openKysely } from './database/pool.ts';
-import {
-  embeddedKekPath,
-  type PreparedDatabase,
-  prepareEmbeddedDatabase,
-  prepareExternalDatabase,
-} from './database/prepared-database.ts';
+import { connectOnce } from './database/pool.ts';
 import { askDatabase, makePartitions } from './database/upkeep.ts';
 import type { Log } from './errors/log.ts';
 import { requireFittingCatalogue } from './fitting-catalogue.ts';
 import { createHealth } from './health.ts';
 import { startHousekeeping } from './housekeeping.ts';
-import { createHttpApplication } from './http/application.ts';
-import { createListener, requireFreePort } from './http/listener.ts';
 import { createMetrics } from './http/metrics.ts';
 import { createRequestBounds, rateLimitsFor } from './http/rate-bound.ts';
 import { buildDrills } from './kill-switch-parts.ts';
 import { openLedger } from './ledger.ts';
-import { metricsRoutes, registerGauges } from './metrics-routes.ts';
-import { recordRefusal } from './refusal-record.ts';
-import { applyCatalogue } from './revocations/apply-catalogue.ts';
+import { listen, requireFreePorts } from './listen.ts';
+import { registerGauges } from './metrics-routes.ts';
+import { developmentKeysOf, keyEncryptionKeys, prepareDatabase } from './prepare-start.ts';
 import { createIdentityCheck } from './revocations/identity-store.ts';
 import { createLedgerTrust } from './revocations/ledger-trust.ts';
 import { createKeyRing } from './signing-keys/key-ring.ts';
-import { loadOrCreateKek } from './signing-keys/load-kek.ts';
 import type { SinkDeclaration } from './sinks/sink-declaration.ts';
 import type { Clock } from './time/clock.ts';
 import { createVerifierListStore } from './verifiers/verifier-list-store.ts';
@@ -203,101 +189,4 @@ export async function startBroker(options: BrokerOptions): Promise<Broker> {
       await started.disposeAsync();
     },
   };
-}
-
-/** Said before a database is made and migrated; whoever takes one of them meanwhile is found when it is bound. */
-async function requireFreePorts({ host, port, metrics }: Configuration): Promise<void> {
-  await requireFreePort({ host, port, portSetting: 'MAYFLY_PORT' });
-  await requireFreePort({ ...metrics, portSetting: 'MAYFLY_METRICS_PORT' });
-}
-
-async function listen(
-  capabilities: CapabilityOptions,
-  log: Log,
-  starting: AsyncDisposableStack,
-): Promise<{ url: string; metricsUrl: string; streams: () => number }> {
-  const { configuration, clients, recorder, bounds, metrics, clock } = capabilities;
-  const { idle, drain: endStreams, streams, ...built } = buildCapabilities(capabilities);
-  const { host, port, tls, issuer, trustedProxies, drainSeconds } = configuration;
-  const drain = { withinMilliseconds: drainSeconds * 1000 };
-
-  const metricsListener = createListener({
-    app: createHttpApplication({ routes: metricsRoutes(metrics), log, clock, https: false }),
-    ...configuration.metrics,
-    portSetting: 'MAYFLY_METRICS_PORT',
-    log,
-    clock,
-  });
-  const { url: metricsUrl } = await metricsListener.listen();
-  starting.defer(() => metricsListener.drain({ withinMilliseconds: 0 }));
-
-  const listener = createListener({
-    app: createHttpApplication({
-      routes: routesOf(built),
-      log,
-      clock,
-      https: issuer.startsWith('https:'),
-      trustedProxies,
-      admit: bounds.admit,
-      isUnavailable: databaseUnavailable,
-      onRefusal(refused) {
-        metrics.refused(refused.refusal.reason);
-        return recordRefusal(refused, { recorder, clients: () => clients });
-      },
-      onAnswer: ({ route, status }) => metrics.answered(route?.path ?? 'none', status),
-    }),
-    host,
-    port,
-    portSetting: 'MAYFLY_PORT',
-    tls,
-    log,
-    clock,
-  });
-  const { url } = await listener.listen();
-  starting.defer(async () => {
-    endStreams();
-    await listener.drain(drain);
-    await idle();
-  });
-  return { url, metricsUrl, streams };
-}
-
-/** The embedded database is brought up to date and given this catalogue; an external one is only looked at. */
-async function prepareDatabase({
-  configuration,
-  catalogue,
-  log,
-  clock,
-}: BrokerOptions): Promise<PreparedDatabase> {
-  const { database, dataDirectory } = configuration;
-  if (database.kind === 'external') return prepareExternalDatabase({ url: database.url, log });
-  const prepared = await prepareEmbeddedDatabase({ dataDirectory, log, clock });
-  if (prepared.ownerUrl === null) return prepared;
-  const owner = openKysely<unknown>(
-    createPool({ url: prepared.ownerUrl, size: 1, applicationName: 'mayfly start', log }),
-  );
-  try {
-    await applyCatalogue({ owner, catalogue, actor: 'mayfly start', clock });
-    return prepared;
-  } catch (error) {
-    await prepared.stop();
-    throw error;
-  } finally {
-    await owner.destroy();
-  }
-}
-
-function developmentKeysOf(
-  { database, dataDirectory }: Configuration,
-  catalogue: Catalogue,
-): DevelopmentKeys {
-  if (database.kind === 'external') return new Map();
-  return openDevelopmentKeys(catalogue, join(dataDirectory, 'keys'));
-}
-
-async function keyEncryptionKeys(
-  configuration: Configuration,
-): Promise<{ current: Buffer; previous: Buffer[] }> {
-  const { keyEncryptionKeys: given, dataDirectory } = configuration;
-  return given ?? { current: await loadOrCreateKek(embeddedKekPath(dataDirectory)), previous: [] };
 }

@@ -1,6 +1,4 @@
 /** The capabilities of a running broker, built by hand out of what they need. */
-import { createAgentRoutes } from './agents/agent-routes.ts';
-import { createAgentStore } from './agents/agent-store.ts';
 import { type ClientAuthenticator, createClientAuthenticator } from './agents/authenticate-client.ts';
 import type { ClientDirectory } from './agents/client.ts';
 import type { Capabilities } from './app.ts';
@@ -9,26 +7,19 @@ import type { RefusalRecorder } from './audit/refusal-recorder.ts';
 import { createRecent } from './bounds/recent.ts';
 import type { ActiveCatalogue } from './catalogue/active-catalogue.ts';
 import type { Configuration } from './config/configuration.ts';
-import type { CommitStatement } from './database/commit-wait.ts';
 import type { Database } from './database/connections.ts';
-import { createNonces, type Nonces, type ReplayMemory } from './dpop/nonce.ts';
+import { createNonces, type ReplayMemory } from './dpop/nonce.ts';
 import { requireTarget } from './dpop/target-url.ts';
 import type { Log } from './errors/log.ts';
 import type { Health } from './health.ts';
 import type { Metrics } from './http/metrics.ts';
 import type { RequestBounds } from './http/rate-bound.ts';
-import { buildAfterRevocation, buildSwitch, type DrillParts } from './kill-switch-parts.ts';
+import { buildSwitch, type DrillParts } from './kill-switch-parts.ts';
+import { buildLeaseRoutes } from './lease-parts.ts';
 import type { Ledger } from './ledger.ts';
-import { createOperatorGuard, type OperatorGuard } from './operators/operator-guard.ts';
+import { buildManagement, buildOperatorGuard } from './management-parts.ts';
 import { createFeed } from './revocations/feed.ts';
-import { createManagedChangeStore } from './revocations/managed-change-store.ts';
-import { createManagedChanges } from './revocations/managed-changes.ts';
 import { createOwnEnds } from './revocations/own-ends.ts';
-import { createReachStore } from './revocations/reach-store.ts';
-import { createSigningKeyRoutes } from './revocations/signing-key-routes.ts';
-import { createOwnSessionRoutes, OWN_SESSION_PATH } from './sessions/own-session-routes.ts';
-import { createSessionRoutes } from './sessions/session-routes.ts';
-import { createSessionStore } from './sessions/session-store.ts';
 import type { KeyRing } from './signing-keys/key-ring.ts';
 import type { Clock } from './time/clock.ts';
 import { readOwnToken } from './tokens/access-token.ts';
@@ -36,7 +27,6 @@ import { createTokenConsumer } from './tokens/consume-token.ts';
 import { resourceAliases } from './tokens/decide-grant.ts';
 import { createDiscoveryRoutes } from './tokens/discovery-routes.ts';
 import { createTokenIntrospector } from './tokens/introspect-token.ts';
-import { createManagedTokenRoutes } from './tokens/managed-token-routes.ts';
 import { createMintStore } from './tokens/mint-store.ts';
 import { createTokenMinter } from './tokens/mint-token.ts';
 import { createOwnRevocationStore } from './tokens/own-revocation-store.ts';
@@ -46,16 +36,11 @@ import { PATHS } from './tokens/server-metadata.ts';
 import { createTokenRoutes, type TokenRoutes } from './tokens/token-routes.ts';
 import { createTokenStore } from './tokens/token-store.ts';
 import { createFeedRoutes } from './verifiers/feed-routes.ts';
-import { createFleetPace } from './verifiers/hurry.ts';
-import { createLeaseRoutes, type LeaseRoutes } from './verifiers/lease-routes.ts';
 import { createProofRoutes } from './verifiers/proof-routes.ts';
 import { createProofStore } from './verifiers/proof-store.ts';
-import { createLeaseRenewals, createPace } from './verifiers/renew-leases.ts';
-import { createLeaseSigner } from './verifiers/sign-lease.ts';
 import { createProofSpender } from './verifiers/spend-proofs.ts';
 import { createVerifierListStore } from './verifiers/verifier-list-store.ts';
 import { createVerifierRoutes } from './verifiers/verifier-routes.ts';
-import { createVerifierStore } from './verifiers/verifier-store.ts';
 
 /** Keys of sessions that are remembered in imported form, and the headers that carry them. */
 const MAX_SESSION_KEYS = 50_000;
@@ -167,92 +152,6 @@ function replayMemoryOf({ follower }: Ledger): () => ReplayMemory {
     const head = follower.head();
     return { name: head?.generation ?? 0, from: head?.movedAt ?? 0 };
   };
-}
-
-function buildOperatorGuard(
-  { configuration, catalogue, database, ring, clock }: CapabilityOptions,
-  nonces: Nonces,
-): OperatorGuard {
-  const { issuer, noncePolicy } = configuration;
-  const { operators } = catalogue.catalogue;
-  return createOperatorGuard({
-    issuer,
-    resourceMetadataUrl: `${issuer}${PATHS.protectedResource}`,
-    readToken: (text) => readOwnToken(text, { issuer, keyOf: ring.tokenVerificationKey }),
-    admit: createTokenStore(database.operatorKysely).admit,
-    rolesOf: (name) => operators.get(name)?.roles ?? [],
-    nonces,
-    noncePolicy,
-    clock,
-  });
-}
-
-type Management = Pick<Capabilities, 'ownSession' | 'sessions' | 'managedTokens' | 'agents' | 'signingKeys'>;
-
-function buildManagement(
-  options: CapabilityOptions,
-  {
-    authenticator,
-    nonces,
-    commit,
-    ownEnds,
-  }: {
-    authenticator: ClientAuthenticator;
-    nonces: Nonces;
-    commit: CommitStatement;
-    ownEnds: ReturnType<typeof createOwnEnds>;
-  },
-): Management {
-  const { configuration, catalogue, database, ring, bounds, clock } = options;
-  const { byOperator, byItself } = buildAfterRevocation(options, commit);
-  const { issuer, noncePolicy } = configuration;
-  const { kysely } = database;
-  const changeStore = createManagedChangeStore({ database: kysely, commit, clock });
-  const changes = createManagedChanges({ reach: createReachStore(kysely), afterRevocation: byOperator });
-  const managed = { changes, changeStore };
-  return {
-    ownSession: createOwnSessionRoutes({
-      authenticator,
-      ends: ownEnds,
-      afterRevocation: byItself,
-      admit: bounds.admitRevocation,
-      target: requireTarget(`${issuer}${OWN_SESSION_PATH}`),
-      nonces,
-      noncePolicy,
-      clock,
-    }),
-    sessions: createSessionRoutes({ store: createSessionStore(kysely), ...managed }),
-    managedTokens: createManagedTokenRoutes({ store: createTokenStore(kysely), ...managed }),
-    agents: createAgentRoutes({
-      store: createAgentStore(kysely),
-      catalogue: catalogue.catalogue,
-      ...managed,
-    }),
-    signingKeys: createSigningKeyRoutes({ ring, ...managed }),
-  };
-}
-
-function buildLeaseRoutes(options: CapabilityOptions): LeaseRoutes {
-  const { configuration, catalogue, clients, bounds, database, ledger, ring, clock } = options;
-  const { issuer } = configuration;
-  const drills = options.drills.watch;
-  const pace = createFleetPace({ clock });
-  return createLeaseRoutes({
-    issuer,
-    clients: () => clients,
-    bounds,
-    renewals: createLeaseRenewals({
-      store: createVerifierStore(database.ledgerPool),
-      readPages: ledger.store.readPages,
-      trust: ledger.trust,
-      head: ledger.follower.head,
-      gather: createPace(clock),
-    }),
-    sign: createLeaseSigner({ issuer, signer: ring.ledgerSigner, catalogue, drills, pace, clock }),
-    drills,
-    pace,
-    clock,
-  });
 }
 
 function buildTokenRoutes(

@@ -1,0 +1,68 @@
+/** The two ports of a broker: everybody's, and the one of the metrics. */
+import { routesOf } from './app.ts';
+import { buildCapabilities, type CapabilityOptions } from './capabilities.ts';
+import type { Configuration } from './config/configuration.ts';
+import { databaseUnavailable } from './database/database-error.ts';
+import type { Log } from './errors/log.ts';
+import { createHttpApplication } from './http/application.ts';
+import { createListener, requireFreePort } from './http/listener.ts';
+import { metricsRoutes } from './metrics-routes.ts';
+import { recordRefusal } from './refusal-record.ts';
+
+/** Said before a database is made and migrated; whoever takes one of them meanwhile is found when it is bound. */
+export async function requireFreePorts({ host, port, metrics }: Configuration): Promise<void> {
+  await requireFreePort({ host, port, portSetting: 'MAYFLY_PORT' });
+  await requireFreePort({ ...metrics, portSetting: 'MAYFLY_METRICS_PORT' });
+}
+
+/** @param starting is told how to stop what listens: nothing new is taken, what is under way is finished */
+export async function listen(
+  capabilities: CapabilityOptions,
+  log: Log,
+  starting: AsyncDisposableStack,
+): Promise<{ url: string; metricsUrl: string; streams: () => number }> {
+  const { configuration, clients, recorder, bounds, metrics, clock } = capabilities;
+  const { idle, drain: endStreams, streams, ...built } = buildCapabilities(capabilities);
+  const { host, port, tls, issuer, trustedProxies, drainSeconds } = configuration;
+  const drain = { withinMilliseconds: drainSeconds * 1000 };
+
+  const metricsListener = createListener({
+    app: createHttpApplication({ routes: metricsRoutes(metrics), log, clock, https: false }),
+    ...configuration.metrics,
+    portSetting: 'MAYFLY_METRICS_PORT',
+    log,
+    clock,
+  });
+  const { url: metricsUrl } = await metricsListener.listen();
+  starting.defer(() => metricsListener.drain({ withinMilliseconds: 0 }));
+
+  const listener = createListener({
+    app: createHttpApplication({
+      routes: routesOf(built),
+      log,
+      clock,
+      https: issuer.startsWith('https:'),
+      trustedProxies,
+      admit: bounds.admit,
+      isUnavailable: databaseUnavailable,
+      onRefusal(refused) {
+        metrics.refused(refused.refusal.reason);
+        return recordRefusal(refused, { recorder, clients: () => clients });
+      },
+      onAnswer: ({ route, status }) => metrics.answered(route?.path ?? 'none', status),
+    }),
+    host,
+    port,
+    portSetting: 'MAYFLY_PORT',
+    tls,
+    log,
+    clock,
+  });
+  const { url } = await listener.listen();
+  starting.defer(async () => {
+    endStreams();
+    await listener.drain(drain);
+    await idle();
+  });
+  return { url, metricsUrl, streams };
+}
