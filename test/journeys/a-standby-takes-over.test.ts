@@ -226,7 +226,11 @@ describe('FLT-02: a synchronous standby', { skip: !CAN_BE_STOPPED }, () => {
         async () => (await mintAs('support-assistant', at)).status === 200,
         'each broker goes on, and what was not promised is lost',
       );
-      assert.equal((await mintAs('report-writer', at)).body.code, 'agent_stopped', 'what was promised stands');
+      assert.equal(
+        (await mintAs('report-writer', at)).body.code,
+        'agent_stopped',
+        'what was promised stands',
+      );
     }
 
     await writeFile(EVIDENCE, evidence.join('\n'));
