@@ -100,6 +100,7 @@ create table audit_hand_overs (
   size bigint not null,
   note text not null,
   at timestamp with time zone not null default now(),
+  number bigint not null generated always as identity,
   constraint audit_hand_overs_pkey PRIMARY KEY (to_kid)
 );
 CREATE TRIGGER audit_hand_overs_append_only BEFORE DELETE OR UPDATE ON public.audit_hand_overs FOR EACH ROW EXECUTE FUNCTION refuse_rewriting();
@@ -924,6 +925,7 @@ AS $function$
       from signing_key_times t
      where k.kid = key_kid and t.kid = k.kid and k.sealed_secret is not null
        and t.retire_at + make_interval(secs => greatest(key_tail_seconds, 0)) <= now()
+       and (k.purpose <> 'log' or k.kid is distinct from log_speaker())
     returning k.kid, k.purpose
   ), recorded as (
     insert into audit_entries (id, action, outcome, actor, details)
@@ -1033,10 +1035,19 @@ CREATE OR REPLACE FUNCTION public.keep_checkpoint(checkpoint_size bigint, checkp
 AS $function$
 declare
   log_size bigint;
+  speaker text;
 begin
   select h.size into log_size from audit_log_head h for update;
   if checkpoint_size > log_size then raise exception 'the log has % leaves only', log_size; end if;
   if checkpoint_size <= coalesce((select max(c.size) from audit_checkpoints c), 0) then return false; end if;
+  if exists (select from audit_hand_overs h where h.from_kid = key_kid) then
+    raise exception 'the key % of the log has handed over', key_kid;
+  end if;
+  speaker := log_speaker();
+  if speaker <> key_kid
+     and exists (select from signing_keys k where k.kid = speaker and k.sealed_secret is not null) then
+    raise exception 'the key % of the log has not handed over to %', speaker, key_kid;
+  end if;
   insert into audit_checkpoints (size, root, note, kid)
     values (checkpoint_size, checkpoint_root, checkpoint_note, key_kid);
   return true;
@@ -1058,16 +1069,34 @@ grant execute on function keep_cosignature(bigint,text,text) to mayfly_app;
 
 CREATE OR REPLACE FUNCTION public.keep_hand_over(new_kid text, old_kid text, at_size bigint, hand_over_note text)
  RETURNS boolean
- LANGUAGE sql
+ LANGUAGE plpgsql
  SECURITY DEFINER
  SET search_path TO 'public', 'pg_temp'
 AS $function$
-  with kept as (
-    insert into audit_hand_overs (to_kid, from_kid, size, note) values (new_kid, old_kid, at_size, hand_over_note)
-        on conflict do nothing returning 1)
-  select exists (select from kept)
-$function$;
+begin
+  perform from audit_log_head h for update;
+  if old_kid is distinct from log_speaker() or new_kid = old_kid
+     or at_size <> (select coalesce(max(c.size), 0) from audit_checkpoints c)
+     or exists (select from audit_hand_overs h where new_kid in (h.from_kid, h.to_kid)) then
+    return false;
+  end if;
+  insert into audit_hand_overs (to_kid, from_kid, size, note) values (new_kid, old_kid, at_size, hand_over_note);
+  return true;
+end $function$;
 grant execute on function keep_hand_over(text,text,bigint,text) to mayfly_app;
+
+CREATE OR REPLACE FUNCTION public.log_speaker()
+ RETURNS text
+ LANGUAGE sql
+ STABLE SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+  select coalesce(
+    (select h.to_kid from audit_hand_overs h
+      where h.size >= (select coalesce(max(c.size), 0) from audit_checkpoints c) order by h.number desc limit 1),
+    (select c.kid from audit_checkpoints c order by c.size desc limit 1))
+$function$;
+grant execute on function log_speaker() to mayfly_app;
 
 CREATE OR REPLACE FUNCTION public.make_audit_partitions(ahead integer)
  RETURNS integer

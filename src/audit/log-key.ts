@@ -27,14 +27,19 @@ export type LogKey = {
 };
 
 export function logKeyOf(origin: string, { current, earlier }: RingKeys): LogKey {
-  const key = signingKeyOf(origin, current);
   return {
     kid: current.kid,
-    sign: (tree) => signCheckpoint({ origin, ...tree }, [key]),
+    sign: (tree) => signCheckpoint({ origin, ...tree }, [signingKeyOf(origin, current)]),
     takeOver(kid, tree) {
       const before = earlier.find((candidate) => candidate.kid === kid);
       if (before === undefined) return null;
-      return signHandOver({ origin, ...tree }, { from: signingKeyOf(origin, before), to: key });
+      return signHandOver(
+        { origin, ...tree },
+        {
+          from: signingKeyOf(origin, before),
+          to: signingKeyOf(origin, current),
+        },
+      );
     },
   };
 }

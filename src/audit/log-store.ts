@@ -21,6 +21,8 @@ export type LogHead = { size: number; frontier: Buffer[] };
 export type LogNode = { level: number; index: number; hash: Buffer };
 export type KeptCheckpoint = { size: number; root: Buffer; note: string; kid: string };
 export type KeptHandOver = { toKid: string; fromKid: string; size: number; note: string };
+/** `speaker`: the `kid` that signed the newest head, or the one that it was handed over to since. */
+export type SignedSoFar = { newest: KeptCheckpoint | null; speaker: string | null };
 
 export type LogStore = {
   readHead(): Promise<LogHead>;
@@ -34,10 +36,16 @@ export type LogStore = {
     nodes: readonly LogNode[];
     progress: Progress;
   }): Promise<boolean>;
-  /** @returns false when one is kept that is as large or larger */
+  /**
+   * @returns false when one is kept that is as large or larger
+   * @throws when its key has handed over, or is not the one that speaks
+   */
   keepCheckpoint(checkpoint: KeptCheckpoint): Promise<boolean>;
+  /** @returns false when it is not from the key that speaks, at the newest head */
   keepHandOver(handOver: KeptHandOver): Promise<boolean>;
   newestCheckpoint(): Promise<KeptCheckpoint | null>;
+  signedSoFar(): Promise<SignedSoFar>;
+  /** In the order in which they were made. */
   handOvers(): Promise<KeptHandOver[]>;
 };
 
@@ -97,6 +105,11 @@ const NEWEST = {
   name: 'read_newest_checkpoint',
   text: `select size::float8 as size, root, note, kid from audit_checkpoints
           order by audit_checkpoints.size desc limit 1`,
+};
+const SIGNED = {
+  name: 'read_signed_so_far',
+  text: `select log_speaker() as speaker, c.*
+           from (select) as always left join lateral (${NEWEST.text}) as c on true`,
 };
 const APPEND = {
   name: 'append_leaves',
@@ -165,9 +178,14 @@ export function createLogStore(pool: Pick<Pool, 'query'>): LogStore {
       const { rows } = await pool.query<KeptCheckpoint>(NEWEST);
       return rows[0] ?? null;
     },
+    async signedSoFar() {
+      const { rows } = await pool.query<KeptCheckpoint & { speaker: string | null }>(SIGNED);
+      const [{ speaker, ...newest }] = rows as [KeptCheckpoint & { speaker: string | null }];
+      return { speaker, newest: newest.size === null ? null : newest };
+    },
     async handOvers() {
       const { rows } = await pool.query<KeptHandOver>(
-        'select to_kid as "toKid", from_kid as "fromKid", size::float8 as size, note from audit_hand_overs order by audit_hand_overs.size',
+        'select to_kid as "toKid", from_kid as "fromKid", size::float8 as size, note from audit_hand_overs order by number',
       );
       return rows;
     },

@@ -13,13 +13,15 @@
  *   sign, each a head that is in the database, and heads of one history never contradict each other;
  * - the stored tree is not the one that was signed last, because somebody changed or restored it: nothing is signed
  *   until a person has looked, since a log that signs two histories is worth nothing;
- * - the key changed: its predecessor signs the hand-over at the last head that it signed; when it is gone, readers
- *   have to pin the new one, and the log says so.
+ * - the key changed: at once, and at the last head, its predecessor signs the hand-over; when it is gone, readers
+ *   have to pin the new one, and the log says so;
+ * - a broker has not heard of the next key yet: what it signs past the hand-over is refused, and so is a hand-over at
+ *   a head that is not the newest any more. It gives up, or reads anew.
  */
 import type { Log } from '../errors/log.ts';
 import { type EntryRow, leafOfEntry } from './entry-document.ts';
 import type { LogKey } from './log-key.ts';
-import type { KeptCheckpoint, LogNode, LogStore } from './log-store.ts';
+import type { KeptCheckpoint, LogNode, LogStore, SignedSoFar } from './log-store.ts';
 import { appendLeaves, type Frontier, frontierOf, leafHash, rootOf, type Subtree } from './merkle-tree.ts';
 import type { StoredTree } from './tree-store.ts';
 
@@ -85,32 +87,45 @@ export function createSequencer(options: {
     );
   }
 
-  async function keep(frontier: Frontier, newest: KeptCheckpoint | null): Promise<void> {
-    if (frontier.size === (newest?.size ?? 0)) return;
+  async function keep(frontier: Frontier, before: SignedSoFar): Promise<void> {
     const signer = key();
-    if (newest !== null && newest.kid !== signer.kid) await handOver(signer, newest);
+    const change = await handOver(signer, before);
+    if (change === 'overtaken' || frontier.size === (before.newest?.size ?? 0)) return;
     const signed = { size: frontier.size, root: rootOf(frontier) };
-    const checkpoint = { ...signed, note: signer.sign(signed), kid: signer.kid };
-    if (await store.keepCheckpoint(checkpoint)) onKept();
+    const { kid } = signer;
+    if (!(await store.keepCheckpoint({ ...signed, note: signer.sign(signed), kid }))) return;
+    if (change === 'broken') {
+      log.error(
+        { fromKid: before.speaker, toKid: kid, size: signed.size },
+        'the key of the audit log changed without a hand-over',
+      );
+    }
+    onKept();
   }
 
-  async function handOver(signer: LogKey, { kid: fromKid, size, root }: KeptCheckpoint): Promise<void> {
-    const toKid = signer.kid;
-    const note = signer.takeOver(fromKid, { size, root });
-    if (note !== null) await store.keepHandOver({ toKid, fromKid, size, note });
-    else log.error({ fromKid, toKid, size }, 'the key of the audit log changed without a hand-over');
+  /** Also when there is nothing to sign: the old key is not there for ever. */
+  async function handOver(
+    signer: LogKey,
+    { newest, speaker }: SignedSoFar,
+  ): Promise<'done' | 'overtaken' | 'broken'> {
+    if (newest === null || speaker === null || speaker === signer.kid) return 'done';
+    const note = signer.takeOver(speaker, { size: newest.size, root: newest.root });
+    if (note === null) return 'broken';
+    const { size } = newest;
+    const isKept = await store.keepHandOver({ toKid: signer.kid, fromKid: speaker, size, note });
+    return isKept ? 'done' : 'overtaken';
   }
 
   return {
     async run() {
       // In this order: a head is never smaller than what was signed before it was read.
-      const newest = await store.newestCheckpoint();
+      const signed = await store.signedSoFar();
       const head = await store.readHead();
       const before = frontierOf(head.size, head.frontier);
-      await requireAgreement(before, newest);
+      await requireAgreement(before, signed.newest);
       const after = await append(before);
       if (after === null) return { isDone: false, placed: 0 };
-      await keep(after.frontier, newest);
+      await keep(after.frontier, signed);
       return { isDone: after.isDone, placed: after.frontier.size - before.size };
     },
   };

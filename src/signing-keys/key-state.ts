@@ -35,6 +35,8 @@ export type KeyTimes = {
   activeFromMilliseconds: number;
   revokedAtMilliseconds: number | null;
   isErased: boolean;
+  /** Of the log: the key that signed last and has not handed over yet. Until then its secret stays. */
+  speaks?: boolean;
 };
 
 export type KeyLife = KeyTimes & { retireAtMilliseconds: number | null };

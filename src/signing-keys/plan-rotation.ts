@@ -123,7 +123,8 @@ function planErasure(
   policy: RotationPolicy,
 ): RotationStep[] {
   return withRetirement(keys)
-    .filter((key) => !key.isErased && !isInUse(stateOf(key, nowMilliseconds, policy.tokenLifetimeSeconds)))
+    .filter(({ isErased, speaks }) => !isErased && speaks !== true)
+    .filter((key) => !isInUse(stateOf(key, nowMilliseconds, policy.tokenLifetimeSeconds)))
     .map(({ purpose, kid }) => ({ step: 'erase', purpose, kid }));
 }
 

@@ -2,7 +2,7 @@
 import type { KeyObject } from 'node:crypto';
 import { refuse } from '../errors/refusal.ts';
 import { encodeHeader } from '../jws/compact-jws.ts';
-import { isInUse, type KeyPurpose, maySign } from './key-state.ts';
+import { type KeyPurpose, maySign } from './key-state.ts';
 import type { OpenedKey } from './opened-keys.ts';
 import type { RingCopy } from './ring-copy.ts';
 import { publicBytesOf } from './signing-key.ts';
@@ -52,7 +52,7 @@ export function createSigners(copy: () => RingCopy): Signers {
     logSigners() {
       const current = signingKey(copy(), 'log');
       const earlier = copy()
-        .keysOf('log', isInUse)
+        .keysOf('log', (state) => state !== 'revoked')
         .filter(({ generation }) => generation < current.generation);
       return { current: logSignerOf(current), earlier: earlier.map(logSignerOf) };
     },

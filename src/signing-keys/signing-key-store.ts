@@ -96,6 +96,7 @@ type Row = {
   published_at: number;
   active_from: number;
   revoked_at: number | null;
+  speaks: boolean;
 };
 
 const RING = `
@@ -112,7 +113,8 @@ async function read(pool: Pick<Pool, 'query'>, which: string): Promise<RingSnaps
     select ${milliseconds("date_trunc('milliseconds', now())")} as now,
            k.kid, k.purpose, k.algorithm, k.generation, k.public_key, k.sealed_secret, k.sealed_by,
            ${milliseconds('k.published_at')} as published_at, ${milliseconds('k.active_from')} as active_from,
-           ${milliseconds('k.revoked_at')} as revoked_at
+           ${milliseconds('k.revoked_at')} as revoked_at,
+           k.purpose = 'log' and k.kid is not distinct from log_speaker() as speaks
       from (select 1) as always left join signing_keys k on ${which}
      order by k.purpose, k.generation limit ${MAX_ROWS + 1}`);
   if (rows.length > MAX_ROWS) throw new KeyRingError(`More than ${MAX_ROWS} signing keys are in use.`);
@@ -138,5 +140,6 @@ function storedKey(row: Row): StoredKey {
     activeFromMilliseconds: row.active_from,
     revokedAtMilliseconds: row.revoked_at,
     isErased: row.sealed_secret === null,
+    speaks: row.speaks,
   };
 }

@@ -7,13 +7,13 @@ import type { RingSnapshot, SigningKeyStore, StoredKey } from './signing-key-sto
 
 export type StoredRing = { store: SigningKeyStore; keks: Keks; policy: RotationPolicy };
 
-/** The keys that have to open: each may sign, is about to, or is still needed to verify. */
+/** The keys that have to open: each may sign, is about to, is still needed to verify, or has yet to hand over. */
 export function keysInUse(
   { keys, nowMilliseconds }: RingSnapshot,
   policy: RotationPolicy,
 ): (StoredKey & SealedKey)[] {
   return withRetirement(keys)
-    .filter((key) => isInUse(stateOf(key, nowMilliseconds, policy.tokenLifetimeSeconds)))
+    .filter((key) => key.speaks || isInUse(stateOf(key, nowMilliseconds, policy.tokenLifetimeSeconds)))
     .filter(isSealed);
 }
 

@@ -154,6 +154,38 @@ describe('the application role', () => {
     assert.equal(rows[0].done, false, 'a negative tail does not hurry it');
   });
 
+  it('cannot erase the key of the log before it has handed over, and does so right after that', async (t) => {
+    const stage = await openStage(t);
+    const ring = await stage.ring();
+    const { current: old } = ring.logSigners();
+    await stage.owner.query('update audit_log_head set size = 1');
+    await stage.pool.query("select keep_checkpoint(1, sha256(''), 'a note', $1)", [old.kid]);
+    await ring.rotate({ purpose: 'log', immediately: true, actor: 'operator' });
+    await stage.letPass(100_000);
+    await ring.refresh();
+    const secretIsThere = async () =>
+      (
+        await stage.rows<{ yes: boolean }>(
+          'select sealed_secret is not null as yes from signing_keys where kid = $1',
+          [old.kid],
+        )
+      )[0]?.yes;
+    assert.equal(await secretIsThere(), true);
+    const { current, earlier } = ring.logSigners();
+    assert.deepEqual(
+      earlier.map(({ kid }) => kid),
+      [old.kid],
+    );
+    const { rows } = await stage.pool.query("select keep_hand_over($1, $2, 1, 'a note') as done", [
+      current.kid,
+      old.kid,
+    ]);
+    assert.equal(rows[0].done, true);
+    await ring.refresh();
+    assert.equal(await secretIsThere(), false);
+    assert.deepEqual(ring.logSigners().earlier, []);
+  });
+
   it('can hasten a key that waits, and neither move nor revive one that does not', async (t) => {
     const stage = await openStage(t);
     const ring = await stage.ring();
