@@ -22,7 +22,12 @@ export const TEMPLATE_NAME = 'migrated_template';
 /** How test files learn of the cluster that the global setup started. */
 export const SOCKET_VARIABLE = 'TEST_POSTGRES_SOCKET';
 
-export type TestCluster = { socketDirectory: string; stop(): Promise<void> };
+export type TestCluster = {
+  socketDirectory: string;
+  /** For what a run keeps for itself: goes with the cluster. */
+  directory: string;
+  stop(): Promise<void>;
+};
 
 /** Of folders that a later run removes when this one was killed. */
 export const TEST_PREFIX = 'mayfly-test-';
@@ -50,6 +55,7 @@ export async function startTestCluster(
   await makeTemplate(postgres);
   return {
     socketDirectory: postgres.socketDirectory,
+    directory: dataDirectory,
     async stop() {
       await postgres.stop();
       await rm(dataDirectory, { recursive: true, force: true });

@@ -10,9 +10,14 @@ import { cleanEnvironment } from '../broker-process.ts';
 const LAUNCHER = fileURLToPath(new URL('../../src/launch.js', import.meta.url));
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 
-/** Most of what a short command costs is reading its own source: once a test file is enough. */
-const COMPILED = mkdtempSync(join(tmpdir(), 'mayfly-cli-compiled-'));
-process.on('exit', () => rmSync(COMPILED, { recursive: true, force: true }));
+/** Most of what a short command costs is reading its own source: once a run is enough, or once a file that runs alone. */
+const COMPILED = process.env.NODE_COMPILE_CACHE ?? ownFolder();
+
+function ownFolder(): string {
+  const folder = mkdtempSync(join(tmpdir(), 'mayfly-cli-compiled-'));
+  process.on('exit', () => rmSync(folder, { recursive: true, force: true }));
+  return folder;
+}
 
 export type Outcome = { code: number | null; stdout: string; stderr: string };
 export type CommandLine = (line: string | readonly string[], input?: string) => Promise<Outcome>;
