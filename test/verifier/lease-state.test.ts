@@ -660,6 +660,21 @@ describe('The ledger of a verifier', () => {
     assert.equal(world.state().isRevokedKey('kid-2'), false);
   });
 
+  test('A copy that ends below the floor, with a late page, takes no signing key for a revoked one', () => {
+    const world = createWorld(2);
+    for (const id of ['one', 'two']) world.revoke({ kind: 'session', id }, true);
+    world.revoke({ kind: 'session', id: 'three' });
+    const late = world.send(world.ledger.pageSince(2));
+    grow(world, 2);
+    world.ledger.raiseFloor(4);
+    world.deliver(world.send(world.ledger.pageSince(0)));
+    world.deliver(late);
+    assert.equal(world.state().position().epoch, 3);
+    assert.equal(world.state().isRevokedKey('ledger-1'), false, 'or it would believe no broker ever again');
+    world.round();
+    assert.equal(world.state().readiness('HIGH', world.now()), 'granted');
+  });
+
   test('The floor never falls, whatever snapshots come (L5)', () => {
     const world = createWorld();
     grow(world, 6);
