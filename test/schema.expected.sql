@@ -131,6 +131,10 @@ create table audit_log_head (
   target pg_snapshot,
   after_xid bigint not null default 0,
   after_id text not null default ''::text,
+  turn bigint not null default 0,
+  target_cluster bigint,
+  after_day integer,
+  settled_day integer,
   constraint audit_log_head_only_one_check CHECK (only_one),
   constraint audit_log_head_pkey PRIMARY KEY (only_one)
 );
@@ -507,7 +511,7 @@ begin
   return query select next_epoch, next_generation, next_digest, written;
 end $function$;
 
-CREATE OR REPLACE FUNCTION public.append_leaves(expected_size bigint, ids text[], days integer[], hashes bytea[], new_frontier bytea[], node_levels smallint[], node_indexes bigint[], node_hashes bytea[], new_seen pg_snapshot, new_target pg_snapshot, new_after_xid bigint, new_after_id text, is_caught_up boolean)
+CREATE OR REPLACE FUNCTION public.append_leaves(expected_size bigint, ids text[], days integer[], hashes bytea[], new_frontier bytea[], node_levels smallint[], node_indexes bigint[], node_hashes bytea[], new_seen pg_snapshot, new_target pg_snapshot, new_after_xid bigint, new_after_id text, is_caught_up boolean, new_after_day integer DEFAULT NULL::integer, expected_turn bigint DEFAULT NULL::bigint)
  RETURNS boolean
  LANGUAGE plpgsql
  SECURITY DEFINER
@@ -521,10 +525,14 @@ begin
   end if;
   update audit_log_head h
      set size = expected_size + added, frontier = new_frontier, seen = new_seen, target = new_target,
-         after_xid = new_after_xid, after_id = new_after_id,
+         target_cluster = case when new_target is null then null else audit_cluster() end,
+         after_xid = new_after_xid, after_id = new_after_id, after_day = new_after_day, turn = h.turn + 1,
          moved = h.moved or h.cluster <> audit_cluster(),
-         cluster = case when is_caught_up then audit_cluster() else h.cluster end
-   where h.size = expected_size;
+         cluster = case when is_caught_up then audit_cluster() else h.cluster end,
+         -- What is not in `seen` was written by transactions that were under way, none of them for a day.
+         settled_day = case when is_caught_up and new_target is null
+                            then floor(extract(epoch from now()) / 86400)::integer - 1 else h.settled_day end
+   where h.size = expected_size and (expected_turn is null or h.turn = expected_turn);
   if not found then return false; end if;
   insert into audit_leaves (leaf_index, entry_id, day, hash)
   select expected_size + l.place - 1, l.id, l.day, l.hash
@@ -533,7 +541,7 @@ begin
   select n.level, n.node_index, n.hash from unnest(node_levels, node_indexes, node_hashes) as n (level, node_index, hash);
   return true;
 end $function$;
-grant execute on function append_leaves(bigint,text[],integer[],bytea[],bytea[],smallint[],bigint[],bytea[],pg_snapshot,pg_snapshot,bigint,text,boolean) to mayfly_app;
+grant execute on function append_leaves(bigint,text[],integer[],bytea[],bytea[],smallint[],bigint[],bytea[],pg_snapshot,pg_snapshot,bigint,text,boolean,integer,bigint) to mayfly_app;
 
 CREATE OR REPLACE FUNCTION public.append_revocation(entry_id text, entry_kind text, entry_target text, entry_standing boolean, entry_releases bigint, entry_reason text, entry_actor text, audit_id text, audit_request_id text)
  RETURNS TABLE(epoch bigint, generation integer, digest bytea, created_at timestamp with time zone)
@@ -648,6 +656,7 @@ CREATE OR REPLACE FUNCTION public.drop_audit_partition(kept integer)
 AS $function$
 declare
   today integer := floor(extract(epoch from now()) / 86400);
+  head audit_log_head%rowtype;
   oldest text;
   waits boolean;
 begin
@@ -659,15 +668,15 @@ begin
    where i.inhparent = 'audit_entries'::regclass and substring(c.relname from '[0-9]+$')::integer < today - kept
    order by substring(c.relname from '[0-9]+$')::integer limit 1;
   if oldest is null then return null; end if;
-  if exists (select from audit_log_head h where not h.moved and h.target is null and h.cluster = audit_cluster()) then
-    -- Whatever was visible in `seen` has its place: only what was under way then, or came later, may wait. By the index.
-    execute format('select exists (select from %I e cross join audit_log_head h
-                                    where e.xid >= pg_snapshot_xmin(h.seen)::text::bigint
-                                      and not pg_visible_in_snapshot(e.xid::text::xid8, h.seen))', oldest) into waits;
+  select h.* into head from audit_log_head h;
+  if head.cluster <> audit_cluster() then return null; end if;
+  if head.moved then
+    waits := substring(oldest from '[0-9]+$')::integer >= coalesce(head.settled_day, 0);
   else
-    execute format('select exists (select from %I e
-                                    where not exists (select from audit_leaves l where l.entry_id = e.id))', oldest)
-      into waits;
+    -- Whatever was visible in `seen` has its place: only what was under way then, or came later, may wait. By the index.
+    execute format('select exists (select from %I e where e.xid >= pg_snapshot_xmin($1)::text::bigint
+                                                      and not pg_visible_in_snapshot(e.xid::text::xid8, $1))', oldest)
+      into waits using head.seen;
   end if;
   if waits then return null; end if;
   execute format('drop table %I', oldest);

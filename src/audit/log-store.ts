@@ -6,15 +6,19 @@
 import type { ClientBase, Pool } from 'pg';
 import type { EntryRow } from './entry-document.ts';
 
-/** Where the sequencer stands when it has worked off what it just read. Opaque. */
+/** Where the sequencer stands when it has worked off what it just read. Opaque but for the last two. */
 export type Progress = {
+  turn: string;
   seen: string;
   target: string | null;
   afterXid: string;
+  afterDay: string | null;
   afterId: string;
   isCaughtUp: boolean;
-  /** Whether lines are now looked for that came after a target which was still being worked off. */
-  isFresh: boolean;
+  /** Whether it has to be written down although no line got a place. */
+  isNews: boolean;
+  /** Whether nothing else was there when this was read. */
+  isAll: boolean;
 };
 
 export type LogHead = { size: number; frontier: Buffer[] };
@@ -26,7 +30,10 @@ export type SignedSoFar = { newest: KeptCheckpoint | null; speaker: string | nul
 
 export type LogStore = {
   readHead(): Promise<LogHead>;
-  /** @returns at most `limit` lines that have no place yet, in the order in which they get one */
+  /**
+   * Looks at `limit` lines at most.
+   * @returns those that have no place yet, in the order in which they get one
+   */
   readUnplaced(limit: number): Promise<{ rows: (EntryRow & { day: number })[]; progress: Progress }>;
   /** @returns false when another sequencer was quicker: then nothing has happened */
   append(leaves: {
@@ -54,19 +61,21 @@ export const ENTRY_COLUMNS = `e.id, to_char(e.at at time zone 'UTC', 'YYYY-MM-DD
   e.outcome, e.reason, e.request_id as "requestId", e.actor, e.session_id as "sessionId", e.token_id as "tokenId",
   e.repetitions, e.details`;
 
+/** Where transactions have numbers of another cluster, some lines bear numbers that are still to come here. */
+const HAS_PLACE = 'exists (select from audit_leaves l where l.entry_id = e.id)';
+
 /**
  * What is visible now and was not in `seen`: written by a transaction that was under way then, or began later. Two
  * scans of one index, merged, so that neither a long transaction nor a long backlog makes this slow. While a target
  * is worked off, lines that came after it wait for the next one.
  */
 const sinceSeen = (which: string) => `
-    (select e.xid, e.day, ${ENTRY_COLUMNS}
+    (select e.xid as along, e.day, e.has_place, ${ENTRY_COLUMNS}
        from head h cross join lateral (
-         select * from audit_entries e
+         select e.*, case when h.moved then ${HAS_PLACE} else false end as has_place from audit_entries e
           where ${which}
             and (e.xid, e.id) > (h.after_xid, h.after_id)
             and pg_visible_in_snapshot(e.xid::text::xid8, h.until)
-            and (not h.moved or not exists (select from audit_leaves l where l.entry_id = e.id))
           order by e.xid, e.id limit $1) as e
       where not h.is_elsewhere)`;
 
@@ -74,30 +83,39 @@ const WAS_UNDER_WAY = 'e.xid = any (array(select pg_snapshot_xip(h.seen)::text::
 const BEGAN_LATER = `e.xid >= pg_snapshot_xmax(h.seen)::text::bigint
             and e.xid < pg_snapshot_xmax(h.until)::text::bigint`;
 
-/** In a database that came from elsewhere transactions have other numbers: whatever has no place is looked for. */
+/**
+ * In a database that came from elsewhere transactions have other numbers: all lines are looked through by their days,
+ * page by page. What was there when that began has its place at the end of it; what came meanwhile is not in the
+ * target, and is looked for like everything later.
+ */
+const ALL_LINES = `
+    (select e.day::bigint, e.day, e.has_place, ${ENTRY_COLUMNS}
+       from head h cross join lateral (
+         select e.*, ${HAS_PLACE} as has_place from audit_entries e
+          where e.day >= h.from_day and (e.day, e.id) > (h.from_day, h.from_id)
+          order by e.day, e.id limit $1) as e
+      where h.is_elsewhere)`;
+
 const UNPLACED = {
   name: 'read_unplaced',
   text: `
   with head as materialized (
-    select h.*, h.cluster <> audit_cluster() as is_elsewhere,
-           case when h.cluster = audit_cluster() and h.target is not null then h.target
-                else pg_current_snapshot() end as until
-      from audit_log_head h
+    select h.*, h.cluster <> here as is_elsewhere, t.has_target,
+           case when t.has_target then h.target else pg_current_snapshot() end as until,
+           case when t.has_target then h.after_day else -1 end as from_day,
+           case when t.has_target then h.after_id else '' end as from_id
+      from audit_log_head h cross join audit_cluster() as here
+     cross join lateral (select h.target is not null and h.target_cluster = here as has_target) as t
   ), found as (
     ${sinceSeen(WAS_UNDER_WAY)}
     union all
     ${sinceSeen(BEGAN_LATER)}
     union all
-    (select e.xid, e.day, ${ENTRY_COLUMNS}
-       from head h cross join lateral (
-         select * from audit_entries e
-          where not exists (select from audit_leaves l where l.entry_id = e.id)
-          order by e.xid, e.id limit $1) as e
-      where h.is_elsewhere)
+    ${ALL_LINES}
   )
-  select h.until::text as until, h.seen::text as seen, h.is_elsewhere, h.target is null as is_fresh, f.xid::text as xid, f.*
-    from head h left join lateral (select * from found order by xid, id limit $1) as f on true
-   order by f.xid, f.id`,
+  select h.turn::text as turn, h.until::text as until, h.seen::text as seen, h.is_elsewhere, h.has_target, f.*
+    from head h left join lateral (select * from found order by along, id limit $1) as f on true
+   order by f.along, f.id`,
 };
 
 const HEAD = { name: 'read_log_head', text: 'select size::float8 as size, frontier from audit_log_head' };
@@ -113,17 +131,20 @@ const SIGNED = {
 };
 const APPEND = {
   name: 'append_leaves',
-  text: 'select append_leaves($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) as done',
+  text: 'select append_leaves($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15) as done',
 };
 const KEEP = { name: 'keep_checkpoint', text: 'select keep_checkpoint($1, $2, $3, $4) as kept' };
 
+/** `along` is what the lines are ordered by: their transactions, or their days. */
 type Found = EntryRow & {
+  turn: string;
   until: string;
   seen: string;
   is_elsewhere: boolean;
-  is_fresh: boolean;
-  xid: string;
+  has_target: boolean;
+  along: string;
   day: number;
+  has_place: boolean;
 };
 
 /** @param pool connections whose commits wait for whatever this database is configured to wait for */
@@ -137,8 +158,11 @@ export function createLogStore(pool: Pick<Pool, 'query'>): LogStore {
     },
     async readUnplaced(limit) {
       const { rows } = await pool.query<Found>({ ...UNPLACED, values: [limit] });
-      const found = rows.filter((row) => row.id !== null);
-      return { rows: found, progress: progressAfter(rows, found.length < limit) };
+      const looked = rows.filter((row) => row.id !== null);
+      return {
+        rows: looked.filter((row) => !row.has_place),
+        progress: progressAfter(rows, { looked: looked.length, limit }),
+      };
     },
     async append({ expectedSize, entries, frontier, nodes, progress }) {
       const { rows } = await pool.query<{ done: boolean }>({
@@ -157,6 +181,8 @@ export function createLogStore(pool: Pick<Pool, 'query'>): LogStore {
           progress.afterXid,
           progress.afterId,
           progress.isCaughtUp,
+          progress.afterDay,
+          progress.turn,
         ],
       });
       return rows[0]?.done === true;
@@ -193,13 +219,22 @@ export function createLogStore(pool: Pick<Pool, 'query'>): LogStore {
 }
 
 /** A target that is not worked off stays the target; one that is becomes what was seen. */
-function progressAfter(rows: readonly Found[], isAll: boolean): Progress {
+function progressAfter(
+  rows: readonly Found[],
+  { looked, limit }: { looked: number; limit: number },
+): Progress {
   const last = rows.at(-1);
   if (last === undefined) throw new Error('the log has no head');
-  const { until, seen, is_elsewhere: isElsewhere, is_fresh: isFresh, xid, id } = last;
-  if (isAll) return { seen: until, target: null, afterXid: '0', afterId: '', isCaughtUp: true, isFresh };
-  if (isElsewhere) return { seen, target: null, afterXid: '0', afterId: '', isCaughtUp: false, isFresh };
-  return { seen, target: until, afterXid: xid, afterId: id, isCaughtUp: true, isFresh };
+  const { turn, until, seen, is_elsewhere: isElsewhere, has_target: hasTarget, along, id } = last;
+  const isWhole = looked < limit;
+  const isNews = looked > 0 || isElsewhere || hasTarget;
+  const isAll = isWhole && !hasTarget;
+  if (isWhole) {
+    const cursor = { afterXid: '0', afterDay: null, afterId: '' };
+    return { turn, seen: until, target: null, ...cursor, isCaughtUp: true, isNews, isAll };
+  }
+  const cursor = isElsewhere ? { afterXid: '0', afterDay: along } : { afterXid: along, afterDay: null };
+  return { turn, seen, target: until, ...cursor, afterId: id, isCaughtUp: !isElsewhere, isNews, isAll };
 }
 
 /**

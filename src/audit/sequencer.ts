@@ -9,10 +9,13 @@
  * - (1) committed and nobody heard of it: the head is larger than was believed, and is read anew each round;
  * - it stops between (1) and (2): the next round finds a head that no checkpoint covers, and signs it;
  * - (2) committed and nobody heard of it: the newest checkpoint covers the head, there is nothing to do;
- * - two at once, because a lock died with its connection: the slower one's (1) is refused for its size. Both may
+ * - two at once, because a lock died with its connection: the slower one's (1) is refused, for it is not its turn. Both may
  *   sign, each a head that is in the database, and heads of one history never contradict each other;
  * - the stored tree is not the one that was signed last, because somebody changed or restored it: nothing is signed
  *   until a person has looked, since a log that signs two histories is worth nothing;
+ * - the record came from another cluster: it looks at a page of all lines each round, and where it has got to is written
+ *   down with the places that it gave, or alone. The next one goes on behind it; when all were looked at, it looks for
+ *   what came meanwhile, in which every line that has a place by now is passed over;
  * - the key changed: at once, and at the last head, its predecessor signs the hand-over; when it is gone, readers
  *   have to pin the new one, and the log says so;
  * - a broker has not heard of the next key yet: what it signs past the hand-over is refused, and so is a hand-over at
@@ -58,7 +61,7 @@ export function createSequencer(options: {
   /** @returns what the log is afterwards, or null when another sequencer was quicker */
   async function append(before: Frontier): Promise<{ frontier: Frontier; isDone: boolean } | null> {
     const { rows, progress } = await store.readUnplaced(batch);
-    if (rows.length === 0 && progress.isFresh) return { frontier: before, isDone: true };
+    if (rows.length === 0 && !progress.isNews) return { frontier: before, isDone: true };
     const nodes: LogNode[] = [];
     const entries = rows.map((row) => ({ id: row.id, day: row.day, hash: hashOf(row) }));
     const hashes = entries.map(({ hash }) => hash);
@@ -68,7 +71,7 @@ export function createSequencer(options: {
     const expectedSize = before.size;
     const done = await store.append({ expectedSize, entries, frontier: frontier.roots, nodes, progress });
     // What comes after these lines can wait for the next round, unless there was more than one batch.
-    return done ? { frontier, isDone: progress.isFresh && rows.length < batch } : null;
+    return done ? { frontier, isDone: progress.isAll } : null;
   }
 
   /** The database's own word for the last tree that was signed, and what it is now. */

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { test } from 'node:test';
+import { createLogStateStore } from '../../src/audit/log-state-store.ts';
 import { createLogStore, type LogStore } from '../../src/audit/log-store.ts';
 import { createPool, type Pool } from '../../src/database/pool.ts';
 import { silentLog } from '../../src/errors/log.ts';
@@ -25,21 +26,29 @@ async function addLines(to: Pick<Pool, 'query'>, count: number): Promise<string[
   return ids;
 }
 
-/** Gives places to at most `limit` lines, with hashes of nothing in particular. @returns their ids */
-async function place(log: LogStore, limit = 100): Promise<string[]> {
-  const { rows, progress } = await log.readUnplaced(limit);
-  const { size } = await log.readHead();
+type Unplaced = Awaited<ReturnType<LogStore['readUnplaced']>>;
+
+/** With hashes of nothing in particular. @returns false when another one was quicker */
+async function tryPlacing({ rows, progress }: Unplaced): Promise<boolean> {
+  const { size } = await store.readHead();
   const entries = rows.map(({ id, day }) => ({ id, day, hash: createHash('sha256').update(id).digest() }));
-  assert.ok(await log.append({ expectedSize: size, entries, frontier: [], nodes: [], progress }));
-  return rows.map(({ id }) => id);
+  return store.append({ expectedSize: size, entries, frontier: [], nodes: [], progress });
+}
+
+/** Gives places to those without one of at most `limit` lines. @returns their ids */
+async function place(log: LogStore, limit = 100): Promise<string[]> {
+  const read = await log.readUnplaced(limit);
+  assert.ok(await tryPlacing(read));
+  return read.rows.map(({ id }) => id);
 }
 
 async function placeAll(log: LogStore): Promise<string[]> {
   const placed: string[] = [];
   for (;;) {
-    const ids = await place(log);
-    placed.push(...ids);
-    if (ids.length < 100) return placed;
+    const read = await log.readUnplaced(100);
+    assert.ok(await tryPlacing(read));
+    placed.push(...read.rows.map(({ id }) => id));
+    if (read.progress.isAll) return placed;
   }
 }
 
@@ -107,20 +116,135 @@ test('of two sequencers that believe in the same size, one is refused and change
   assert.deepEqual(found, [{ at: size }]);
 });
 
+/** As a dump that was loaded into another cluster. */
+const moveElsewhere = () => owner.query('update audit_log_head set cluster = cluster - 1');
+
+/** Each with the other cluster's number of its transaction, which means nothing here. @returns their ids */
+async function addForeignLines(count: number, xid: string): Promise<string[]> {
+  const ids = Array.from({ length: count }, () => newIdentifier('aud', systemClock));
+  await owner.query(
+    `insert into audit_entries (id, xid, action, outcome)
+     select id, ${xid}, 'request.refused', 'refused' from unnest($1::text[]) as id`,
+    [ids],
+  );
+  return ids;
+}
+
 test('in a copy of the database under another cluster every line is found, and none twice', async () => {
   await placeAll(store);
   const ids = await addLines(pool, 12);
-  await owner.query('update audit_log_head set cluster = cluster - 1');
-  // Lines of the other cluster bear numbers that mean nothing here, some of them still to come.
-  const { rows } = await owner.query<{ id: string }>(
-    `insert into audit_entries (id, xid, action, outcome)
-     select left(id, 20) || '0123456789', 9007199254740991, action, outcome from audit_entries limit 2 returning id`,
-  );
+  await moveElsewhere();
+  // Some of the numbers are still to come here.
+  const foreign = await addForeignLines(2, '9007199254740991');
   const placed = [...(await place(store, 5)), ...(await placeAll(store))];
-  assert.deepEqual(placed.toSorted(), [...ids, ...rows.map(({ id }) => id)].toSorted());
+  assert.deepEqual(placed.toSorted(), [...ids, ...foreign].toSorted());
   const later = await addLines(pool, 2);
   assert.deepEqual(await placeAll(store), later);
 });
+
+test('what moved to another cluster is looked through page by page, by whoever comes next, while lines are written', async () => {
+  await placeAll(store);
+  // A third has places; the numbers of all are of transactions that this cluster is going to have in a moment.
+  const near = 'pg_current_xact_id()::text::bigint + 1 + (random() * 20)::bigint';
+  await addForeignLines(1_000, 'pg_current_xact_id()::text::bigint');
+  await placeAll(store);
+  const waiting = await addForeignLines(2_000, near);
+  await moveElsewhere();
+  const late = await pool.connect();
+  await late.query('begin');
+  const written = await addLines(late, 1);
+  const placed: string[] = [];
+  for (let page = 0; (await progressOfMove()) !== 'done'; page += 1) {
+    assert.ok(page < 1_000, 'it ends');
+    // Another one read the same page and stopped, or comes too late with it.
+    const abandoned = await store.readUnplaced(40);
+    assert.ok(abandoned.rows.length <= 40);
+    placed.push(...(await place(store, 40)));
+    assert.equal(await tryPlacing(abandoned), false, 'the slower one changes nothing');
+    if (page % 5 === 0) written.push(...(await addLines(pool, 1)));
+    if (page === 20) {
+      await late.query('commit');
+      late.release();
+    }
+  }
+  for (;;) {
+    const { rows, progress } = await store.readUnplaced(40);
+    assert.ok(rows.length <= 40);
+    if (rows.length === 0 && progress.isAll) break;
+    placed.push(...(await place(store, 40)));
+  }
+  assert.equal(new Set(placed).size, placed.length, 'none twice');
+  assert.deepEqual(placed.toSorted(), [...waiting, ...written].toSorted());
+});
+
+test('a page without anything new is remembered too, also when the record moves again half-way', async () => {
+  await placeAll(store);
+  await moveElsewhere();
+  const { rows, progress } = await store.readUnplaced(10);
+  assert.deepEqual(
+    [rows.length, progress.isNews, progress.isAll, progress.target !== null],
+    [0, true, false, true],
+  );
+  assert.ok(await tryPlacing({ rows, progress }));
+  const second = await store.readUnplaced(10);
+  assert.equal(second.progress.target, progress.target);
+  assert.ok(
+    `${second.progress.afterDay}${second.progress.afterId}` > `${progress.afterDay}${progress.afterId}`,
+  );
+  await owner.query('update audit_log_head set target_cluster = target_cluster - 2, after_day = 2147483647');
+  const again = await store.readUnplaced(10);
+  assert.deepEqual(again.progress.afterId, progress.afterId, 'from the beginning');
+  await placeAll(store);
+  await endMove();
+});
+
+test('a log that moved does not say that lines wait which have their places', async () => {
+  const state = createLogStateStore(pool);
+  await placeAll(store);
+  await addForeignLines(3, '9007199254740991');
+  await moveElsewhere();
+  await endMove();
+  const { size } = await store.readHead();
+  assert.ok(await store.keepCheckpoint({ size, root: Buffer.alloc(32, 1), note: 'a note', kid: 'k' }));
+  assert.deepEqual(await state.read(), { entries: size, waitingSeconds: 0 });
+  await addLines(pool, 1);
+  assert.ok((await state.read()).waitingSeconds > 0);
+  await moveElsewhere();
+  assert.ok((await state.read()).waitingSeconds > 0, 'nobody knows before all was looked through');
+});
+
+test('of a log that moved nothing is dropped before all lines were looked through, and old days then', async () => {
+  const day = Math.floor(Date.now() / 86_400_000) - 40;
+  const drop = async () => (await pool.query('select drop_audit_partition(30) as name')).rows[0].name;
+  await owner.query(
+    `create table audit_entries_${day} partition of audit_entries for values from (${day}) to (${day + 1})`,
+  );
+  await owner.query(
+    `insert into audit_entries (day, id, xid, action, outcome)
+     select ${day}, 'aud_moved_' || n, 9007199254740991, 'request.refused', 'refused' from generate_series(1, 9) as n`,
+  );
+  await moveElsewhere();
+  await place(store, 40);
+  assert.equal(await drop(), null);
+  await endMove();
+  assert.equal(await drop(), `audit_entries_${day}`);
+  const { rows } = await pool.query(`select from audit_leaves where entry_id like 'aud_moved_%'`);
+  assert.equal(rows.length, 9);
+});
+
+async function endMove(): Promise<void> {
+  for (let page = 0; (await progressOfMove()) !== 'done'; page += 1) {
+    assert.ok(page < 100, 'it ends');
+    await place(store, 1_000);
+  }
+}
+
+async function progressOfMove(): Promise<string> {
+  const { rows } = await owner.query(
+    `select case when h.cluster = audit_cluster() then 'done' else 'under way' end as state from audit_log_head h`,
+  );
+  return rows[0].state;
+}
 
 test('the application changes and removes nothing, and cannot write places or heads by itself', async () => {
   for (const statement of [
@@ -151,6 +275,8 @@ test('not even its owner changes or removes lines, places or heads by an ordinar
 });
 
 test('a signed head is kept once, never a smaller one after it, never one beyond the log', async () => {
+  await addLines(pool, 1);
+  await placeAll(store);
   const { size } = await store.readHead();
   const checkpoint = { size, root: Buffer.alloc(32, 1), note: 'a note', kid: 'k' };
   await assert.rejects(store.keepCheckpoint({ ...checkpoint, size: size + 1 }), /leaves only/);

@@ -58,6 +58,24 @@ for (const step of ['append', 'keepCheckpoint'] as const) {
   }
 }
 
+for (const when of ['before', 'after'] as const) {
+  test(`a sequencer that stops right ${when} a page of a record that moved to another cluster is continued by another one`, async (t) => {
+    const world = await createLogWorld(t);
+    await addLines(world.pool, 260);
+    await runAll(world.sequencer());
+    await addLines(world.pool, 90);
+    await world.owner.query('update audit_log_head set cluster = cluster - 1');
+    for (let page = 0; page < 3; page += 1) {
+      await world.sequencer().run();
+      await addLines(world.pool, 2);
+      const broken = world.sequencer({ store: breakOnce(world.store, 'append', when) });
+      await assert.rejects(broken.run(), /^Error: stopped/);
+    }
+    await runAll(world.sequencer());
+    await expectOneHistory(world, [world.key]);
+  });
+}
+
 test('four sequencers at once, none of which knows of the others, while lines are written: one history', async (t) => {
   const world = await createLogWorld(t);
   const writers = Array.from({ length: 3 }, async () => {

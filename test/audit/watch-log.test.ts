@@ -13,9 +13,12 @@ const said: string[] = [];
 const log = { ...silentLog, error: (_: unknown, text: string) => said.push(text) } as unknown as Log;
 const world = await createTestWorld();
 const broker = await world.startBroker({ log });
-const superuser = new pg.Client({ connectionString: world.database.superuserUrl, ssl: false });
-await superuser.connect();
-beforeDrop(() => superuser.end());
+const newClient = () => new pg.Client({ connectionString: world.database.superuserUrl, ssl: false });
+const [superuser, other] = [newClient(), newClient()];
+await Promise.all([superuser.connect(), other.connect()]);
+beforeDrop(async () => {
+  await Promise.all([superuser.end(), other.end()]);
+});
 
 async function metric(name: string): Promise<number> {
   const text = await (await fetch(`${broker.metricsUrl}/metrics`)).text();
@@ -49,7 +52,7 @@ test('an entry waits from its commit until a signed head covers it, wherever it 
   const store = createLogStateStore(superuser);
   await superuser.query('begin');
   await superuser.query('select from audit_log_head for update'); // no sequencer goes on meanwhile
-  await superuser.query(
+  await other.query(
     `insert into audit_entries (id, at, action, outcome, details)
      values ('aud_waits', now() - interval '30 seconds', 'request.refused', 'refused', '{"mixed": true}')`,
   );
