@@ -14,7 +14,7 @@ import { formatLogProof } from './log-proof.ts';
 import type { KeptCheckpoint, KeptHandOver } from './log-store.ts';
 import { formatHash } from './note-text.ts';
 import { parseTilePath, TILE_WIDTH, type Tile, widthOfTile } from './tiles.ts';
-import type { StoredTree } from './tree-store.ts';
+import { MissingHashError, type StoredTree } from './tree-store.ts';
 
 export const AUDIT_PATH = '/v1/audit';
 
@@ -72,7 +72,7 @@ export function createAuditRoutes(options: {
     async tile(call) {
       const { level, index, width } = await requireTile(call);
       if (level === 'entries') return refuse('tile_not_found');
-      return bytesAnswer(await tree.tile({ level, index, width }), NEVER_CHANGES);
+      return bytesAnswer(await tree.tile({ level, index, width }).catch(refuseWanting), NEVER_CHANGES);
     },
     async bundle(call) {
       const { index, width } = await requireTile(call);
@@ -130,6 +130,12 @@ export function createAuditRoutes(options: {
       return { body: { from: first, to: second, proof: proof.map(formatHash), checkpoint: note } };
     },
   };
+}
+
+/** Rows that were removed are not a broker that fails: whoever verifies has to be able to tell which are gone. */
+function refuseWanting(error: unknown): never {
+  if (!(error instanceof MissingHashError)) throw error;
+  return refuse('tile_not_found', { hint: 'The log has signed it and does not have it any more.' });
 }
 
 function tellEntry({ index, hash, entry }: PlacedEntry) {

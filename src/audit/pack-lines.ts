@@ -6,8 +6,8 @@ import { MAX_PACK_LINE_LENGTH } from './pack.ts';
 const LINE_FEED = 0x0a;
 
 /**
- * Each line without its line feed; a last line without one is a pack that was cut off, and is handed on as it is.
- * @throws {AuditFormatError} for a line that is too long, or bytes that are not UTF-8
+ * Each line without its line feed.
+ * @throws {AuditFormatError} for a line that is too long or was cut off, or bytes that are not UTF-8
  */
 export async function* packLines(
   pieces: AsyncIterable<Uint8Array> | Iterable<Uint8Array>,
@@ -24,5 +24,5 @@ export async function* packLines(
     length += rest.length;
     if (length > MAX_PACK_LINE_LENGTH) throw new AuditFormatError('a line of a pack is not that long');
   }
-  if (length > 0) yield textOf(Buffer.concat(begun));
+  if (length > 0) throw new AuditFormatError('the pack ends within a line');
 }

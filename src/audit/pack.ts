@@ -13,6 +13,7 @@ import { MAX_ENTRY_BYTES } from './entry-bundle.ts';
 import { AuditFormatError } from './format-error.ts';
 import { formatHash, MAX_PROOF_HASHES, parseHash, parseProof } from './note-text.ts';
 import { MAX_NOTE_BYTES } from './signed-note.ts';
+import { parseVerifierKey } from './verifier-key.ts';
 
 export const PACK_FORMAT = 'mayfly-audit-pack-v1';
 
@@ -89,27 +90,43 @@ export function formatPackEntry({ index, document, leaf, proof }: PackEntry): st
 
 /** @throws {AuditFormatError} */
 export function parsePackHeader(text: string): PackHeader {
-  const { hand_overs, consistency, format: _, ...header } = read(text, headerSchema);
-  return {
-    ...header,
+  const { hand_overs, consistency, format: _, ...rest } = readLine(text, headerSchema);
+  const header: PackHeader = {
+    ...rest,
     handOvers: hand_overs.map((handOver) => ({
       note: handOver.note,
       consistency: parseProof(handOver.consistency),
     })),
     ...(consistency && { consistency: { from: consistency.from, proof: parseProof(consistency.proof) } }),
   };
+  for (const key of header.keys) refuseStranger(key, header.origin);
+  return asWritten(header, text, formatPackHeader(header));
+}
+
+/** A key is shown and not believed; but what is shown is at least a key of this log. */
+function refuseStranger(vkey: string, origin: string): void {
+  const { name, kind } = parseVerifierKey(vkey);
+  if (name !== origin || kind !== 'log') throw new AuditFormatError('a key in it is none of this log');
 }
 
 /** @throws {AuditFormatError} */
 export function parsePackEntry(text: string): PackEntry {
-  const entry = read(text, entrySchema);
-  const { index } = entry;
-  const hashes = parseProof(entry.proof);
-  if (entry.document !== null) return { index, document: entry.document, proof: hashes };
-  return { index, document: null, leaf: parseHash(entry.leaf), proof: hashes };
+  const { index, ...read } = readLine(text, entrySchema);
+  const hashes = parseProof(read.proof);
+  const entry: PackEntry =
+    read.document !== null
+      ? { index, document: read.document, proof: hashes }
+      : { index, document: null, leaf: parseHash(read.leaf), proof: hashes };
+  return asWritten(entry, text, formatPackEntry(entry));
 }
 
-function read<Line>(text: string, schema: z.ZodType<Line>): Line {
+/** A line has one spelling: no bit of it can be another one and mean the same. */
+function asWritten<Line>(line: Line, text: string, written: string): Line {
+  if (written.length === text.length + 1 && written.startsWith(text)) return line;
+  throw new AuditFormatError('it is not spelled as a pack spells it');
+}
+
+function readLine<Line>(text: string, schema: z.ZodType<Line>): Line {
   if (text.length > MAX_PACK_LINE_LENGTH) throw new AuditFormatError('a line of a pack is not that long');
   try {
     const result = schema.safeParse(parseStrictJson(text, BOUNDS));

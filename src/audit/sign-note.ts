@@ -40,12 +40,6 @@ export function cosignNote(
   return { name: key.name, keyId: key.keyId, signature: Buffer.concat([timestamp, signature]) };
 }
 
-/** The same note with more signatures. @throws {AuditFormatError} when it is none, or gets too large */
-export function addSignatures(note: string, signatures: readonly NoteSignature[]): string {
-  const { text, signatures: before } = parseSignedNote(note);
-  return checked(formatSignedNote({ text, signatures: [...before, ...signatures] }));
-}
-
 /** Whoever writes what no reader takes had better know it at once. */
 function checked(note: string): string {
   parseSignedNote(note);

@@ -10,7 +10,7 @@ import { foldSubtrees, rootOfLeaves, type Subtree, subtreesOf } from './merkle-t
 import { HASH_BYTES } from './note-text.ts';
 
 export const TILE_WIDTH = 256;
-const TILE_HEIGHT = 8;
+export const TILE_HEIGHT = 8;
 const MAX_TILE_LEVEL = 63;
 
 /** `entries` are the leaves' bytes themselves, in bundles that are cut like level 0. */

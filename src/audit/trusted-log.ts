@@ -31,9 +31,9 @@ export function pinLog(vkey: string): TrustedLog {
   return { origin: key.name, terms: [{ key, from: 0, until: null }], newest: null };
 }
 
-/** The keys that speak for a tree of this size: two at the size of a hand-over. */
-export function keysForSize(terms: readonly KeyTerm[], size: number): VerifierKey[] {
-  return terms.filter((term) => covers(term, size)).map(({ key }) => key);
+/** Every tree of this log that the reader has seen signed. */
+export function knownTrees({ terms, newest }: TrustedLog): TreeHead[] {
+  return [...terms.map(({ until }) => until), newest].filter((tree) => tree !== null);
 }
 
 /** The term of a signature that came too early or too late; null when one of the signers speaks for this size. */

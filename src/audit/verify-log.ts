@@ -1,82 +1,101 @@
 /**
- * Checks a whole log against its own checkpoint and against a reader's memory: every entry has the hash of its leaf,
- * the leaves have the signed root, and the signed tree continues what the reader saw before. What was changed,
- * removed, inserted, moved or cut off shows, whoever did it; the first bad entry is named wherever the leaves still
- * tell it.
+ * Checks a whole log as it is shown now, against its own signed head and against a reader's memory: the head first, then
+ * each entry in its place. What was changed, removed, inserted, moved or cut off shows, whoever did it; the first bad
+ * entry is named as closely as the hashes tell it.
  */
+import type { BadEntry } from './check-entries.ts';
+import { parseCheckpoint } from './checkpoint.ts';
+import {
+  type Judgement,
+  judgeCheckpoint,
+  type RefusedCheckpoint,
+  type TrustPolicy,
+} from './judge-checkpoint.ts';
+import { judgeLive, type ShownHead } from './judge-live.ts';
+import { fromTiles } from './log-tree.ts';
+import { parseSignedNote } from './signed-note.ts';
+import type { Tile } from './tiles.ts';
+import { knownTrees, type TreeHead, type TrustedLog } from './trusted-log.ts';
+import { type LogSource, walkLog } from './walk-log.ts';
 
-import { readHandOver } from './hand-over.ts';
-import { judgeCheckpoint, type Offer, type RefusedCheckpoint, type TrustPolicy } from './judge-checkpoint.ts';
-import { createMemoryTree, type MemoryTree } from './memory-tree.ts';
-import { leafHash } from './merkle-tree.ts';
-import type { TrustedLog } from './trusted-log.ts';
-
-export type WholeLog = {
-  /** The bytes of each entry, in the order of their indexes; null where retention took them. */
-  entries: readonly (Uint8Array | null)[];
-  leaves: readonly Buffer[];
-  /** The signed note over all of these leaves. */
-  checkpoint: string;
-  handOvers?: readonly string[];
-};
+export type Accepted = Extract<Judgement, { outcome: 'accepted' }>;
 
 export type LogVerdict =
-  | { outcome: 'sound'; entries: number; bodiesAbsent: number; trusted: TrustedLog }
-  /** `index` is the first bad entry. */
-  | { outcome: 'entry-changed' | 'entry-missing' | 'entry-added' | 'body-absent'; index: number }
-  /** Entries and leaves agree with each other and not with the root: at or after `soundUntil`, something changed. */
-  | { outcome: 'leaves-changed'; soundUntil: number }
-  | RefusedCheckpoint;
+  | { outcome: 'sound'; accepted: Accepted; bodiesAbsent: number }
+  /** `trusted` is the memory afterwards, when the head is to be believed all the same. */
+  | { outcome: 'bad-entry'; bad: BadEntry; trusted?: TrustedLog }
+  /** Where this log leaves a tree that was seen before, when its hashes tell: the first bad entry is one of these. */
+  | { outcome: 'not-trusted'; judgement: RefusedCheckpoint; departure: { from: number; to: number } | null };
 
-/** @param bodiesFrom the index from which on every entry must still have its bytes */
-export function verifyLog(
-  log: WholeLog,
-  { trusted, bodiesFrom = 0, ...policy }: TrustPolicy & { trusted: TrustedLog; bodiesFrom?: number },
-): LogVerdict {
-  const tree = createMemoryTree(log.leaves);
-  const judgement = judgeCheckpoint(trusted, offerOf(log, tree, trusted), policy);
-  const wrong = firstWrongEntry(log, bodiesFrom);
-  // A checkpoint that is not to be believed says more than an entry: it is the ground of everything else.
-  if (judgement.outcome !== 'accepted' && judgement.outcome !== 'not-consistent') return judgement;
-  if (wrong !== null) return wrong;
-  const { size, root } = judgement.outcome === 'accepted' ? judgement.checkpoint : judgement.offered;
-  if (log.leaves.length < size) return { outcome: 'entry-missing', index: log.leaves.length };
-  if (log.leaves.length > size) return { outcome: 'entry-added', index: size };
-  if (!tree.rootAt(size).equals(root)) {
-    return { outcome: 'leaves-changed', soundUntil: soundUntil(tree, trusted) };
+export type LogPolicy = TrustPolicy & {
+  trusted: TrustedLog;
+  /** The index from which on every entry must still have its text. */
+  bodiesFrom?: number;
+};
+
+/** What {@link judgeLive} needs of a log that lacks some of its hashes. */
+class AbsentTileError extends Error {
+  override readonly name = 'AbsentTileError';
+}
+
+export async function verifyLog(
+  log: LogSource & ShownHead,
+  { trusted, bodiesFrom = 0, ...policy }: LogPolicy,
+): Promise<LogVerdict> {
+  const known = knownTrees(trusted);
+  const judgement = await judged(log, { trusted, policy });
+  if (judgement.outcome !== 'accepted') return refused(log, judgement, known);
+  const { checkpoint: head } = judgement;
+  const { bad, bodiesAbsent } = await walkLog(log, { head, known, bodiesFrom });
+  if (bad !== null) return { outcome: 'bad-entry', bad, trusted: judgement.trusted };
+  return { outcome: 'sound', accepted: judgement, bodiesAbsent };
+}
+
+/** Without its hashes nothing is proved: which of them are wanting is found by whoever walks through the log. */
+async function judged(
+  { tile, checkpoint, handOvers }: LogSource & ShownHead,
+  { trusted, policy }: { trusted: TrustedLog; policy: TrustPolicy },
+): Promise<Judgement> {
+  const fetchTile = async (which: Tile) => (await tile(which)) ?? absent();
+  const tree = (size: number) => fromTiles({ size, fetchTile });
+  try {
+    return await judgeLive({ tree }, { trusted, policy }, { checkpoint, handOvers });
+  } catch (error) {
+    if (!(error instanceof AbsentTileError)) throw error;
+    const unproved = handOvers.map((note) => ({ note, consistency: [] }));
+    return judgeCheckpoint(trusted, { checkpoint, consistency: [], handOvers: unproved }, policy);
   }
-  if (judgement.outcome !== 'accepted') return judgement;
-  const bodiesAbsent = log.entries.filter((entry) => entry === null).length;
-  return { outcome: 'sound', entries: size, bodiesAbsent, trusted: judgement.trusted };
 }
 
-/** The proofs that the log would give, made of its leaves. */
-function offerOf({ checkpoint, handOvers = [] }: WholeLog, tree: MemoryTree, { newest }: TrustedLog): Offer {
-  // Of a larger tree there is no proof, and it needs none to be seen.
-  const prove = (first: number) => (first <= tree.size ? tree.consistency(first) : []);
-  return {
-    checkpoint,
-    consistency: prove(newest?.size ?? 0),
-    handOvers: handOvers.map((note) => {
-      const read = readHandOver(note);
-      return { note, consistency: typeof read === 'string' ? [] : prove(read.handOver.size) };
-    }),
-  };
+function absent(): never {
+  throw new AbsentTileError();
 }
 
-function firstWrongEntry({ entries, leaves }: WholeLog, bodiesFrom: number): LogVerdict | null {
-  const count = Math.min(entries.length, leaves.length);
-  for (let index = 0; index < count; index += 1) {
-    const [entry, leaf] = [entries[index], leaves[index]];
-    if (entry === null && index >= bodiesFrom) return { outcome: 'body-absent', index };
-    if (entry && leaf && !leafHash(entry).equals(leaf)) return { outcome: 'entry-changed', index };
-  }
-  if (entries.length < leaves.length) return { outcome: 'entry-missing', index: count };
-  return entries.length > leaves.length ? { outcome: 'entry-added', index: count } : null;
+/**
+ * Two trees were signed only if what is shown leads to the root that was signed last: a proof that is made of hashes
+ * that somebody changed does not hold either, and then the entry is named.
+ */
+async function refused(
+  log: LogSource,
+  judgement: RefusedCheckpoint,
+  known: readonly TreeHead[],
+): Promise<LogVerdict> {
+  const offered = offeredIn(judgement);
+  if (offered === null) return { outcome: 'not-trusted', judgement, departure: null };
+  const looked = judgement.outcome === 'not-consistent' ? log : { tile: log.tile };
+  const bodiesFrom = Number.POSITIVE_INFINITY;
+  const { bad, departure } = await walkLog(looked, { head: offered, known, bodiesFrom });
+  if (bad !== null && judgement.outcome === 'not-consistent') return { outcome: 'bad-entry', bad };
+  return { outcome: 'not-trusted', judgement, departure };
 }
 
-/** What was seen before is sound where the leaves still have its root. */
-function soundUntil(tree: MemoryTree, { newest }: TrustedLog): number {
-  if (newest === null || newest.size > tree.size) return 0;
-  return tree.rootAt(newest.size).equals(newest.root) ? newest.size : 0;
+function offeredIn(judgement: RefusedCheckpoint): TreeHead | null {
+  if (judgement.outcome === 'split-view') return headIn(judgement.offered);
+  const isCompared = judgement.outcome === 'rollback' || judgement.outcome === 'not-consistent';
+  return isCompared ? judgement.offered : null;
+}
+
+/** Of a note that was opened before. */
+function headIn(checkpoint: string): TreeHead {
+  return parseCheckpoint(parseSignedNote(checkpoint).text);
 }

@@ -3,10 +3,9 @@
  * checkpoint, then each entry in its place; the first bad one is named, and nothing behind it is looked at. Reads one
  * line at a time, so that a pack may be larger than the memory.
  */
-import { canonicalJson } from '../json/canonical-json.ts';
-import { parseStrictJson } from '../json/strict-json.ts';
+import { createEntryCheck, type EntryCheck, type EntryFlaw } from './check-entries.ts';
 import type { Checkpoint } from './checkpoint.ts';
-import { MAX_ENTRY_BYTES, MAX_ENTRY_DEPTH } from './entry-document.ts';
+import { provedOneByOne } from './entry-evidence.ts';
 import { AuditFormatError } from './format-error.ts';
 import {
   type Judgement,
@@ -14,27 +13,12 @@ import {
   type RefusedCheckpoint,
   type TrustPolicy,
 } from './judge-checkpoint.ts';
-import { verifyInclusion } from './merkle-proof.ts';
-import { leafHash } from './merkle-tree.ts';
-import { type PackEntry, type PackHeader, parsePackEntry, parsePackHeader } from './pack.ts';
+import { type PackHeader, parsePackEntry, parsePackHeader } from './pack.ts';
 import type { NoteSigner } from './signed-note.ts';
 import type { TrustedLog } from './trusted-log.ts';
 
-export type EntryFlaw =
-  /** The line is not one of a pack. */
-  | 'malformed'
-  /** Another entry stands where this one belongs: something was left out, doubled, moved or put in. */
-  | 'wrong-index'
-  /** The pack ends before it. */
-  | 'missing'
-  /** The pack goes on after its last entry. */
-  | 'beyond-the-end'
-  /** Its bytes are not there, and the reader wants them. */
-  | 'body-absent'
-  /** Two readers could see two things in it. */
-  | 'not-canonical'
-  /** The signed tree does not hold it in this place. */
-  | 'not-included';
+/** Of an entry, or of the line where one was to be. */
+export type PackFlaw = EntryFlaw | 'malformed';
 
 export type PackVerdict =
   | {
@@ -50,7 +34,7 @@ export type PackVerdict =
       trusted: TrustedLog;
     }
   /** The first bad entry; `line` counts from 1, with the header. */
-  | { outcome: 'bad-entry'; flaw: EntryFlaw; index: number; line: number; why: string }
+  | { outcome: 'bad-entry'; flaw: PackFlaw; index: number; line: number; why: string }
   | { outcome: 'bad-header'; why: string }
   | { outcome: 'not-trusted'; judgement: RefusedCheckpoint };
 
@@ -61,7 +45,6 @@ export type PackPolicy = TrustPolicy & {
 };
 
 const FIRST_ENTRY_LINE = 2;
-const DOCUMENT_BOUNDS = { maxDepth: MAX_ENTRY_DEPTH, maxMembers: 2 * MAX_ENTRY_BYTES };
 
 export type PackVerifier = {
   /** The verdict as soon as something is wrong, and then for ever; null until then. */
@@ -94,27 +77,11 @@ const NO_LINE = '';
 export function createPackVerifier({ trusted, bodiesFrom = 0, ...policy }: PackPolicy): PackVerifier {
   let opened: OpenedPack | undefined;
   let verdict: PackVerdict | null = null;
-  let [next, bodiesAbsent] = [0, 0];
 
   function begin(line: string): PackVerdict | null {
-    const read = openHeader(line, { trusted, policy });
+    const read = openHeader(line, { trusted, policy, bodiesFrom });
     if ('outcome' in read) return read;
     opened = read;
-    next = read.header.from;
-    return null;
-  }
-
-  function takeEntry(line: string, { header, accepted }: OpenedPack): PackVerdict | null {
-    const bad = (flaw: EntryFlaw, why: string): PackVerdict => {
-      return { outcome: 'bad-entry', flaw, index: next, line: next - header.from + FIRST_ENTRY_LINE, why };
-    };
-    if (next === header.to) return bad('beyond-the-end', 'the header names fewer entries');
-    const entry = readEntry(line);
-    if ('why' in entry) return bad('malformed', entry.why);
-    const flaw = flawOf(entry, { index: next, bodiesFrom, checkpoint: accepted.checkpoint });
-    if (flaw !== null) return bad(flaw.flaw, flaw.why);
-    if (entry.document === null) bodiesAbsent += 1;
-    next += 1;
     return null;
   }
 
@@ -126,23 +93,38 @@ export function createPackVerifier({ trusted, bodiesFrom = 0, ...policy }: PackP
     end() {
       if (verdict !== null) return verdict;
       if (opened === undefined) return { outcome: 'bad-header', why: 'the pack is empty' };
-      const { header, accepted } = opened;
+      const { header, accepted, check } = opened;
+      const bad = check.end();
+      if (bad !== null) return badLine(opened, bad);
       const { from, to } = header;
-      const line = next - from + FIRST_ENTRY_LINE;
-      const why = `the header promises entries up to ${to - 1}`;
-      if (next < to) return { outcome: 'bad-entry', flaw: 'missing', index: next, line, why };
+      const bodiesAbsent = check.bodiesAbsent();
       return { ...accepted, outcome: 'sound', from, to, entries: to - from, bodiesAbsent };
     },
   };
 }
 
-type OpenedPack = { header: PackHeader; accepted: Extract<Judgement, { outcome: 'accepted' }> };
+type OpenedPack = {
+  header: PackHeader;
+  accepted: Extract<Judgement, { outcome: 'accepted' }>;
+  check: EntryCheck;
+};
+
+function takeEntry(line: string, opened: OpenedPack): PackVerdict | null {
+  const entry = orWhy(() => parsePackEntry(line));
+  const bad = 'why' in entry ? { flaw: 'malformed' as const, why: entry.why } : opened.check.take(entry);
+  return bad === null ? null : badLine(opened, bad);
+}
+
+function badLine({ header, check }: OpenedPack, { flaw, why }: { flaw: PackFlaw; why: string }): PackVerdict {
+  const index = check.next();
+  return { outcome: 'bad-entry', flaw, index, line: index - header.from + FIRST_ENTRY_LINE, why };
+}
 
 function openHeader(
   line: string,
-  { trusted, policy }: { trusted: TrustedLog; policy: TrustPolicy },
+  { trusted, policy, bodiesFrom }: { trusted: TrustedLog; policy: TrustPolicy; bodiesFrom: number },
 ): OpenedPack | PackVerdict {
-  const header = readHeader(line);
+  const header = orWhy(() => parsePackHeader(line));
   if ('why' in header) return { outcome: 'bad-header', why: header.why };
   const { origin, checkpoint, handOvers, consistency, from, to } = header;
   const fits = consistency !== undefined && consistency.from === trusted.newest?.size;
@@ -153,15 +135,8 @@ function openHeader(
   if (from > to || to > judgement.checkpoint.size) {
     return { outcome: 'bad-header', why: 'it names entries that the checkpoint does not cover' };
   }
-  return { header, accepted: judgement };
-}
-
-function readHeader(line: string): PackHeader | { why: string } {
-  return orWhy(() => parsePackHeader(line));
-}
-
-function readEntry(line: string): PackEntry | { why: string } {
-  return orWhy(() => parsePackEntry(line));
+  const evidence = provedOneByOne(judgement.checkpoint);
+  return { header, accepted: judgement, check: createEntryCheck({ from, to, bodiesFrom, evidence }) };
 }
 
 function orWhy<Read>(read: () => Read): Read | { why: string } {
@@ -170,34 +145,5 @@ function orWhy<Read>(read: () => Read): Read | { why: string } {
   } catch (error) {
     if (error instanceof AuditFormatError) return { why: error.message };
     throw error;
-  }
-}
-
-function flawOf(
-  entry: PackEntry,
-  { index, bodiesFrom, checkpoint }: { index: number; bodiesFrom: number; checkpoint: Checkpoint },
-): { flaw: EntryFlaw; why: string } | null {
-  if (entry.index !== index) {
-    return { flaw: 'wrong-index', why: `the line is of entry ${entry.index}` };
-  }
-  if (entry.document === null && index >= bodiesFrom) {
-    return { flaw: 'body-absent', why: 'only its hash is left' };
-  }
-  const leaf = entry.document === null ? entry.leaf : leafHash(Buffer.from(entry.document));
-  const { size, root } = checkpoint;
-  if (!verifyInclusion({ index, size, leaf, proof: entry.proof, root })) {
-    return { flaw: 'not-included', why: `its proof does not lead to the root of the ${size} entries signed` };
-  }
-  if (entry.document !== null && !isCanonical(entry.document)) {
-    return { flaw: 'not-canonical', why: 'it is not the canonical JSON of an entry' };
-  }
-  return null;
-}
-
-function isCanonical(document: string): boolean {
-  try {
-    return canonicalJson(parseStrictJson(document, DOCUMENT_BOUNDS)) === document;
-  } catch {
-    return false;
   }
 }

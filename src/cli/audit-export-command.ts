@@ -5,6 +5,7 @@
 import { once } from 'node:events';
 import { Command } from 'commander';
 import { openCheckpoint } from '../audit/checkpoint.ts';
+import { offeredHandOvers } from '../audit/judge-live.ts';
 import { originOf } from '../audit/log-key.ts';
 import type { LogTree } from '../audit/log-tree.ts';
 import { verifyInclusion } from '../audit/merkle-proof.ts';
@@ -14,7 +15,6 @@ import type { TreeHead } from '../audit/trusted-log.ts';
 import type { Environment } from '../config/environment.ts';
 import { type EntryText, entryTexts } from './entry-texts.ts';
 import { fail } from './failure.ts';
-import { offeredHandOvers } from './live-log.ts';
 import { memoryPath, openLogMemory } from './log-memory.ts';
 import { readableKeys, wholeNumber } from './log-trust.ts';
 import { createOperatorClient } from './operator-client.ts';

@@ -6,10 +6,10 @@
 import { setTimeout as wait } from 'node:timers/promises';
 import { Command, InvalidArgumentError } from 'commander';
 import type { EntryDocument } from '../audit/entry-document.ts';
+import { sizeIn } from '../audit/judge-live.ts';
 import type { Environment } from '../config/environment.ts';
 import { type EntryText, entryTexts } from './entry-texts.ts';
 import { type CommandFailure, fail } from './failure.ts';
-import { sizeIn } from './live-log.ts';
 import { wholeNumber } from './log-trust.ts';
 import { createOperatorClient } from './operator-client.ts';
 import { addConnectionOptions, type Format } from './operator-commands.ts';

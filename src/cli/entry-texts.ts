@@ -13,34 +13,40 @@ export type Bundle = { entries: EntryText[]; requestId: string | null };
 
 export const MAY_READ = 'mayfly:read:audit';
 
+type Range = { from: number; to: number; size: number };
+
 /**
  * The entries from `from` up to, and without, `to`.
- * @param size of a signed head that covers them
- * @throws {CommandFailure}
+ * @param range.size of a signed head that covers them
+ * @throws {CommandFailure} also when one of them is wanting
  */
-export async function* entryTexts(
-  client: OperatorClient,
-  { from, to, size }: { from: number; to: number; size: number },
-): AsyncGenerator<Bundle> {
+export async function* entryTexts(client: OperatorClient, range: Range): AsyncGenerator<Bundle> {
+  const { from, to } = range;
+  let next = from;
+  for await (const { entries, requestId } of shownTexts(client, range)) {
+    const within = entries.filter(({ index }) => index >= from && index < to);
+    for (const { index } of within) {
+      if (index !== next)
+        fail('verification', `The log has no entry ${next}, and its signed head covers it.`);
+      next += 1;
+    }
+    yield { entries: within, requestId };
+  }
+  if (next < to) fail('verification', `The log has no entry ${next}, and its signed head covers it.`);
+}
+
+/** Whole bundles as they are shown, whatever is wanting in them: for whoever looks for that. */
+export async function* shownTexts(client: OperatorClient, { from, to, size }: Range): AsyncGenerator<Bundle> {
   for (let index = Math.floor(from / TILE_WIDTH); index * TILE_WIDTH < to; index += 1) {
     const tile = { level: 'entries', index, width: widthOfTile({ level: 'entries', index }, size) } as const;
     const path = `/v1/audit/${formatTilePath(tile)}`;
     const { body, requestId } = await client.ask({ may: MAY_READ, method: 'GET', path });
-    const first = index * TILE_WIDTH;
-    const entries = textsIn(body, { first, count: tile.width });
-    yield { entries: entries.filter((entry) => entry.index >= from && entry.index < to), requestId };
+    yield { entries: textsIn(body), requestId };
   }
 }
 
-function textsIn({ data }: Json, { first, count }: { first: number; count: number }): EntryText[] {
-  if (!Array.isArray(data)) return notUnderstood();
-  const texts = data.map(textOf);
-  const missing = Array.from({ length: count }, (_, at) => first + at).find(
-    (index, at) => texts[at]?.index !== index,
-  );
-  if (missing !== undefined)
-    fail('verification', `The log has no entry ${missing}, and its signed head covers it.`);
-  return texts;
+function textsIn({ data }: Json): EntryText[] {
+  return Array.isArray(data) ? data.map(textOf) : notUnderstood();
 }
 
 function textOf(each: { index?: unknown; leaf_hash?: unknown; document?: unknown } | null): EntryText {

@@ -3,8 +3,8 @@
  * the log is being kept: entries that wait are not proved yet, and an administrator could still lose them.
  */
 import { setTimeout as wait } from 'node:timers/promises';
+import { sizeIn } from '../audit/judge-live.ts';
 import { entryTexts } from './entry-texts.ts';
-import { sizeIn } from './live-log.ts';
 import type { OperatorClient } from './operator-client.ts';
 import type { PublicLog } from './public-log.ts';
 

@@ -17,8 +17,8 @@ export type PublicLog = {
   /** The signed note. */
   checkpoint(): Promise<string>;
   keys(): Promise<ToldKeys>;
-  /** As many hashes as the tile is wide, one after another. */
-  tile(tile: Tile): Promise<Buffer>;
+  /** As many hashes as the tile is wide, one after another; null when the log does not have them all. */
+  tile(tile: Tile): Promise<Buffer | null>;
   /** The log's tree as it was when it had so many leaves, as far as the hashes are true. */
   tree(size: number): LogTree;
 };
@@ -47,23 +47,25 @@ export function openPublicLog(issuer: string): PublicLog {
     throw refusedBy({ status, body: objectOf(bytes), requestId, date, as: 'anybody' });
   }
 
-  async function tile(which: Tile): Promise<Buffer> {
+  async function tile(which: Tile): Promise<Buffer | null> {
     const path = formatTilePath(which);
     const { status, bytes } = await get(path);
     if (status === HTTP_NOT_FOUND || (status === 200 && bytes.length !== which.width * HASH_BYTES)) {
-      return fail(
-        'verification',
-        `The log has signed its head and does not have the hashes below it (${path}).`,
-      );
+      return null;
     }
     return status === 200 ? bytes : read(path);
+  }
+
+  async function requiredTile(which: Tile): Promise<Buffer> {
+    const hint = `The log has signed its head and does not have the hashes below it (${formatTilePath(which)}).`;
+    return (await tile(which)) ?? fail('verification', hint);
   }
 
   return {
     checkpoint: async () => (await read('checkpoint')).toString(),
     keys: async () => toldKeys(objectOf(await read('keys'))),
     tile,
-    tree: (size) => fromTiles({ size, fetchTile: tile }),
+    tree: (size) => fromTiles({ size, fetchTile: requiredTile }),
   };
 }
 

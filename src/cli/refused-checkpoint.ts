@@ -4,7 +4,36 @@ import { formatHash } from '../audit/note-text.ts';
 import type { TreeHead } from '../audit/trusted-log.ts';
 import { plainText } from './plain-text.ts';
 
-export function wordsFor(refused: RefusedCheckpoint): string {
+/** Where the log leaves the one that was seen: one of these entries. Null when nobody looked. */
+export type Departure = { from: number; to: number } | null;
+
+export function wordsFor(refused: RefusedCheckpoint, departure: Departure = null): string {
+  const words = wordsOf(refused);
+  const range = departure ?? boundsOf(refused);
+  if (range === null) return words;
+  if (departure === null && refused.outcome === 'rollback')
+    return `${words} Entry ${range.from}, which was there, is missing.`;
+  return `${words} The first bad entry is ${entryIn(range)}.`;
+}
+
+const entryIn = ({ from, to }: { from: number; to: number }) =>
+  to === from + 1 ? `${from}` : `one of ${from} to ${to - 1}`;
+
+/** What the heads alone tell. */
+function boundsOf(refused: RefusedCheckpoint): Departure {
+  switch (refused.outcome) {
+    case 'rollback':
+      return { from: refused.offered.size, to: refused.offered.size + 1 };
+    case 'split-view':
+      return { from: 0, to: refused.size };
+    case 'not-consistent':
+      return { from: 0, to: refused.seen.size };
+    default:
+      return null;
+  }
+}
+
+function wordsOf(refused: RefusedCheckpoint): string {
   switch (refused.outcome) {
     case 'rollback':
       return (
@@ -47,12 +76,14 @@ export function wordsFor(refused: RefusedCheckpoint): string {
 
 const entries = ({ size }: TreeHead) => `${size} entries`;
 
-/** The evidence of a split view, as JSON tells it. */
-export function evidenceOf(refused: RefusedCheckpoint): Record<string, unknown> {
+/** The evidence of another history, as JSON tells it. */
+export function evidenceOf(refused: RefusedCheckpoint, departure: Departure = null): Record<string, unknown> {
+  const range = departure ?? boundsOf(refused);
+  const where = range === null ? {} : { first_bad_entry: range };
   if (refused.outcome === 'split-view')
-    return { size: refused.size, seen: refused.seen, offered: refused.offered };
+    return { size: refused.size, seen: refused.seen, offered: refused.offered, ...where };
   if (refused.outcome !== 'rollback' && refused.outcome !== 'not-consistent') return {};
-  return { seen: told(refused.seen), offered: told(refused.offered) };
+  return { seen: told(refused.seen), offered: told(refused.offered), ...where };
 }
 
 const told = ({ size, root }: TreeHead) => ({ size, root: formatHash(root) });

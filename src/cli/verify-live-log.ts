@@ -1,67 +1,89 @@
 /** The log of a running broker: its head against the memory, and every hash of it against the head. */
+import type { BadEntry } from '../audit/check-entries.ts';
+import type { RefusedCheckpoint } from '../audit/judge-checkpoint.ts';
 import { originOf } from '../audit/log-key.ts';
 import { formatHash } from '../audit/note-text.ts';
-import type { TreeHead } from '../audit/trusted-log.ts';
+import type { TrustedLog } from '../audit/trusted-log.ts';
+import { type Accepted, verifyLog } from '../audit/verify-log.ts';
 import type { Environment } from '../config/environment.ts';
 import { type Finding, trustOptions, type VerifyOptions } from './audit-verify-command.ts';
-import { type Bundle, entryTexts } from './entry-texts.ts';
-import { type Accepted, judgeLive } from './live-log.ts';
+import { shownTexts } from './entry-texts.ts';
+import { CommandFailure } from './failure.ts';
 import { groundsOf, type LogTrust, openTrust } from './log-trust.ts';
-import { createOperatorClient, type OperatorClient } from './operator-client.ts';
+import { createOperatorClient } from './operator-client.ts';
 import { type ConnectionOptions, readConnection, readIdentity } from './operator-identity.ts';
 import { OWN_ENTRY_SECONDS, placeOfOwnEntry } from './own-entry.ts';
 import { openPublicLog, type PublicLog } from './public-log.ts';
-import { evidenceOf, wordsFor } from './refused-checkpoint.ts';
-import { type LogWalk, walkLog } from './walk-log.ts';
+import { type Departure, evidenceOf, wordsFor } from './refused-checkpoint.ts';
 
 /** @throws {CommandFailure} when the broker cannot be asked, or nothing is pinned */
 export async function verifyLiveLog(options: VerifyOptions, environment: Environment): Promise<Finding> {
   const { issuer } = readConnection(environment, options);
   const log = openPublicLog(issuer);
-  const [checkpoint, { keys, handOvers }] = [await log.checkpoint(), await log.keys()];
-  const told = { origin: originOf(issuer), keys, checkpoint };
-  const trust = openTrust(environment, trustOptions(options), told);
-  const judgement = await judgeLive(log, trust, { checkpoint, handOvers });
-  if (judgement.outcome === 'not-consistent') {
-    // The proof was made of what the log serves: only when that leads to the signed root, two trees were signed.
-    const walk = await walked(log, judgement.offered, { seen: null, options, reader: null });
-    if (walk.outcome !== 'sound') return flawOf(walk);
-  }
-  if (judgement.outcome !== 'accepted') {
-    return { facts: { reason: judgement.outcome, ...evidenceOf(judgement) }, why: wordsFor(judgement) };
-  }
-  await trust.memory.keep(judgement.trusted);
+  const [head, { keys, handOvers }] = [await headOf(log), await log.keys()];
+  const checkpoint = head instanceof CommandFailure ? '' : head;
+  const trust = openTrust(environment, trustOptions(options), { origin: originOf(issuer), keys, checkpoint });
+  if (head instanceof CommandFailure) return headless(head, trust.trusted);
   const reader = options.entries ? createReader(options, environment) : null;
-  const { checkpoint: head } = judgement;
-  const walk = await walked(log, head, { seen: trust.trusted.newest, options, reader });
-  if (walk.outcome !== 'sound') return flawOf(walk);
-  if (reader === null) return soundness(judgement, trust, {});
-  const ownEntry = await placeOfOwnEntry({ client: reader.client, log }, { ...reader.last, from: head.size });
+  const { bodiesFrom } = options;
+  const verdict = await verifyLog(
+    { tile: log.tile, checkpoint, handOvers, ...(reader !== null && { texts: reader.texts }) },
+    { ...trust.policy, trusted: trust.trusted, bodiesFrom },
+  );
+  if (verdict.outcome === 'not-trusted') return refusalOf(verdict.judgement, verdict.departure);
+  if (verdict.outcome === 'bad-entry') {
+    if (verdict.trusted !== undefined) await trust.memory.keep(verdict.trusted);
+    return flawOf(verdict.bad);
+  }
+  const { accepted, bodiesAbsent } = verdict;
+  await trust.memory.keep(accepted.trusted);
+  if (reader === null) return soundness(accepted, trust, {});
+  const requestId = reader.requestId();
+  const from = accepted.checkpoint.size;
+  const ownEntry = await placeOfOwnEntry({ client: reader.client, log }, { requestId, from });
   if (ownEntry === null) return stalled();
-  return soundness(judgement, trust, { texts_past_retention: walk.bodiesAbsent, own_entry: ownEntry });
+  return soundness(accepted, trust, { texts_past_retention: bodiesAbsent, own_entry: ownEntry });
+}
+
+/** The refusal of a log that has no signed head. */
+async function headOf(log: PublicLog): Promise<string | CommandFailure> {
+  try {
+    return await log.checkpoint();
+  } catch (error) {
+    if (error instanceof CommandFailure && error.told?.code === 'checkpoint_missing') return error;
+    throw error;
+  }
+}
+
+/** Nothing to verify in a log that has just begun; and in one that was there before everything is gone. */
+function headless(refusal: CommandFailure, { newest }: TrustedLog): Finding {
+  if (newest === null || newest.size === 0) throw refusal;
+  const { size } = newest;
+  return {
+    facts: { reason: 'rollback', first_bad_entry: { from: 0, to: 1 } },
+    why: `rollback: this log has no signed head, and one of ${size} entries was seen before. Entry 0, which was there, is missing.`,
+  };
 }
 
 /** Who reads entries, and the request by which this was done last. */
-type Reader = { client: OperatorClient; last: { requestId: string } };
-
-function createReader(options: VerifyOptions, environment: Environment): Reader {
+function createReader(options: VerifyOptions, environment: Environment) {
   const client = createOperatorClient(readIdentity(environment, identityOf(options)));
-  return { client, last: { requestId: '' } };
+  let last = '';
+  return {
+    client,
+    requestId: () => last,
+    async *texts(size: number) {
+      for await (const { entries, requestId } of shownTexts(client, { from: 0, to: size, size })) {
+        last = requestId ?? '';
+        yield entries;
+      }
+    },
+  };
 }
 
-type Walking = { seen: TreeHead | null; options: VerifyOptions; reader: Reader | null };
-
-function walked(log: PublicLog, head: TreeHead, { seen, options, reader }: Walking): Promise<LogWalk> {
-  const { bodiesFrom } = options;
-  const bundles = reader === null ? {} : { bundles: bundlesFor(reader, head.size) };
-  return walkLog({ head, seen, fetchTile: log.tile, bodiesFrom, ...bundles });
-}
-
-async function* bundlesFor({ client, last }: Reader, size: number): AsyncGenerator<Bundle> {
-  for await (const bundle of entryTexts(client, { from: 0, to: size, size })) {
-    last.requestId = bundle.requestId ?? '';
-    yield bundle;
-  }
+function refusalOf(judgement: RefusedCheckpoint, departure: Departure): Finding {
+  const why = wordsFor(judgement, departure);
+  return { facts: { reason: judgement.outcome, ...evidenceOf(judgement, departure) }, why };
 }
 
 function stalled(): Finding {
@@ -94,18 +116,12 @@ function soundness(accepted: Accepted, trust: LogTrust, texts: object): Finding 
   return { facts, why: null };
 }
 
-function flawOf(walk: Exclude<LogWalk, { outcome: 'sound' }>): Finding {
-  if (walk.outcome !== 'leaves-changed') {
-    const { outcome, index } = walk;
-    const what = outcome === 'body-absent' ? 'its text is not there' : 'it is not what was signed';
-    return {
-      facts: { reason: outcome, index },
-      why: `The first bad entry is ${index}, ${outcome}: ${what}.`,
-    };
+function flawOf({ flaw, index, until, why }: BadEntry): Finding {
+  if (until === index + 1) {
+    return { facts: { reason: flaw, index }, why: `The first bad entry is ${index}, ${flaw}: ${why}.` };
   }
-  const { outcome, from, to } = walk;
   return {
-    facts: { reason: outcome, from, to },
-    why: `The hashes of the log do not lead to its signed root: the first bad entry is one of ${from} to ${to - 1}.`,
+    facts: { reason: flaw, from: index, to: until },
+    why: `The first bad entry is one of ${index} to ${until - 1}, ${flaw}: ${why}.`,
   };
 }

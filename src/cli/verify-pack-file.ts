@@ -4,7 +4,7 @@ import { AuditFormatError } from '../audit/format-error.ts';
 import { formatHash } from '../audit/note-text.ts';
 import { type PackHeader, parsePackHeader } from '../audit/pack.ts';
 import { packLines } from '../audit/pack-lines.ts';
-import { type EntryFlaw, type PackVerdict, verifyPack } from '../audit/verify-pack.ts';
+import { type PackFlaw, type PackVerdict, verifyPack } from '../audit/verify-pack.ts';
 import type { Environment } from '../config/environment.ts';
 import { type Finding, trustOptions, type VerifyOptions } from './audit-verify-command.ts';
 import { CommandFailure, EXIT } from './failure.ts';
@@ -91,7 +91,7 @@ function findingOf(verdict: PackVerdict, trust: LogTrust): Finding {
   }
 }
 
-const HINTS: Partial<Record<EntryFlaw, string>> = {
+const HINTS: Partial<Record<PackFlaw, string>> = {
   'body-absent': ' If retention took its text, --bodies-from says from where on texts have to be there.',
 };
 

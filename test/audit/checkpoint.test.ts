@@ -9,8 +9,9 @@ import {
 import { AuditFormatError } from '../../src/audit/format-error.ts';
 import { formatLogProof, parseLogProof, verifyLogProof } from '../../src/audit/log-proof.ts';
 import { EMPTY_ROOT } from '../../src/audit/merkle-tree.ts';
-import { addSignatures, cosignNote, signNote } from '../../src/audit/sign-note.ts';
+import { cosignNote, signNote } from '../../src/audit/sign-note.ts';
 import { parseSignedNote } from '../../src/audit/signed-note.ts';
+import { addSignatures } from './add-signatures.ts';
 import { createSampleLog, newSigningKey, ORIGIN, sampleEntries } from './sample-log.ts';
 
 const signer = newSigningKey();

@@ -3,9 +3,8 @@
  * mutation changes something: none can be the log as it was.
  */
 
-import { leafHash } from '../../src/audit/merkle-tree.ts';
 import type { SigningKey } from '../../src/audit/sign-note.ts';
-import type { WholeLog } from '../../src/audit/verify-log.ts';
+import { nodesOf, type WholeLog } from './memory-log.ts';
 import { wholeLogOf } from './sample-log.ts';
 
 export type Random = {
@@ -31,13 +30,13 @@ export type Mutation = { kind: string; log: WholeLog };
 /** The log as it was: nothing of it is gone. */
 export type SignedLog = ReturnType<typeof wholeLogOf>;
 
-const at = <Item>(items: readonly Item[], index: number): Item => {
+export const at = <Item>(items: readonly Item[], index: number): Item => {
   const item = items[index];
   if (item === undefined) throw new RangeError(`there is no item ${index}`);
   return item;
 };
 
-function flipBit(bytes: Buffer, random: Random): Buffer {
+export function flipBit(bytes: Buffer, random: Random): Buffer {
   const copy = Buffer.from(bytes);
   const bit = random.below(copy.length * 8);
   copy[bit >> 3] = (copy[bit >> 3] ?? 0) ^ (1 << (bit & 7));
@@ -45,14 +44,15 @@ function flipBit(bytes: Buffer, random: Random): Buffer {
 }
 
 /** An entry that is none of the log's. */
-const foreign = (random: Random) => Buffer.from(`{"id":"aud_${random.below(2 ** 31)}","is":"foreign"}`);
+export const foreign = (random: Random) =>
+  Buffer.from(`{"id":"aud_${random.below(2 ** 31)}","is":"foreign"}`);
 
 /** A different order of the same: two places whose entries change their places. */
-function swapped<Item>(items: readonly Item[], [one, other]: readonly [number, number]): Item[] {
+export function swapped<Item>(items: readonly Item[], [one, other]: readonly [number, number]): Item[] {
   return items.with(one, at(items, other)).with(other, at(items, one));
 }
 
-function twoPlaces(size: number, random: Random): [number, number] {
+export function twoPlaces(size: number, random: Random): [number, number] {
   const one = random.below(size);
   return [one, (one + 1 + random.below(size - 1)) % size];
 }
@@ -108,13 +108,25 @@ const CONTRADICTIONS: Readonly<Record<string, (whole: SignedLog, random: Random)
     const index = random.below(whole.entries.length);
     return { ...whole, entries: whole.entries.map((entry, place) => (place === index ? null : entry)) };
   },
-  'add an entry at the end': (whole, random) => {
-    const entry = foreign(random);
-    return { ...whole, entries: [...whole.entries, entry], leaves: [...whole.leaves, leafHash(entry)] };
+  'insert without a leaf': (whole, random) => ({
+    ...whole,
+    entries: rewritten('insert', whole.entries, random),
+  }),
+  'cut off the last leaves': (whole, random) => ({
+    ...whole,
+    leaves: whole.leaves.slice(0, random.below(whole.leaves.length)),
+    nodes: nodesOf(whole.leaves),
+  }),
+  'flip a bit of a stored hash above the leaves': (whole, random) => {
+    const nodes = nodesOf(whole.leaves);
+    const [level, row] = at([...nodes], random.below(nodes.size));
+    const index = random.below(row.length);
+    return { ...whole, nodes: nodes.set(level, row.with(index, flipBit(at(row, index), random))) };
   },
   'flip a bit of a leaf': (whole, random) => {
     const index = random.below(whole.leaves.length);
-    return { ...whole, leaves: whole.leaves.with(index, flipBit(at(whole.leaves, index), random)) };
+    const leaves = whole.leaves.with(index, flipBit(at(whole.leaves, index), random));
+    return { ...whole, leaves, ...(random.below(2) === 0 && { nodes: nodesOf(whole.leaves) }) };
   },
   'delete a leaf': (whole, random) => ({
     ...whole,

@@ -3,7 +3,7 @@ import { createHash, generateKeyPairSync, sign } from 'node:crypto';
 import { describe, test } from 'node:test';
 import fc from 'fast-check';
 import { AuditFormatError } from '../../src/audit/format-error.ts';
-import { addSignatures, cosignNote, signNote } from '../../src/audit/sign-note.ts';
+import { cosignNote, signNote } from '../../src/audit/sign-note.ts';
 import {
   cosignedMessage,
   formatSignatureLine,
@@ -16,6 +16,7 @@ import {
   parseSignedNote,
 } from '../../src/audit/signed-note.ts';
 import { parseVerifierKey, verifierKeyOf } from '../../src/audit/verifier-key.ts';
+import { addSignatures } from './add-signatures.ts';
 import { newSigningKey } from './sample-log.ts';
 
 /** The example of C2SP signed-note. */

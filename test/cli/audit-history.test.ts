@@ -57,7 +57,9 @@ async function handOvers(): Promise<number> {
 }
 
 test('AUD-16: a backup that was restored shows as a rollback, and as a split view once it has grown', async () => {
-  await json(live);
+  const trust = `--trust ${file('auditor.json')}`;
+  const live = `audit verify --live ${trust}`;
+  await json(`${live} --key ${vkey}`);
   await audit.stopBroker();
   const copy = await audit.copyDatabase();
   await audit.startBroker();
@@ -69,12 +71,17 @@ test('AUD-16: a backup that was restored shows as a rollback, and as a split vie
   const older = await refused(live);
   assert.equal(older.reason, 'rollback');
   assert.match(older.stderr, new RegExp(`one of ${seen} entries was seen before`));
+  const { from: missing } = older.facts.first_bad_entry as { from: number };
+  assert.equal(missing, (older.facts.offered as { size: number }).size);
+  assert.match(older.stderr, new RegExp(`Entry ${missing}, which was there, is missing`));
   await audit.addEntries(Number(seen), copy.name);
   const other = await refused(live);
   assert.equal(other.reason, 'not-consistent');
-  assert.match(other.stderr, /split view/);
+  const { from, to } = other.facts.first_bad_entry as { from: number; to: number };
+  assert.match(other.stderr, new RegExp(`split view.*The first bad entry is one of ${from} to ${to - 1}\\.`));
+  assert.ok(from <= missing && missing < to && to <= Number(seen), `${from} to ${to}, and it is ${missing}`);
   assert.equal((other.facts.seen as { size: number }).size, seen);
-  const pinned = await json(`${live} --key ${vkey} --trust ${file('newcomer')}`);
+  const pinned = await json(`audit verify --live --key ${vkey} --trust ${file('newcomer')}`);
   assert.equal(pinned.verified, true, 'who saw nothing before sees nothing');
   await audit.stopBroker();
 

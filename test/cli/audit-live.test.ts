@@ -54,6 +54,34 @@ describe('A live log', () => {
     }
   });
 
+  test('of which the tail was cut off below its head, or together with it, names the first that is missing', async () => {
+    const trust = file('before-the-cut.json');
+    const verify = `audit verify --live --trust ${trust}`;
+    const { log_size: size } = await json(`${verify} --key ${vkey}`);
+    await audit.tamper('create table kept_leaves as select * from audit_leaves where leaf_index >= 570');
+    await audit.tamper('delete from audit_leaves where leaf_index >= 570');
+    try {
+      await refused(verify, /first bad entry is 570, missing/);
+      await refused(`audit verify --live --key ${vkey} ${fresh()}`, /first bad entry is 570, missing/);
+    } finally {
+      await audit.tamper('insert into audit_leaves select * from kept_leaves');
+      await audit.tamper('drop table kept_leaves');
+    }
+    const gone = { code: 'checkpoint_missing', title: 'nothing is signed' };
+    audit.meddleWith((path) => (path.endsWith('/checkpoint') ? { status: 404, body: gone } : null));
+    try {
+      await refused(verify, new RegExp(`no signed head, and one of ${size} entries.*Entry 0,.* is missing`));
+      assert.equal(
+        (await mayfly(`audit verify --live --key ${vkey} ${fresh()}`)).code,
+        1,
+        'nothing was seen',
+      );
+    } finally {
+      audit.meddleWith(() => null);
+    }
+    assert.equal((await mayfly(verify)).code, 0, 'it is there again');
+  });
+
   test('AUD-18: in which an entry was changed names it', async () => {
     await audit.tamper(
       `update audit_entries set actor = 'x' where id = (select entry_id from audit_leaves where leaf_index = 300)`,

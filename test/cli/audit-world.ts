@@ -17,7 +17,7 @@ import { beforeDrop } from '../test-database.ts';
 import { type CommandLine, commandLine } from './command-line.ts';
 
 /** Null lets the answer pass. */
-export type Meddling = (path: string) => Buffer | null;
+export type Meddling = (path: string) => Buffer | { status: number; body: object } | null;
 
 export async function createAuditWorld() {
   const world = await createTestWorld();
@@ -128,7 +128,11 @@ function pass(
   { target, meddle }: { target: string; meddle: Meddling },
 ): void {
   const forged = meddle(asked.url ?? '');
-  if (forged !== null) return void response.end(forged);
+  if (Buffer.isBuffer(forged)) return void response.end(forged);
+  if (forged !== null) {
+    response.writeHead(forged.status, { 'Content-Type': 'application/problem+json' });
+    return void response.end(JSON.stringify(forged.body));
+  }
   const { method = 'GET', url = '/', headers } = asked;
   const onward = request(`${target}${url}`, { method, headers, agent: false }, (answer) => {
     response.writeHead(answer.statusCode ?? 502, answer.headers);

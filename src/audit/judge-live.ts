@@ -1,32 +1,31 @@
-/** The head of a log that a broker shows now, held against what this reader remembers. */
-import { parseCheckpoint } from '../audit/checkpoint.ts';
-import type { OfferedHandOver } from '../audit/follow-hand-overs.ts';
-import { AuditFormatError } from '../audit/format-error.ts';
-import { readHandOver } from '../audit/hand-over.ts';
-import { type Judgement, judgeCheckpoint, type Offer } from '../audit/judge-checkpoint.ts';
-import type { LogTree } from '../audit/log-tree.ts';
-import { parseSignedNote } from '../audit/signed-note.ts';
-import type { TrustedLog } from '../audit/trusted-log.ts';
-import type { LogTrust } from './log-trust.ts';
-import type { PublicLog } from './public-log.ts';
+/** The head of a log that is shown now, held against what this reader remembers, with proofs made of its hashes. */
+import { parseCheckpoint } from './checkpoint.ts';
+import type { OfferedHandOver } from './follow-hand-overs.ts';
+import { AuditFormatError } from './format-error.ts';
+import { readHandOver } from './hand-over.ts';
+import { type Judgement, judgeCheckpoint, type Offer, type TrustPolicy } from './judge-checkpoint.ts';
+import type { LogTree } from './log-tree.ts';
+import { parseSignedNote } from './signed-note.ts';
+import type { TrustedLog } from './trusted-log.ts';
 
-export type Accepted = Extract<Judgement, { outcome: 'accepted' }>;
+/** `handOvers` are the notes, in their order. */
+export type ShownHead = { checkpoint: string; handOvers: readonly string[] };
 
-/** @param handOvers the notes, in their order */
+/** @param log its tree as it was when it had so many leaves, as far as its hashes are true */
 export async function judgeLive(
-  log: PublicLog,
-  { trusted, policy }: Pick<LogTrust, 'trusted' | 'policy'>,
-  { checkpoint, handOvers }: { checkpoint: string; handOvers: readonly string[] },
+  log: { tree(size: number): LogTree },
+  { trusted, policy }: { trusted: TrustedLog; policy: TrustPolicy },
+  shown: ShownHead,
 ): Promise<Judgement> {
-  const size = sizeIn(checkpoint);
+  const size = sizeIn(shown.checkpoint);
   const tree = size === null ? null : log.tree(size);
-  return judgeCheckpoint(trusted, await offerOf(tree, trusted, { checkpoint, handOvers }), policy);
+  return judgeCheckpoint(trusted, await offerOf(tree, trusted, shown), policy);
 }
 
 async function offerOf(
   tree: LogTree | null,
   { newest }: TrustedLog,
-  { checkpoint, handOvers }: { checkpoint: string; handOvers: readonly string[] },
+  { checkpoint, handOvers }: ShownHead,
 ): Promise<Offer> {
   return {
     checkpoint,
