@@ -1,34 +1,10 @@
 import assert from 'node:assert/strict';
-import { spawnSync } from 'node:child_process';
 import { describe, test } from 'node:test';
-import { fileURLToPath } from 'node:url';
 import { formatHash } from '../../src/audit/note-text.ts';
 import type { PackEntry } from '../../src/audit/pack.ts';
+import { hasPython, python } from './python-checker.ts';
 import { createSampleLog, newSigningKey, sampleEntries } from './sample-log.ts';
 import { packHeader, packOf } from './sample-pack.ts';
-
-const PROGRAM = fileURLToPath(new URL('independent_log.py', import.meta.url));
-const hasPython = spawnSync('python3', ['-c', 'import hashlib, json, base64']).status === 0;
-
-type Verdict = {
-  ok: boolean;
-  index?: number | null;
-  entries?: number;
-  root?: string;
-  root_recomputed?: boolean;
-  signatures_verified?: boolean;
-};
-
-function python(lines: readonly string[]): Verdict {
-  const { status, stdout, stderr } = spawnSync('python3', [PROGRAM], {
-    input: lines.join(''),
-    encoding: 'utf8',
-  });
-  assert.ok(status === 0 || status === 1, stderr);
-  const verdict = JSON.parse(stdout) as Verdict;
-  assert.equal(status, verdict.ok ? 0 : 1);
-  return verdict;
-}
 
 const signer = newSigningKey();
 const next = newSigningKey();

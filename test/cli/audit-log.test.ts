@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { after, describe, test } from 'node:test';
+import { hasPython, python } from '../audit/python-checker.ts';
 import { until } from '../broker-process.ts';
 import { createAuditWorld } from './audit-world.ts';
 import { startCommand } from './command-line.ts';
@@ -128,6 +129,27 @@ describe('A pack', () => {
     assert.equal((await mayfly(`audit verify - --key ${vkey} ${fresh()}`, stdout)).code, 0);
     assert.equal((await mayfly(`audit export --from 7 --to 6`)).code, 1);
     assert.equal((await mayfly(`audit export --to 1000000`)).code, 1);
+  });
+
+  const withoutPython = hasPython ? false : 'there is no python3 on this machine';
+  test('is checked by a second implementation, which finds the same root', {
+    skip: withoutPython,
+  }, async () => {
+    const part = python([readFileSync(pack, 'utf8')]);
+    assert.deepEqual([part.ok, part.entries, part.root_recomputed], [true, 420, false]);
+    const all = await mayfly('audit export');
+    assert.equal(all.code, 0, all.stderr);
+    const whole = python([all.stdout]);
+    writeFileSync(file('whole'), all.stdout);
+    const facts = await json(`audit verify ${file('whole')} --key ${vkey} ${fresh()}`);
+    assert.deepEqual([whole.ok, whole.root_recomputed, whole.root], [true, true, facts.root]);
+    assert.equal(whole.entries, facts.entries);
+    const forged = all.stdout
+      .split('\n')
+      .with(200, all.stdout.split('\n')[201] ?? '')
+      .join('\n');
+    const refusal = python([forged]);
+    assert.deepEqual([refusal.ok, refusal.index], [false, 199]);
   });
 
   test('needs a key that somebody pinned, or says on whose word', async () => {
