@@ -2,13 +2,15 @@
 import { askWitnesses, type WitnessWatch } from './audit/ask-witnesses.ts';
 import { type AuditRoutes, createAuditRoutes } from './audit/audit-routes.ts';
 import { createCosignatureStore } from './audit/cosignature-store.ts';
+import { createDoubtStore } from './audit/doubt-store.ts';
 import { createLogReader } from './audit/entry-store.ts';
 import { createExaminationStore } from './audit/examination-store.ts';
 import { createLogExaminer } from './audit/examine-log.ts';
-import { type Connection, keepLog } from './audit/keep-log.ts';
+import { type Connection, type Hold, keepLog } from './audit/keep-log.ts';
 import { logKeyOf, originOf } from './audit/log-key.ts';
 import { createLogStateStore } from './audit/log-state-store.ts';
 import { createLogStore } from './audit/log-store.ts';
+import { EMPTY_ROOT } from './audit/merkle-tree.ts';
 import { createStoredTree } from './audit/tree-store.ts';
 import { parseVerifierKey, verifierKeyOf } from './audit/verifier-key.ts';
 import { type LogWatch, watchLog } from './audit/watch-log.ts';
@@ -43,12 +45,16 @@ export function openAuditLog(options: {
   const reader = createLogReader(database.pool);
   const tree = createStoredTree(database.pool);
   const cosignatures = createCosignatureStore(database.pool);
-  const keeper = keepLog({ connect, key: () => logKeyOf(origin, ring.logSigners()), log, clock, onKept });
+  const key = () => logKeyOf(origin, ring.logSigners());
+  const maySign = (hold: Hold) => witnesses.haveSpoken(hold);
+  const keeper = keepLog({ connect, key, log, clock, maySign, onKept });
   const witnesses = askWitnesses({
     witnesses: asked,
-    keeps: keeper.keeps,
+    hold: keeper.hold,
     store: cosignatures,
+    doubts: createDoubtStore({ pool: database.pool, clock }),
     tree,
+    emptyHead: () => ({ size: 0, note: key().sign({ size: 0, root: EMPTY_ROOT }) }),
     log,
     clock,
   });
@@ -61,7 +67,6 @@ export function openAuditLog(options: {
   }
   const watch = watchLog({
     keeper,
-    witnesses,
     readState: createLogStateStore(database.pool).read,
     examiner: createLogExaminer({
       store: createExaminationStore(database.pool),

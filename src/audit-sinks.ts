@@ -113,9 +113,13 @@ export function openSinkLog(connect: Pick<PoolOptions, 'url' | 'log' | 'admit'>)
     commitLocally: true,
   });
   const kysely = openKysely<unknown>(pool);
-  const { newestCheckpoint } = createLogStore(pool);
+  const { signedSoFar, readHead } = createLogStore(pool);
   const { readFrom } = createLogReader(pool);
-  const size = async () => (await newestCheckpoint())?.size ?? 0;
+  /** While the log is doubted nothing is signed, and whoever watches it has to see the more of it. */
+  async function size(): Promise<number> {
+    const { newest, isDoubted } = await signedSoFar();
+    return isDoubted ? (await readHead()).size : (newest?.size ?? 0);
+  }
   return {
     store: createSinkStore(kysely),
     size,

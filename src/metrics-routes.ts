@@ -114,7 +114,7 @@ export function registerGauges({
   metrics.gauge(
     'mayfly_audit_log_disagrees',
     '1 when the audit log was found to be another one than was signed or witnessed',
-    () => (auditLog.doubt() === null ? 0 : 1),
+    async () => ((await auditLog.doubt()) === null ? 0 : 1),
   );
   metrics.gauge(
     'mayfly_audit_witnesses_silent',

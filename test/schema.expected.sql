@@ -48,6 +48,7 @@ create table audit_cosignatures (
   constraint audit_cosignatures_size_fkey FOREIGN KEY (size) REFERENCES audit_checkpoints(size),
   constraint audit_cosignatures_pkey PRIMARY KEY (size, witness)
 );
+CREATE INDEX audit_cosignatures_by_witness ON public.audit_cosignatures USING btree (witness, size);
 CREATE TRIGGER audit_cosignatures_append_only BEFORE DELETE OR UPDATE ON public.audit_cosignatures FOR EACH ROW EXECUTE FUNCTION refuse_rewriting();
 CREATE TRIGGER audit_cosignatures_not_truncated BEFORE TRUNCATE ON public.audit_cosignatures FOR EACH STATEMENT EXECUTE FUNCTION refuse_rewriting();
 grant select on audit_cosignatures to mayfly_app;
@@ -66,6 +67,30 @@ create table audit_dead_letters (
   constraint audit_dead_letters_pkey PRIMARY KEY (sink, first_index)
 );
 grant select on audit_dead_letters to mayfly_app;
+
+create table audit_doubts (
+  number bigint not null generated always as identity,
+  witness text not null,
+  why text not null,
+  size bigint not null,
+  at timestamp with time zone not null default now(),
+  constraint audit_doubts_pkey PRIMARY KEY (number)
+);
+CREATE TRIGGER audit_doubts_append_only BEFORE DELETE OR UPDATE ON public.audit_doubts FOR EACH ROW EXECUTE FUNCTION refuse_rewriting();
+CREATE TRIGGER audit_doubts_not_truncated BEFORE TRUNCATE ON public.audit_doubts FOR EACH STATEMENT EXECUTE FUNCTION refuse_rewriting();
+grant select on audit_doubts to mayfly_app;
+
+create table audit_doubts_settled (
+  number bigint not null,
+  reason text not null,
+  at timestamp with time zone not null default now(),
+  constraint audit_doubts_settled_reason_check CHECK (((length(btrim(reason)) >= 1) AND (length(btrim(reason)) <= 2000))),
+  constraint audit_doubts_settled_number_fkey FOREIGN KEY (number) REFERENCES audit_doubts(number),
+  constraint audit_doubts_settled_pkey PRIMARY KEY (number)
+);
+CREATE TRIGGER audit_doubts_settled_append_only BEFORE DELETE OR UPDATE ON public.audit_doubts_settled FOR EACH ROW EXECUTE FUNCTION refuse_rewriting();
+CREATE TRIGGER audit_doubts_settled_not_truncated BEFORE TRUNCATE ON public.audit_doubts_settled FOR EACH STATEMENT EXECUTE FUNCTION refuse_rewriting();
+grant select on audit_doubts_settled to mayfly_app;
 
 create table audit_entries (
   day integer not null default floor((EXTRACT(epoch FROM now()) / (86400)::numeric)),
@@ -647,6 +672,26 @@ AS $function$
    where (a.name = client or a.id = client) and a.removed_at is null and a.kind <> 'canary'
 $function$;
 
+CREATE OR REPLACE FUNCTION public.doubt_audit_log(doubting_witness text, words text, audit_id text)
+ RETURNS boolean
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+declare
+  signed bigint;
+begin
+  perform from audit_log_head h for update;
+  if exists (select from audit_doubts_standing d where d.witness = doubting_witness) then return false; end if;
+  signed := (select coalesce(max(c.size), 0) from audit_checkpoints c);
+  insert into audit_doubts (witness, why, size) values (doubting_witness, left(words, 2000), signed);
+  insert into audit_entries (id, action, outcome, actor, details)
+    values (audit_id, 'audit_log.doubted', 'allowed', null,
+            jsonb_build_object('witness', doubting_witness, 'why', left(words, 2000), 'size', signed));
+  return true;
+end $function$;
+grant execute on function doubt_audit_log(text,text,text) to mayfly_app;
+
 CREATE OR REPLACE FUNCTION public.drop_audit_partition(kept integer)
  RETURNS text
  LANGUAGE plpgsql
@@ -1049,6 +1094,7 @@ begin
   select h.size into log_size from audit_log_head h for update;
   if checkpoint_size > log_size then raise exception 'the log has % leaves only', log_size; end if;
   if checkpoint_size <= coalesce((select max(c.size) from audit_checkpoints c), 0) then return false; end if;
+  if exists (select from audit_doubts_standing) then raise exception 'a witness saw another audit log'; end if;
   if exists (select from audit_hand_overs h where h.from_kid = key_kid) then
     raise exception 'the key % of the log has handed over', key_kid;
   end if;
@@ -1086,7 +1132,8 @@ begin
   perform from audit_log_head h for update;
   if old_kid is distinct from log_speaker() or new_kid = old_kid
      or at_size <> (select coalesce(max(c.size), 0) from audit_checkpoints c)
-     or exists (select from audit_hand_overs h where new_kid in (h.from_kid, h.to_kid)) then
+     or exists (select from audit_hand_overs h where new_kid in (h.from_kid, h.to_kid))
+     or exists (select from audit_doubts_standing) then
     return false;
   end if;
   insert into audit_hand_overs (to_kid, from_kid, size, note) values (new_kid, old_kid, at_size, hand_over_note);
@@ -1792,6 +1839,24 @@ begin
 end $function$;
 grant execute on function revoke_signing_key_as_operator(text,text,text,text,text,text,text,text,text) to mayfly_app;
 
+CREATE OR REPLACE FUNCTION public.settle_audit_doubts(words text, audit_actor text)
+ RETURNS integer
+ LANGUAGE plpgsql
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+declare
+  settled integer;
+begin
+  perform from audit_log_head h for update;
+  insert into audit_doubts_settled (number, reason) select d.number, words from audit_doubts_standing d;
+  get diagnostics settled = row_count;
+  if settled = 0 then return 0; end if;
+  insert into audit_entries (id, action, outcome, actor, details)
+    values ('aud_' || replace(gen_random_uuid()::text, '-', ''), 'audit_log.trusted', 'allowed', audit_actor,
+            jsonb_build_object('reason', words, 'doubts', settled));
+  return settled;
+end $function$;
+
 CREATE OR REPLACE FUNCTION public.settle_dead_letters(replayed_sink text, first_replayed bigint, last_replayed bigint)
  RETURNS integer
  LANGUAGE plpgsql
@@ -1885,6 +1950,18 @@ AS $function$
                             'at', r.created_at, 'effect', effect)
     from revocations r where r.epoch = entry_epoch
 $function$;
+
+create view audit_doubts_standing as
+ SELECT number,
+    witness,
+    why,
+    size,
+    at
+   FROM audit_doubts d
+  WHERE (NOT (EXISTS ( SELECT
+           FROM audit_doubts_settled s
+          WHERE (s.number = d.number))));
+grant select on audit_doubts_standing to mayfly_app;
 
 create view signing_key_times as
  SELECT kid,

@@ -86,6 +86,9 @@ export const ENTRY_DETAILS = {
   'signing_key.revoked': z.strictObject({ kid, purpose, reason: text.optional() }),
   'signing_key.resealed': z.strictObject({ kid, purpose, sealed_by: z.string() }),
   'signing_key.erased': z.strictObject({ kid, purpose }),
+  /** A witness saw another log than this one, which had a signed head of so many entries. */
+  'audit_log.doubted': z.strictObject({ witness: name, why: text, size: z.int().nonnegative() }),
+  'audit_log.trusted': z.strictObject({ reason: text, doubts: z.int().positive() }),
 } as const;
 
 export type EntryAction = keyof typeof ENTRY_DETAILS;

@@ -26,9 +26,12 @@ const MAX_ROUNDS = 100;
 /** One connection outside of any pool. */
 export type Connection = Awaited<ReturnType<typeof connectOnce>>;
 
+/** From taking the lock until giving it up. Each has a number of its own. */
+export type Hold = { number: number; sinceMilliseconds: number };
+
 export type LogKeeper = {
-  /** Whether this broker has the lock. */
-  keeps(): boolean;
+  /** Null while this broker has not got the lock. */
+  hold(): Hold | null;
   /** True once the stored log was found to be another than the one that was signed. Until a round finds it well. */
   disagrees(): boolean;
   close(): Promise<void>;
@@ -39,11 +42,14 @@ export function keepLog(options: {
   key: () => LogKey;
   log: Log;
   clock: Clock;
+  /** Whether witnesses were heard since then. */
+  maySign?: (hold: Hold) => boolean;
   /** A head was signed and kept here. */
   onKept?: () => void;
 }): LogKeeper {
-  const { connect, key, log, clock, onKept = () => {} } = options;
-  let held: { connection: Connection; run: Sequencer['run'] } | null = null;
+  const { connect, key, log, clock, maySign = () => true, onKept = () => {} } = options;
+  let held: { connection: Connection; run: Sequencer['run']; hold: Hold } | null = null;
+  let holds = 0;
   let disagrees = false;
   let asksAgainAt = Number.NEGATIVE_INFINITY;
 
@@ -52,7 +58,11 @@ export function keepLog(options: {
     asksAgainAt = clock.monotonicMilliseconds() + LOCK_MILLISECONDS;
     const connection = await connect();
     try {
-      if (await takeLogLock(connection.client)) return { connection, run: sequencerOn(connection.client) };
+      if (await takeLogLock(connection.client)) {
+        holds += 1;
+        const hold = { number: holds, sinceMilliseconds: clock.monotonicMilliseconds() };
+        return { connection, hold, run: sequencerOn(connection.client, hold) };
+      }
     } catch (error) {
       await connection.close();
       throw error;
@@ -61,12 +71,13 @@ export function keepLog(options: {
     return null;
   }
 
-  function sequencerOn(client: Connection['client']): Sequencer['run'] {
+  function sequencerOn(client: Connection['client'], hold: Hold): Sequencer['run'] {
     return createSequencer({
       store: createLogStore(client),
       tree: createStoredTree(client),
       key,
       log,
+      maySign: () => maySign(hold),
       onKept,
     }).run;
   }
@@ -100,7 +111,7 @@ export function keepLog(options: {
   });
 
   return {
-    keeps: () => held !== null,
+    hold: () => held?.hold ?? null,
     disagrees: () => disagrees,
     async close() {
       await rounds.stop();

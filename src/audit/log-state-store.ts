@@ -1,11 +1,14 @@
 /** How far the log is behind the record, for whoever watches both. */
 import type { Pool } from 'pg';
+import type { Doubt } from './doubt-store.ts';
 
 export type LogState = {
   /** Entries that have their places. */
   entries: number;
   /** Since the oldest entry was written that no signed head covers; 0 when there is none. */
   waitingSeconds: number;
+  /** The oldest that stands: nothing is signed meanwhile. */
+  doubt: Doubt | null;
 };
 
 /** Lines that one question looks at. */
@@ -31,6 +34,8 @@ const STATE = `
     select c.size, c.at from audit_checkpoints c order by c.size desc limit 1
   )
   select h.size::float8 as entries,
+         (select jsonb_build_object('witness', d.witness, 'why', d.why)
+            from audit_doubts_standing d order by d.number limit 1) as doubt,
          coalesce(greatest(extract(epoch from clock_timestamp() - least(
            (select e.at from audit_leaves l join audit_entries e on e.day = l.day and e.id = l.entry_id
              where l.leaf_index >= coalesce((select n.size from newest n), 0) order by l.leaf_index limit 1),

@@ -25,8 +25,13 @@ export type LogHead = { size: number; frontier: Buffer[] };
 export type LogNode = { level: number; index: number; hash: Buffer };
 export type KeptCheckpoint = { size: number; root: Buffer; note: string; kid: string };
 export type KeptHandOver = { toKid: string; fromKid: string; size: number; note: string };
-/** `speaker`: the `kid` that signed the newest head, or the one that it was handed over to since. */
-export type SignedSoFar = { newest: KeptCheckpoint | null; speaker: string | null };
+export type SignedSoFar = {
+  newest: KeptCheckpoint | null;
+  /** The `kid` that signed it, or the one that it was handed over to since. */
+  speaker: string | null;
+  /** A witness saw another log: nothing may be signed. */
+  isDoubted: boolean;
+};
 
 export type LogStore = {
   readHead(): Promise<LogHead>;
@@ -45,7 +50,7 @@ export type LogStore = {
   }): Promise<boolean>;
   /**
    * @returns false when one is kept that is as large or larger
-   * @throws when its key has handed over, or is not the one that speaks
+   * @throws when a doubt stands, its key has handed over, or is not the one that speaks
    */
   keepCheckpoint(checkpoint: KeptCheckpoint): Promise<boolean>;
   /** @returns false when it is not from the key that speaks, at the newest head */
@@ -126,7 +131,7 @@ const NEWEST = {
 };
 const SIGNED = {
   name: 'read_signed_so_far',
-  text: `select log_speaker() as speaker, c.*
+  text: `select log_speaker() as speaker, exists (select from audit_doubts_standing) as "isDoubted", c.*
            from (select) as always left join lateral (${NEWEST.text}) as c on true`,
 };
 const APPEND = {
@@ -134,6 +139,8 @@ const APPEND = {
   text: 'select append_leaves($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15) as done',
 };
 const KEEP = { name: 'keep_checkpoint', text: 'select keep_checkpoint($1, $2, $3, $4) as kept' };
+
+type SignedRow = KeptCheckpoint & { speaker: string | null; isDoubted: boolean };
 
 /** `along` is what the lines are ordered by: their transactions, or their days. */
 type Found = EntryRow & {
@@ -205,9 +212,9 @@ export function createLogStore(pool: Pick<Pool, 'query'>): LogStore {
       return rows[0] ?? null;
     },
     async signedSoFar() {
-      const { rows } = await pool.query<KeptCheckpoint & { speaker: string | null }>(SIGNED);
-      const [{ speaker, ...newest }] = rows as [KeptCheckpoint & { speaker: string | null }];
-      return { speaker, newest: newest.size === null ? null : newest };
+      const { rows } = await pool.query<SignedRow>(SIGNED);
+      const [{ speaker, isDoubted, ...newest }] = rows as [SignedRow];
+      return { speaker, isDoubted, newest: newest.size === null ? null : newest };
     },
     async handOvers() {
       const { rows } = await pool.query<KeptHandOver>(

@@ -19,7 +19,9 @@
  * - the key changed: at once, and at the last head, its predecessor signs the hand-over; when it is gone, readers
  *   have to pin the new one, and the log says so;
  * - a broker has not heard of the next key yet: what it signs past the hand-over is refused, and so is a hand-over at
- *   a head that is not the newest any more. It gives up, or reads anew.
+ *   a head that is not the newest any more. It gives up, or reads anew;
+ * - an older copy of the tables was brought back, which agrees with itself: witnesses know better, and are heard before
+ *   this broker signs anything at all. Once one of them has seen another log, lines get places and nothing is signed.
  */
 import type { Log } from '../errors/log.ts';
 import { type EntryRow, leafOfEntry } from './entry-document.ts';
@@ -48,9 +50,12 @@ export function createSequencer(options: {
   key: () => LogKey;
   log: Log;
   batch?: number;
+  /** Whether those who might know more of the log than its tables were heard. */
+  maySign?: () => boolean;
   onKept?: () => void;
 }): Sequencer {
-  const { store, tree, key, log, batch = MAX_BATCH, onKept = () => {} } = options;
+  const { store, tree, key, log, batch = MAX_BATCH } = options;
+  const { maySign = () => true, onKept = () => {} } = options;
 
   function hashOf(row: EntryRow): Buffer {
     const { bytes, fault } = leafOfEntry(row, { isParsed: true });
@@ -91,6 +96,7 @@ export function createSequencer(options: {
   }
 
   async function keep(frontier: Frontier, before: SignedSoFar): Promise<void> {
+    if (before.isDoubted || !maySign()) return;
     const signer = key();
     const change = await handOver(signer, before);
     if (change === 'overtaken' || frontier.size === (before.newest?.size ?? 0)) return;

@@ -5,17 +5,20 @@
  */
 import { parseCheckpoint } from './checkpoint.ts';
 import { AuditFormatError } from './format-error.ts';
-import type { KeptCheckpoint } from './log-store.ts';
 import { parseDecimal } from './note-text.ts';
 import { formatSignatureLine, openNote, parseSignatureLines, parseSignedNote } from './signed-note.ts';
 import { MissingHashError, type StoredTree } from './tree-store.ts';
 import type { VerifierKey } from './verifier-key.ts';
 import { formatAddCheckpoint, TREE_SIZE_TYPE } from './witness.ts';
 
+export type SignedHead = { size: number; note: string };
+
 export type Submission =
   | { outcome: 'cosigned'; size: number; line: string }
   /** The witness cosigned a log that this one does not continue. */
   | { outcome: 'forked'; why: string }
+  /** It has signed nothing of this log, since it does not know it. */
+  | { outcome: 'unknown'; why: string }
   /** It gave no answer that counts: try again later. */
   | { outcome: 'failed'; why: string };
 
@@ -29,7 +32,7 @@ export async function submitCheckpoint(options: {
   key: VerifierKey;
   /** Where the witness is, as far as we know. */
   oldSize: number;
-  newest: () => Promise<KeptCheckpoint | null>;
+  newest: () => Promise<SignedHead>;
   tree: Pick<StoredTree, 'consistency'>;
   signal: AbortSignal;
 }): Promise<Submission> {
@@ -37,9 +40,7 @@ export async function submitCheckpoint(options: {
   let oldSize = options.oldSize;
   for (let attempt = 1; attempt <= MAX_ATTEMPTS; attempt += 1) {
     // Read anew each time: another broker may have signed and shown a larger one meanwhile.
-    const checkpoint = await newest();
-    if (checkpoint === null) return { outcome: 'failed', why: 'nothing is signed yet' };
-    const { size, note } = checkpoint;
+    const { size, note } = await newest();
     if (oldSize > size) {
       return { outcome: 'forked', why: `it has cosigned ${oldSize} entries, and the log has signed ${size}` };
     }
@@ -52,13 +53,29 @@ export async function submitCheckpoint(options: {
     );
     if (typeof answer === 'string') return { outcome: 'failed', why: answer };
     if (answer.status === 200) return readCosignature(answer.text, { note, size, key });
-    if (answer.status === 422)
-      return { outcome: 'forked', why: `it refuses the proof from ${oldSize} to ${size}` };
-    const corrected = answer.status === 409 ? readSize(answer) : null;
-    if (corrected === null) return { outcome: 'failed', why: `it answered ${answer.status}` };
-    oldSize = corrected;
+    const latest = answer.status === 409 ? readSize(answer) : null;
+    const refusal = refusalIn(answer, { oldSize, size, latest });
+    if (refusal !== null) return refusal;
+    oldSize = latest ?? oldSize;
   }
   return { outcome: 'failed', why: 'it is somewhere else each time' };
+}
+
+/**
+ * That the root is another one at the same size was a 409 in version 1.0.0 of the standard, and is a 422 since.
+ * @returns null when it told a size from which to ask once more
+ */
+function refusalIn(
+  { status }: Reply,
+  { oldSize, size, latest }: { oldSize: number; size: number; latest: number | null },
+): Submission | null {
+  const isConflict = size > 0 && (status === 409 || status === 422); // not everybody takes the empty log
+  const isOtherRoot = isConflict && oldSize === size && (latest ?? size) === size;
+  if (isOtherRoot) return { outcome: 'forked', why: `it has cosigned another root of ${size} entries` };
+  if (isConflict && status === 422)
+    return { outcome: 'forked', why: `it refuses the proof from ${oldSize} to ${size}` };
+  if (status === 404) return { outcome: 'unknown', why: 'it does not know this log' };
+  return latest === null ? { outcome: 'failed', why: `it answered ${status}` } : null;
 }
 
 async function proveFrom(

@@ -1,7 +1,7 @@
 /**
  * What a broker knows about the health of its log: how long entries wait for a signed head, and whether anybody has
- * found the log to be another one than it was: the sequencer, before it signs; a witness; or the examination, which
- * reads all of it once a day on the broker that keeps it.
+ * found the log to be another one than it was: the sequencer, before it signs; a witness, whose word stands in the
+ * database for every broker; or the examination, which reads all of it once a day on the broker that keeps it.
  */
 import type { Log } from '../errors/log.ts';
 import type { Clock } from '../time/clock.ts';
@@ -13,7 +13,7 @@ export type LogWatch = {
   /** At most a second old; not numbers while the database does not answer. */
   state(): Promise<LogState>;
   /** Why the log is not to be believed; null as long as nobody found anything. */
-  doubt(): string | null;
+  doubt(): Promise<string | null>;
   /** One line for people. */
   describe(): Promise<string>;
   /** Reads all of the log now, whoever keeps it. */
@@ -24,17 +24,16 @@ export type LogWatch = {
 const REMEMBERED_MILLISECONDS = 1_000;
 const LOOK_MILLISECONDS = 3_600_000;
 const EXAMINE_MILLISECONDS = 24 * LOOK_MILLISECONDS;
-const NOT_KNOWN: LogState = { entries: Number.NaN, waitingSeconds: Number.NaN };
+const NOT_KNOWN: LogState = { entries: Number.NaN, waitingSeconds: Number.NaN, doubt: null };
 
 export function watchLog(options: {
-  keeper: { keeps(): boolean; disagrees(): boolean };
-  witnesses: { forked(): string[] };
+  keeper: { hold(): unknown; disagrees(): boolean };
   readState: () => Promise<LogState>;
   examiner: { examine(): Promise<Examination> };
   log: Log;
   clock: Clock;
 }): LogWatch {
-  const { keeper, witnesses, readState, examiner, log, clock } = options;
+  const { keeper, readState, examiner, log, clock } = options;
   let remembered: { at: number; state: Promise<LogState> } | null = null;
   let fault: StoredFault | null = null;
   let examinedAt = Number.NEGATIVE_INFINITY;
@@ -53,7 +52,7 @@ export function watchLog(options: {
     everyMilliseconds: LOOK_MILLISECONDS,
     async task() {
       const isDue = clock.monotonicMilliseconds() - examinedAt >= EXAMINE_MILLISECONDS;
-      if (keeper.keeps() && isDue) await examine();
+      if (keeper.hold() !== null && isDue) await examine();
     },
     onFailure(error) {
       examinedAt = Number.NEGATIVE_INFINITY;
@@ -69,11 +68,11 @@ export function watchLog(options: {
     return remembered.state;
   }
 
-  function doubt(): string | null {
+  async function doubt(): Promise<string | null> {
     if (keeper.disagrees()) return 'it is not the one that was signed last';
     if (fault !== null) return `${fault.table} is wrong at entry ${fault.index}: ${fault.why}`;
-    const [witness] = witnesses.forked();
-    return witness === undefined ? null : `the witness ${witness} saw another one`;
+    const told = (await state()).doubt;
+    return told === null ? null : `nothing is signed, since the witness ${told.witness} saw another one`;
   }
 
   return {
@@ -81,7 +80,7 @@ export function watchLog(options: {
     doubt,
     async describe() {
       const { entries, waitingSeconds } = await state();
-      const found = doubt();
+      const found = await doubt();
       const length = Number.isNaN(entries) ? 'length not known' : `${entries} entries`;
       if (found !== null) return `${length}; not to be believed: ${found}`;
       if (Number.isNaN(entries)) return length;

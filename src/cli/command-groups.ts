@@ -73,7 +73,9 @@ const GROUPS: readonly Group[] = [
     about: 'the audit log: follow it, search it, take it away, verify it, stream it; run a witness',
     async load(environment) {
       const { auditSinkCommands } = await import('./audit-sink-commands.ts');
-      return (await operatorGroup('audit')(environment)).addCommand(auditSinkCommands(environment));
+      const { auditResumeCommand } = await import('./audit-resume-command.ts');
+      const audit = await operatorGroup('audit')(environment);
+      return audit.addCommand(auditSinkCommands(environment)).addCommand(auditResumeCommand(environment));
     },
   },
   {

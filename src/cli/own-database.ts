@@ -1,5 +1,6 @@
 /** The work behind the commands of the database's owner. */
 
+import { settleDoubts } from '../audit/doubt-store.ts';
 import { loadCatalogue } from '../catalogue/load-catalogue.ts';
 import { type Configuration, ConfigurationError, readConfiguration } from '../config/configuration.ts';
 import { parseConnectionUrl } from '../config/connection-url.ts';
@@ -57,6 +58,20 @@ export async function moveLedgerHead(
   await asOwner({ url, applicationName: 'mayfly ledger move-head' }, async (owner) => {
     const { epoch, generation } = await moveHead({ owner, ...move, clock: systemClock });
     print(`The ledger goes on at epoch ${epoch}, generation ${generation}. Everything before it is revoked.`);
+  });
+}
+
+/** Says that this is the log, whatever witnesses saw. */
+export async function resumeLog(
+  environment: Environment,
+  { databaseUrl, ...words }: { reason: string; actor: string; databaseUrl: string | undefined },
+): Promise<void> {
+  if (databaseUrl !== undefined) parseConnectionUrl(databaseUrl);
+  const url = databaseUrl ?? ownerUrlOf(readConfiguration(environment, { as: 'owner' }));
+  await asOwner({ url, applicationName: 'mayfly audit resume' }, async (owner) => {
+    const settled = await settleDoubts({ owner, ...words });
+    if (settled === 0) print('No doubt stands: nothing was to be done.');
+    else print('The log is signed again. A witness that still sees another one stops it once more.');
   });
 }
 

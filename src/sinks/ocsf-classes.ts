@@ -56,6 +56,8 @@ const ROWS: Readonly<Record<string, OcsfRow>> = {
   'signing_key.resealed': row('entity', 3, 'Update', 2),
   'signing_key.revoked': row('entity', 9, 'Disable', 4),
   'signing_key.erased': row('entity', 4, 'Delete', 2),
+  'audit_log.doubted': row('entity', 9, 'Disable', 4),
+  'audit_log.trusted': row('entity', 8, 'Enable', 3),
   'catalogue.changed': row('entity', 3, 'Update', 3),
 };
 

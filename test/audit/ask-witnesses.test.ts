@@ -1,9 +1,15 @@
 /** Witnesses of a running broker: asked after each head, never waited for, believed for their signature alone. */
 import assert from 'node:assert/strict';
 import { after, test } from 'node:test';
+import { CompiledQuery } from 'kysely';
+import pg from 'pg';
+import { askWitnesses, HEARING_SECONDS } from '../../src/audit/ask-witnesses.ts';
 import { openCheckpoint } from '../../src/audit/checkpoint.ts';
+import { createCosignatureStore } from '../../src/audit/cosignature-store.ts';
 import { parseVerifierKey, type VerifierKey } from '../../src/audit/verifier-key.ts';
+import type { Broker } from '../../src/broker.ts';
 import { type Log, silentLog } from '../../src/errors/log.ts';
+import { commandLine } from '../cli/command-line.ts';
 import { newSessionKey } from '../test-agent.ts';
 import { createTestWorld } from '../test-broker.ts';
 import { startTestWitness } from './test-witness.ts';
@@ -21,14 +27,11 @@ const two = await startTestWitness('two.example.com/witness', { origin: ORIGIN, 
 after(() => Promise.all([one.close(), two.close()]));
 
 const world = await createTestWorld();
-const broker = await world.startBroker({
-  settings: { MAYFLY_WITNESSES: `${one.setting}, ${two.setting}` },
-  log,
-});
-const agent = world.agent(broker, 'report-writer');
+const settings = { MAYFLY_WITNESSES: `${one.setting}, ${two.setting}` };
+let broker = await world.startBroker({ settings, log });
 
-async function mint(): Promise<void> {
-  const { status } = await agent.token(newSessionKey());
+async function mint(by: Broker = broker): Promise<void> {
+  const { status } = await world.agent(by, 'report-writer').token(newSessionKey());
   assert.equal(status, 200);
 }
 
@@ -106,18 +109,145 @@ test('a signature that is none of the witness is not kept', async () => {
   one.insist(null);
 });
 
-test('a witness that saw a longer log, or another one of the same size, raises the alarm', async () => {
-  const errors = () =>
-    said.filter(({ level, witness }) => level === 'error' && witness === two.key.name).length;
-  const root = Buffer.alloc(32, 7);
-  const real = two.latest();
-  two.remember({ size: 1_000_000, root });
+const asOwner = async (text: string) =>
+  (await world.owner.executeQuery<Record<string, unknown>>(CompiledQuery.raw(text))).rows;
+
+async function sizes(): Promise<{ signed: number; placed: number }> {
+  const [row] = await asOwner(
+    `select h.size::float8 as placed, (select max(c.size) from audit_checkpoints c)::float8 as signed
+       from audit_log_head h`,
+  );
+  return row as { signed: number; placed: number };
+}
+
+async function detail(of: Broker): Promise<string> {
+  const { checks } = (await (await fetch(`${of.url}/readyz`)).json()) as {
+    checks: { audit_log: { detail: string } };
+  };
+  return checks.audit_log.detail;
+}
+
+const disagrees = async (of: Broker) =>
+  /^mayfly_audit_log_disagrees 1$/m.test(await (await fetch(`${of.metricsUrl}/metrics`)).text());
+
+/** Entries get places; and a token is still minted. */
+async function expectNothingSigned(by: Broker): Promise<void> {
+  const before = await sizes();
+  await mint(by);
+  await until('its entry gets a place', async () => (await sizes()).placed > before.placed);
+  assert.equal((await sizes()).signed, before.signed);
+}
+
+test('CKP-02: once a witness has seen another log nothing is signed, at any broker and after a restart, until the owner says so', async () => {
+  two.remember({ size: 1_000_000, root: Buffer.alloc(32, 7) });
   await mint();
-  await until('a longer log: alarm', () => errors() === 1);
-  two.remember(real);
-  await until('it cosigns again', async () => (await cosigners()).includes(two.key.name));
-  two.remember({ size: two.latest()?.size ?? 0, root });
+  await until('the alarm', () =>
+    said.some(({ level, witness }) => level === 'error' && witness === two.key.name),
+  );
+  await expectNothingSigned(broker);
+  await until('readyz says it', async () =>
+    /not to be believed: nothing is signed/.test(await detail(broker)),
+  );
+  await until('the metric says it', () => disagrees(broker));
+  await broker.stop();
+
+  broker = await world.startBroker({ settings, log });
+  await expectNothingSigned(broker);
+  await until('it is known from the start', () => disagrees(broker));
+  assert.deepEqual(await asOwner('select witness from audit_doubts'), [{ witness: two.key.name }]);
+  assert.deepEqual(
+    await asOwner(
+      "select details->>'witness' as witness from audit_entries where action = 'audit_log.doubted'",
+    ),
+    [{ witness: two.key.name }],
+  );
+
+  const { signed } = await sizes();
+  two.remember(null);
+  const mayfly = commandLine({
+    MAYFLY_OWNER_DATABASE_URL: world.database.ownerUrl,
+    DATABASE_URL: world.database.applicationUrl,
+  });
+  const resume = ['audit', 'resume', '--reason', 'the witness was confused', '--as', 'olga'];
+  assert.match((await mayfly(resume)).stderr, /Say --yes/);
+  assert.equal((await mayfly([...resume, '--yes'])).code, 0);
+  assert.deepEqual(
+    await asOwner("select actor, details from audit_entries where action = 'audit_log.trusted'"),
+    [{ actor: 'olga', details: { reason: 'the witness was confused', doubts: 1 } }],
+  );
+  await until('it is signed again', async () => (await sizes()).signed > signed);
+  await until('and cosigned', async () => (await cosigners()).length === 2);
+  await until('and believed', async () => !(await disagrees(broker)));
+});
+
+test('a broker cannot say that a doubt is settled, nor take one back', async () => {
+  const application = new pg.Client({ connectionString: world.database.applicationUrl, ssl: false });
+  await application.connect();
+  for (const statement of [
+    "select settle_audit_doubts('all is well', 'me')",
+    "insert into audit_doubts_settled (number, reason) select 1, 'all is well'",
+    'delete from audit_doubts',
+  ]) {
+    await assert.rejects(application.query(statement), { code: '42501' }, statement);
+  }
+  await application.end();
+});
+
+test('CKP-02: of an older copy of the tables nothing is signed, though it agrees with itself: witnesses are asked first', async () => {
+  await until('all has its head', async () => (await sizes()).signed === (await sizes()).placed);
+  const [head] = await asOwner('select * from audit_log_head');
+  const { signed } = await sizes();
   await mint();
-  await until('another root: alarm', () => errors() === 2);
-  assert.ok(two.answers.includes(422));
+  await until(
+    'more is cosigned',
+    () => (one.latest()?.size ?? 0) > signed && (two.latest()?.size ?? 0) > signed,
+  );
+  await broker.stop();
+  const superuser = new pg.Client({ connectionString: world.database.superuserUrl, ssl: false });
+  await superuser.connect();
+  await superuser.query('set session_replication_role = replica');
+  for (const statement of [
+    `delete from audit_entries where id in (select entry_id from audit_leaves where leaf_index >= ${signed})`,
+    `delete from audit_cosignatures where size > ${signed}`,
+    `delete from audit_checkpoints where size > ${signed}`,
+    `delete from audit_leaves where leaf_index >= ${signed}`,
+  ]) {
+    await superuser.query(statement);
+  }
+  await superuser.query('update audit_log_head set size = $1, frontier = $2', [head?.size, head?.frontier]);
+  await superuser.end();
+
+  one.insist('silence');
+  broker = await world.startBroker({ settings, log });
+  await expectNothingSigned(broker);
+  await until('the doubt', async () => (await asOwner('select from audit_doubts_standing')).length === 1);
+  assert.equal((await sizes()).signed, signed);
+  one.insist(null);
+  await until(
+    'the other one says it, too',
+    async () => (await asOwner('select from audit_doubts_standing')).length === 2,
+  );
+  assert.equal((await sizes()).signed, signed);
+});
+
+test('a witness that does not answer holds up the first head of a broker, and not for ever', async () => {
+  const clock = { milliseconds: () => 0, monotonicMilliseconds: () => now };
+  let now = 1_000;
+  const watch = askWitnesses({
+    witnesses: [{ url: one.url, key: one.key }],
+    hold: () => null,
+    store: createCosignatureStore({} as never),
+    doubts: { raise: async () => true },
+    tree: { consistency: async () => [] },
+    emptyHead: () => ({ size: 0, note: '' }),
+    log: silentLog,
+    clock,
+  });
+  const hold = { number: 1, sinceMilliseconds: now };
+  assert.equal(watch.haveSpoken(hold), false);
+  now += HEARING_SECONDS * 1_000 - 1;
+  assert.equal(watch.haveSpoken(hold), false);
+  now += 1;
+  assert.equal(watch.haveSpoken(hold), true);
+  await watch.close();
 });

@@ -83,17 +83,16 @@ test('AUD-18: what the examination found stays an alarm until another one finds 
   const results = [found, { size: 9, fault: null }];
   const clock = { monotonicMilliseconds: () => 0, milliseconds: () => 0 } as never;
   const watch = watchLog({
-    keeper: { keeps: () => true, disagrees: () => false },
-    witnesses: { forked: () => [] },
-    readState: async () => ({ entries: 9, waitingSeconds: 0 }),
+    keeper: { hold: () => 1, disagrees: () => false },
+    readState: async () => ({ entries: 9, waitingSeconds: 0, doubt: null }),
     examiner: { examine: async () => results.shift() ?? found },
     log: silentLog,
     clock,
   });
-  assert.equal(watch.doubt(), null);
+  assert.equal(await watch.doubt(), null);
   await watch.examine();
-  assert.equal(watch.doubt(), 'audit_entries is wrong at entry 4: the line says something else');
+  assert.equal(await watch.doubt(), 'audit_entries is wrong at entry 4: the line says something else');
   await watch.examine();
-  assert.equal(watch.doubt(), null);
+  assert.equal(await watch.doubt(), null);
   await watch.close();
 });

@@ -51,6 +51,18 @@ test('a standing revocation stops an agent until it is released, and what was mi
   assert.equal(await isActive(body.access_token), false);
 });
 
+test('what witnesses saw otherwise is told, as long as it is not settled', async () => {
+  assert.deepEqual(await run(statement('audit_doubts_standing')), []);
+  await run("select doubt_audit_log('w.example.com', 'it has cosigned more', 'aud_doubt')");
+  const told = await run(statement('audit_doubts_standing'));
+  assert.deepEqual(
+    told.map(({ witness, why }) => [witness, why]),
+    [['w.example.com', 'it has cosigned more']],
+  );
+  assert.deepEqual(await run("select settle_audit_doubts('a test', 'me') as settled"), [{ settled: 1 }]);
+  assert.deepEqual(await run(statement('audit_doubts_standing')), []);
+});
+
 test('the record says who was refused, and from where', async () => {
   assert.equal((await agent.token(newSessionKey(), { scope: 'db:delete:customers' })).status, 400);
   const rows = await run(statement("outcome = 'refused'"));
