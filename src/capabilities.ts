@@ -11,6 +11,7 @@ import type { Database } from './database/connections.ts';
 import { createNonces, type ReplayMemory } from './dpop/nonce.ts';
 import { requireTarget } from './dpop/target-url.ts';
 import type { Log } from './errors/log.ts';
+import { Refusal } from './errors/refusal.ts';
 import type { Health } from './health.ts';
 import type { Metrics } from './http/metrics.ts';
 import type { RequestBounds } from './http/rate-bound.ts';
@@ -18,6 +19,7 @@ import { buildSwitch, type DrillParts } from './kill-switch-parts.ts';
 import { buildLeaseRoutes } from './lease-parts.ts';
 import type { Ledger } from './ledger.ts';
 import { buildManagement, buildOperatorGuard } from './management-parts.ts';
+import { recordRefusal } from './refusal-record.ts';
 import { createFeed } from './revocations/feed.ts';
 import { createOwnEnds } from './revocations/own-ends.ts';
 import type { KeyRing } from './signing-keys/key-ring.ts';
@@ -155,7 +157,7 @@ function replayMemoryOf({ follower }: Ledger): () => ReplayMemory {
 }
 
 function buildTokenRoutes(
-  { configuration, database, ledger, ring, bounds, recorder, clock }: CapabilityOptions,
+  { configuration, catalogue, clients, database, ledger, ring, bounds, recorder, clock }: CapabilityOptions,
   {
     authenticator,
     ...own
@@ -176,14 +178,12 @@ function buildTokenRoutes(
       clock,
     }),
     consumer: createTokenConsumer({ store, clock }),
-    onForeignRevocation: (call, clientId) =>
-      recorder.record({
-        action: 'token.refused',
-        reason: 'token_of_another_client',
-        requestId: call.requestId,
-        actor: clientId,
-        source: call.source,
-      }),
+    onForeignRevocation(call) {
+      const { requestId, source } = call;
+      const refusal = new Refusal('token_of_another_client');
+      const refused = { refusal, requestId, source, call, route: { path: PATHS.revoke } };
+      void recordRefusal(refused, { recorder, clients, catalogue, issuer });
+    },
   });
 }
 

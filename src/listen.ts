@@ -21,7 +21,7 @@ export async function listen(
   log: Log,
   starting: AsyncDisposableStack,
 ): Promise<{ url: string; metricsUrl: string; streams: () => number }> {
-  const { configuration, clients, recorder, bounds, metrics, clock } = capabilities;
+  const { configuration, catalogue, clients, recorder, bounds, metrics, clock } = capabilities;
   const { idle, drain: endStreams, streams, ...built } = buildCapabilities(capabilities);
   const { host, port, tls, issuer, trustedProxies, drainSeconds } = configuration;
   const drain = { withinMilliseconds: drainSeconds * 1000 };
@@ -47,7 +47,7 @@ export async function listen(
       isUnavailable: databaseUnavailable,
       onRefusal(refused) {
         metrics.refused(refused.refusal.reason);
-        return recordRefusal(refused, { recorder, clients: () => clients });
+        return recordRefusal(refused, { recorder, clients, catalogue, issuer });
       },
       onAnswer: ({ route, status }) => metrics.answered(route?.path ?? 'none', status),
     }),

@@ -23,7 +23,7 @@ import { PATHS } from './tokens/server-metadata.ts';
 import { createTokenStore } from './tokens/token-store.ts';
 
 export function buildOperatorGuard(
-  { configuration, catalogue, database, ring, clock }: CapabilityOptions,
+  { configuration, catalogue, clients, database, ring, clock }: CapabilityOptions,
   nonces: Nonces,
 ): OperatorGuard {
   const { issuer, noncePolicy } = configuration;
@@ -34,6 +34,7 @@ export function buildOperatorGuard(
     readToken: (text) => readOwnToken(text, { issuer, keyOf: ring.tokenVerificationKey }),
     admit: createTokenStore(database.operatorKysely).admit,
     rolesOf: (name) => operators.get(name)?.roles ?? [],
+    isDeclared: (name) => clients.has(name),
     nonces,
     noncePolicy,
     clock,

@@ -54,9 +54,12 @@ export async function createTestWorld({ files = {} }: { files?: Readonly<Record<
   await applyCatalogue({ owner, catalogue, actor: 'test', clock: systemClock });
   beforeDrop(async () => {
     await Promise.all(brokers.map((broker) => broker.stop()));
-    await requireKnownEntries(owner);
-    await owner.destroy();
-    await scopes.remove();
+    try {
+      await requireKnownEntries(owner);
+    } finally {
+      await owner.destroy();
+      await scopes.remove();
+    }
   });
 
   function configuration(settings: Record<string, string> = {}): Configuration {

@@ -7,7 +7,7 @@ import { createRecent } from '../bounds/recent.ts';
 import { hourOf, replayKey, type SpentKey } from '../dpop/replay-key.ts';
 import { Refusal, refuse } from '../errors/refusal.ts';
 import type { RequestBounds } from '../http/rate-bound.ts';
-import type { Source } from '../http/source.ts';
+import type { Call } from '../http/route.ts';
 import type { HeaderCache } from '../jws/compact-jws.ts';
 import { type Clock, numericDate } from '../time/clock.ts';
 import type { Client, ClientDirectory } from './client.ts';
@@ -26,8 +26,11 @@ export type ClientCredentials = {
 export type AuthenticatedClient = { client: Client; kid: string | undefined; assertion: SpentKey };
 
 export type ClientAuthenticator = {
-  /** @throws {Refusal} `invalid_client`, `invalid_request` or `rate_limited` */
-  authenticate(credentials: ClientCredentials, source: Source): AuthenticatedClient;
+  /**
+   * @param call where it came from, and what then is known of it
+   * @throws {Refusal} `invalid_client`, `invalid_request` or `rate_limited`
+   */
+  authenticate(credentials: ClientCredentials, call: Pick<Call, 'source' | 'known'>): AuthenticatedClient;
 };
 
 /** A client uses few: one for each of its keys and libraries. */
@@ -50,7 +53,7 @@ export function createClientAuthenticator(options: {
   const headers: HeaderCache = createRecent(MAX_HEADERS);
 
   return {
-    authenticate(credentials, source) {
+    authenticate(credentials, { source, known }) {
       const jwt = readAssertion(assertionOf(credentials), headers);
       const directory = clients();
       const claimed = claimedClient(jwt);
@@ -66,6 +69,8 @@ export function createClientAuthenticator(options: {
         if (credentials.clientId !== undefined && credentials.clientId !== client.id)
           refuse('assertion_subject');
         bounds.succeeded(client.id, source);
+        known.actor = client.id;
+        if (kid !== undefined) known.clientKid = kid;
         return {
           client,
           kid,

@@ -13,7 +13,9 @@ export type AuditAction =
   | 'proofs.spent'
   | 'operator.admitted'
   | 'ledger.read'
-  | 'request.refused';
+  | 'request.refused'
+  | 'login.failed'
+  | 'proof.challenged';
 
 export type AuditEntry = {
   /** `aud_…`, ordered by time. */
@@ -22,7 +24,7 @@ export type AuditEntry = {
   outcome: 'allowed' | 'refused';
   reason?: RefusalReason;
   requestId?: string;
-  /** The client that was authenticated; of a refusal, the one that was claimed, when it is a declared one. */
+  /** The client or operator that was authenticated; whoever was only claimed is in the details of a refusal. */
   actor?: string;
   sessionId?: string;
   tokenId?: string;

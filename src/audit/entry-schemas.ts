@@ -29,17 +29,47 @@ const catalogueChange = z.strictObject({
   revocations: z.int(),
 });
 
+/** Where it came from, and whom it is about. Entries from before these were written lack them. */
+const asking = { source: address.optional(), agent: name.optional() };
+
 /** Written after the entry of the ledger that it belongs to, because that could not be recorded at once (L2). */
 const late = { at: text.optional(), late_because: text.optional() };
 
-/** Of one refusal, of many of one caller, or of many callers. */
+const sha256 = z.string().regex(/^[0-9a-f]{64}$/);
+const jkt = z.string().max(100).describe('RFC 7638 thumbprint of the key.');
+const proof = z.guid().describe('A hash of the key and the `jti` of the proof, which itself stands nowhere.');
+const catalogue = z.int().describe('Version of the catalogue that decided.');
+
+/** What the path names: an identifier of mayfly's or a declared name; else its digest. */
+const target = {
+  target: name.optional(),
+  target_sha256: sha256.optional().describe('Of what the path names, when that is no name of ours.'),
+};
+
+/** Of one refusal; of many of one caller, what they have in common; or of many callers. `reason` is the rule. */
 const refusal = z.union([
   z.strictObject({
-    route: name,
+    route: name.optional(),
     source: address,
     caller_request_id: name.optional(),
+    claimed_client: name
+      .optional()
+      .describe(
+        'A declared client that the caller said it is, and did not prove to be: whoever is proved is `actor`.',
+      ),
+    client_kid: name.optional(),
+    agent: name.optional(),
+    zone: name.optional(),
+    catalogue: catalogue.optional(),
+    scope: text.optional().describe('Of what was asked for, the actions that are declared.'),
+    scope_sha256: sha256.optional().describe('Of all that was asked for, when not all of it is declared.'),
+    resource: name.optional(),
+    resource_sha256: sha256.optional(),
+    ...target,
+    jkt: jkt.optional(),
+    proof: proof.optional(),
+    epoch: epoch.optional(),
   }),
-  z.strictObject({ source: address }),
   z.strictObject({ mixed: z.literal(true) }),
 ]);
 
@@ -47,30 +77,41 @@ export const ENTRY_DETAILS = {
   'token.minted': z.strictObject({
     source: address,
     /** Thumbprint of the key that the token is bound to, and which key of the client signed. */
-    jkt: z.string(),
+    jkt,
     client_kid: z.string().nullable(),
     agent: name,
     zone: name,
     resource: name,
-    scope: name,
+    scope: z.string().min(1).max(4_096),
     kid,
-    /** Version of the catalogue that decided, and its rule. */
-    catalogue: z.int(),
+    catalogue,
+    /** Of the catalogue: the one by which it decided. */
     rule: z.literal('granted'),
     epoch,
-    /** Of the proof that was spent on it. */
-    proof: z.guid(),
+    proof,
     expires: z.int(),
   }),
   'token.refused': refusal,
   'request.refused': refusal,
-  'token.introspected': z.strictObject({ active: z.boolean() }),
-  'token.revoked': z.strictObject({ effect }),
-  'token.consumed': z.strictObject({}),
-  'proofs.spent': z.strictObject({ asked: z.int(), fresh: z.int() }),
+  'login.failed': refusal,
+  /** A nonce was wanted, which is a step of RFC 9449 and no decision: counts alone. */
+  'proof.challenged': refusal,
+  'token.introspected': z.strictObject({ active: z.boolean(), ...asking }),
+  'token.revoked': z.strictObject({ effect, ...asking }),
+  'token.consumed': z.strictObject(asking),
+  'proofs.spent': z.strictObject({ asked: z.int(), fresh: z.int(), source: address.optional() }),
   'session.revoked': z.strictObject({ effect }),
-  'operator.admitted': z.strictObject({ action: name, source: address }),
-  'ledger.read': z.strictObject({}),
+  'operator.admitted': z.strictObject({
+    action: name,
+    source: address,
+    agent: name.optional(),
+    jkt: jkt.optional(),
+    proof: proof.optional(),
+    catalogue: catalogue.optional(),
+    epoch: epoch.optional(),
+    ...target,
+  }),
+  'ledger.read': z.strictObject({ source: address.optional() }),
   'revocation.appended': z.strictObject({ ...revocation, ...late }),
   'revocation.released': z.strictObject({ ...revocation, ...late, released: name.optional() }),
   'kill_switch.found_engaged': z.strictObject({ epoch, kind: name, target: z.string(), reason: text }),

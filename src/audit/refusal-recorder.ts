@@ -2,7 +2,10 @@
  * Refusals are recorded too, but a flood of them must not become a flood of writes. Entries that wait together
  * go in one statement; and of identical refusals of one caller only the first {@link FOLD_AFTER} of a minute get
  * lines of their own, the rest (and what comes while too many wait) become one line with a count when the minute
- * ends.
+ * ends, which says what all of them have in common. Which refusals are identical hangs on nothing that a caller can
+ * make up: action, reason, who it is or declares to be, and its network.
+ *
+ * A challenge for a nonce is a step of the protocol and not yet a decision: of those there are counts alone.
  *
  * A refusal is never undone because its line could not be written: it is logged as lost, and counted.
  */
@@ -10,10 +13,11 @@
 import type { Log } from '../errors/log.ts';
 import type { Clock } from '../time/clock.ts';
 import { newIdentifier } from '../time/identifier.ts';
-import type { AuditEntry } from './audit-entry.ts';
+import type { AuditAction, AuditEntry } from './audit-entry.ts';
 import type { AuditStore } from './audit-store.ts';
 
 export const FOLD_AFTER = 100;
+const FOLDED_AT_ONCE: ReadonlySet<AuditAction> = new Set(['proof.challenged']);
 export const FOLD_WINDOW_MILLISECONDS = 60_000;
 
 /** Callers and reasons that are told apart within one window; beyond, all callers share one count for each reason. */
@@ -37,7 +41,7 @@ export type RefusalRecorder = {
 };
 
 /** `lines` of the `seen` refusals have a line of their own; `folded` is what the others have in common. */
-type Window = { endsAt: number; seen: number; lines: number; folded: FoldedEntry };
+type Window = { endsAt: number; seen: number; lines: number; isApart: boolean; folded: FoldedEntry | null };
 type FoldedEntry = Omit<RefusalEntry, 'source'>;
 type Waiting = { entry: AuditEntry; done: () => void };
 
@@ -54,13 +58,13 @@ export function createRefusalRecorder(options: {
 
   function windowOf(entry: RefusalEntry): Window {
     const what = `${entry.action} ${entry.reason}`;
-    const kind = `${what} ${entry.actor ?? ''} ${entry.source.network}`;
+    const kind = `${what} ${entry.actor ?? ''} ${entry.details?.claimed_client ?? ''} ${entry.source.network}`;
     const isApart = windows.has(kind) || windows.size < MAX_FOLDED_KINDS;
     const key = isApart ? kind : what;
     const known = windows.get(key);
     if (known !== undefined) return known;
     const endsAt = clock.monotonicMilliseconds() + FOLD_WINDOW_MILLISECONDS;
-    const window = { endsAt, seen: 0, lines: 0, folded: isApart ? ofOneCaller(entry) : ofManyCallers(entry) };
+    const window = { endsAt, seen: 0, lines: 0, isApart, folded: null };
     windows.set(key, window);
     return window;
   }
@@ -91,7 +95,11 @@ export function createRefusalRecorder(options: {
     record(entry) {
       const window = windowOf(entry);
       window.seen += 1;
-      if (window.lines >= FOLD_AFTER || waiting.length >= MAX_WAITING) return Promise.resolve();
+      const lines = FOLDED_AT_ONCE.has(entry.action) ? 0 : FOLD_AFTER;
+      if (window.lines >= lines || waiting.length >= MAX_WAITING) {
+        window.folded = fold(window, entry);
+        return Promise.resolve();
+      }
       window.lines += 1;
       return withPatience(write(asLine(entry, clock)));
     },
@@ -99,16 +107,11 @@ export function createRefusalRecorder(options: {
       const now = clock.monotonicMilliseconds();
       const ended = [...windows].filter(([, window]) => all || window.endsAt <= now);
       for (const [key] of ended) windows.delete(key);
-      const counts = ended.filter(([, { seen, lines }]) => seen > lines);
+      const counts = ended.flatMap(([, { folded, seen, lines }]) =>
+        folded === null ? [] : [{ ...folded, repetitions: seen - lines }],
+      );
       await Promise.all(
-        counts.map(([, { folded, seen, lines }]) =>
-          write({
-            id: newIdentifier('aud', clock),
-            outcome: 'refused',
-            ...folded,
-            repetitions: seen - lines,
-          }),
-        ),
+        counts.map((count) => write({ id: newIdentifier('aud', clock), outcome: 'refused', ...count })),
       );
     },
   };
@@ -130,6 +133,21 @@ function asLine({ source, details, ...entry }: RefusalEntry, clock: Clock): Audi
     ...entry,
     details: { ...details, source: source.address },
   };
+}
+
+function fold({ isApart, folded }: Window, entry: RefusalEntry): FoldedEntry {
+  if (!isApart) return folded ?? ofManyCallers(entry);
+  const next = ofOneCaller(entry);
+  if (folded === null) return next;
+  const details = inCommon(folded.details ?? {}, next.details ?? {});
+  return { ...inCommon(folded, { ...next, details: folded.details }), details };
+}
+
+function inCommon<Members extends object>(members: Members, others: object): Members {
+  const same = Object.entries(members).filter(
+    ([name, value]) => (others as Members)[name as keyof Members] === value,
+  );
+  return Object.fromEntries(same) as Members;
 }
 
 function ofOneCaller({ source, details, ...entry }: RefusalEntry): FoldedEntry {

@@ -35,3 +35,8 @@ export function replayKey(
 export function isIdentifier(jti: unknown): jti is string {
   return typeof jti === 'string' && /^[\x20-\x7e]{1,256}$/.test(jti);
 }
+
+/** A {@link SpentKey}'s `key` as the database writes it, and with it the record. */
+export function keyInRecord(key: string): string {
+  return key.replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, '$1-$2-$3-$4-$5');
+}

@@ -246,8 +246,6 @@ export type RefusalOptions = {
   headers?: Readonly<Record<string, string>>;
   /** True where an access token was presented: some codes have another status there. */
   withToken?: boolean;
-  /** Who asked, when that was proved; for the record. */
-  actor?: string;
   cause?: unknown;
 };
 
@@ -259,19 +257,14 @@ export class Refusal extends Error {
   readonly status: number;
   readonly hint: string | undefined;
   readonly headers: Readonly<Record<string, string>>;
-  readonly actor: string | undefined;
 
-  constructor(
-    reason: RefusalReason,
-    { hint, headers = {}, withToken = false, actor, cause }: RefusalOptions = {},
-  ) {
+  constructor(reason: RefusalReason, { hint, headers = {}, withToken = false, cause }: RefusalOptions = {}) {
     const code = REFUSAL_REASONS[reason];
     super(REFUSAL_CODES[code].title, cause === undefined ? undefined : { cause });
     this.name = 'Refusal';
     this.reason = reason;
     this.code = code;
     this.status = statusOf(code, withToken);
-    this.actor = actor;
     this.hint = hint ?? ADVICE[code];
     const mustRetryLater = this.status === 429 || this.status === 503;
     this.headers = mustRetryLater ? { 'Retry-After': RETRY_AFTER_SECONDS, ...headers } : headers;

@@ -1,6 +1,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { readQuery } from './body.ts';
 import type { Form } from './form.ts';
+import type { Known } from './known.ts';
 import type { HttpLimits } from './limits.ts';
 import type { Call } from './route.ts';
 import type { Source } from './source.ts';
@@ -10,6 +11,7 @@ export class ReceivedCall implements Call {
   readonly request: IncomingMessage;
   readonly requestId: string;
   readonly source: Source;
+  readonly known: Known = {};
   readonly params: Readonly<Record<string, string>>;
   readonly form: Form;
   readonly json: unknown;

@@ -6,6 +6,7 @@
  */
 import type { IncomingMessage } from 'node:http';
 import type { Form } from './form.ts';
+import type { Known } from './known.ts';
 import type { Source } from './source.ts';
 
 export type ErrorFormat = 'oauth' | 'problem';
@@ -30,6 +31,8 @@ export type Call = {
   readonly request: IncomingMessage;
   readonly requestId: string;
   readonly source: Source;
+  /** For the record, should it be refused; written by whoever finds something out. */
+  readonly known: Known;
   /** The parameters of a form body; without any on other routes. */
   readonly form: Form;
   /** The JSON body; undefined when there was none. */

@@ -11,8 +11,6 @@ export type Challenged = {
   /** Everything that the operation needs: the complete `scope` (RFC 6750 §3.1). */
   action: ManagementAction;
   resourceMetadataUrl: string;
-  /** Whose token it was, as far as a signature proved it; for the record. */
-  actor: string | undefined;
 };
 
 const CHALLENGED: readonly RefusalCode[] = [
@@ -24,12 +22,11 @@ const CHALLENGED: readonly RefusalCode[] = [
 ];
 
 /** The same refusal as whoever presented a token is told it. */
-export function withChallenge(refusal: Refusal, { actor, ...context }: Challenged): Refusal {
+export function withChallenge(refusal: Refusal, context: Challenged): Refusal {
   const { reason, code, hint, headers, cause } = refusal;
   const challenge = CHALLENGED.includes(code) ? { 'WWW-Authenticate': challengeOf(refusal, context) } : {};
   return new Refusal(reason, {
     ...(hint === undefined ? {} : { hint }),
-    ...(actor === undefined ? {} : { actor }),
     headers: { ...headers, ...challenge },
     withToken: true,
     cause,
@@ -37,10 +34,7 @@ export function withChallenge(refusal: Refusal, { actor, ...context }: Challenge
 }
 
 /** RFC 6750 §3.1: a request without credentials is told no error. */
-function challengeOf(
-  { code, hint }: Refusal,
-  { action, resourceMetadataUrl }: Omit<Challenged, 'actor'>,
-): string {
+function challengeOf({ code, hint }: Refusal, { action, resourceMetadataUrl }: Challenged): string {
   const told = code !== 'credentials_missing';
   const parameters = {
     ...(told ? { error: REFUSAL_CODES[code].error } : {}),

@@ -12,7 +12,7 @@ import type { Role } from '../catalogue/roles.ts';
 import type { Nonces } from '../dpop/nonce.ts';
 import { checkProof, tokenHash } from '../dpop/proof.ts';
 import { checkFreshness, type NoncePolicy } from '../dpop/proof-freshness.ts';
-import { hourOf, replayKey, type SpentKey } from '../dpop/replay-key.ts';
+import { hourOf, keyInRecord, replayKey, type SpentKey } from '../dpop/replay-key.ts';
 import { normaliseTarget } from '../dpop/target-url.ts';
 import { Refusal, refuse } from '../errors/refusal.ts';
 import type { Call } from '../http/route.ts';
@@ -21,6 +21,7 @@ import { newIdentifier } from '../time/identifier.ts';
 import { readAccessToken, readProofHeader } from './access-credentials.ts';
 import { withChallenge } from './challenge.ts';
 import type { ManagementAction } from './management-actions.ts';
+import { namedTarget } from './named-target.ts';
 import { createRequestBound } from './request-bound.ts';
 
 export type Operator = {
@@ -66,6 +67,8 @@ export type OperatorGuardOptions = {
   }) => Promise<{ alive: boolean; fresh: boolean }>;
   /** The roles that policy gives this operator; none for a name that this broker's files do not have. */
   rolesOf: (name: string) => readonly Role[];
+  /** Whether the files have a client of this name: then the record may say it. */
+  isDeclared: (name: string) => boolean;
   nonces: Nonces;
   noncePolicy: NoncePolicy;
   clock: Clock;
@@ -77,18 +80,24 @@ const MAX_REMEMBERED = 20_000;
 const TOKEN_HINT = 'It is unknown, expired, revoked or for somewhere else: get a new one.';
 
 export function createOperatorGuard(options: OperatorGuardOptions): OperatorGuard {
-  const { issuer, resourceMetadataUrl, readToken, admit, rolesOf, nonces, noncePolicy, clock } = options;
+  const { issuer, resourceMetadataUrl, readToken, admit, rolesOf, isDeclared, nonces, noncePolicy, clock } =
+    options;
   const bound = createRequestBound({ clock });
   // Neither comes back to life: whoever sends them again uses up nothing that the operator needs, no connection either.
   const deadTokens = createRecent<true>(MAX_REMEMBERED);
   const spentProofs = createRecent<true>(MAX_REMEMBERED);
 
-  function claimsOf(text: string): AccessClaims {
-    return readToken(text) ?? refuse('token_unreadable', { hint: TOKEN_HINT });
+  /** Whose it was; nothing shows yet that whoever sent it is the same. */
+  function claimsOf(text: string, { known }: Call): AccessClaims {
+    const claims = readToken(text) ?? refuse('token_unreadable', { hint: TOKEN_HINT });
+    known.claimedClient = claims.client_id;
+    known.tokenId = claims.jti;
+    known.sessionId = claims.sid;
+    return claims;
   }
 
   /** @returns what marks the proof as used */
-  function checkPossession(call: Call, text: string, { cnf }: AccessClaims): SpentKey {
+  function checkPossession(call: Call, text: string, { cnf, client_id }: AccessClaims): SpentKey {
     const now = numericDate(clock);
     const target = normaliseTarget(`${issuer}${call.request.url ?? ''}`);
     if (target === null)
@@ -99,8 +108,12 @@ export function createOperatorGuard(options: OperatorGuardOptions): OperatorGuar
     }
     // RFC 9449 §7.1: the wrong key is a matter of the token
     if (proof.jkt !== cnf.jkt) refuse('token_bound_to_another_key', { hint: TOKEN_HINT });
+    const { known } = call;
+    known.jkt = proof.jkt;
     const spentAt = checkFreshness(proof, { nonces, policy: noncePolicy, now });
-    return { hour: hourOf(spentAt), key: replayKey('proof', proof.jkt, proof.jti) };
+    known.actor = client_id;
+    known.proof = replayKey('proof', proof.jkt, proof.jti);
+    return { hour: hourOf(spentAt), key: known.proof };
   }
 
   function checkReach({ aud, scope }: AccessClaims, action: ManagementAction): void {
@@ -111,7 +124,7 @@ export function createOperatorGuard(options: OperatorGuardOptions): OperatorGuar
   }
 
   async function enter(call: Call, action: ManagementAction, claims: AccessClaims, proof: SpentKey) {
-    const { client_id: actor, jti } = claims;
+    const { client_id: actor, jti, sub: agent, cnf } = claims;
     if (deadTokens.get(jti)) refuseDead();
     if (spentProofs.get(proof.key)) refuseSpent();
     bound(actor, action);
@@ -125,7 +138,14 @@ export function createOperatorGuard(options: OperatorGuardOptions): OperatorGuar
         requestId: call.requestId,
         actor,
         tokenId: jti,
-        details: { action, source: call.source.address },
+        details: {
+          action,
+          source: call.source.address,
+          agent,
+          jkt: cnf.jkt,
+          proof: keyInRecord(proof.key),
+          ...namedTarget(call, isDeclared),
+        },
       },
     });
     if (!alive) {
@@ -138,18 +158,18 @@ export function createOperatorGuard(options: OperatorGuardOptions): OperatorGuar
 
   return {
     async require(call, action) {
-      let actor: string | undefined;
+      call.known.asked = { actions: [action], resource: issuer };
       try {
         const text = readAccessToken(call);
-        const claims = claimsOf(text);
-        actor = claims.client_id;
+        const claims = claimsOf(text, call);
         const proof = checkPossession(call, text, claims);
         checkReach(claims, action);
         await enter(call, action, claims, proof);
-        return { name: actor, roles: rolesOf(actor), token: claims };
+        const { client_id: name } = claims;
+        return { name, roles: rolesOf(name), token: claims };
       } catch (error) {
         if (!(error instanceof Refusal)) throw error;
-        throw withChallenge(error, { action, resourceMetadataUrl, actor });
+        throw withChallenge(error, { action, resourceMetadataUrl });
       }
     },
   };

@@ -41,23 +41,23 @@ export function createOwnSessionRoutes(options: {
 }): OwnSessionRoutes {
   const { authenticator, ends, afterRevocation, admit, target, nonces, noncePolicy, clock } = options;
 
-  function possessionOf({ request }: Call): { jkt: string; proof: SpentKey } {
+  function possessionOf({ request, known }: Call): { jkt: string; proof: SpentKey } {
     const { dpop } = request.headers;
     if (typeof dpop !== 'string') {
       refuse('proof_missing', { hint: 'Send a DPoP proof (RFC 9449) signed with the key of the session.' });
     }
     const now = numericDate(clock);
     const proof = checkProof(dpop, { method: 'POST', target }, now);
+    known.jkt = proof.jkt;
     const spentAt = checkFreshness(proof, { nonces, policy: noncePolicy, now });
-    return {
-      jkt: proof.jkt,
-      proof: { hour: hourOf(spentAt), key: replayKey('proof', proof.jkt, proof.jti) },
-    };
+    const spent = { hour: hourOf(spentAt), key: replayKey('proof', proof.jkt, proof.jti) };
+    known.proof = spent.key;
+    return { jkt: proof.jkt, proof: spent };
   }
 
   return {
     async revokeOwn(call) {
-      const { client, assertion } = authenticator.authenticate(credentialsOfJson(call), call.source);
+      const { client, assertion } = authenticator.authenticate(credentialsOfJson(call), call);
       if (client.kind === 'resource') {
         refuse('client_is_no_agent', { hint: 'A resource server has no session.' });
       }

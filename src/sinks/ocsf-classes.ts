@@ -40,6 +40,8 @@ const LOGON = row('authentication', 1, 'Logon');
 const ROWS: Readonly<Record<string, OcsfRow>> = {
   'token.minted': LOGON,
   'token.refused': LOGON,
+  'login.failed': LOGON,
+  'proof.challenged': row('authentication', 99, 'Other'),
   'operator.admitted': LOGON,
   'session.revoked': row('authentication', 2, 'Logoff'),
   'token.introspected': row('api', 2, 'Read'),

@@ -6,7 +6,7 @@
 import { isIP } from 'node:net';
 import type { EntryDocument } from '../audit/entry-document.ts';
 import { OCSF_CLASSES, OCSF_VERSION, type OcsfRow, ocsfRow } from './ocsf-classes.ts';
-import type { SinkEvent } from './sink-entry.ts';
+import { isChallenge, isWarning, type SinkEvent } from './sink-entry.ts';
 
 type Attributes = Record<string, unknown>;
 
@@ -21,8 +21,7 @@ const SEVERITIES = ['Unknown', 'Informational', 'Low', 'Medium', 'High'];
 export function ocsfEvent({ index, document }: SinkEvent): Attributes {
   const row = ocsfRow(document);
   const { uid, caption, category, categoryCaption } = OCSF_CLASSES[row.kind];
-  const refused = document.outcome === 'refused';
-  const severity = refused ? Math.max(row.severity, LOW) : row.severity;
+  const severity = isWarning(document) ? Math.max(row.severity, LOW) : row.severity;
   return {
     class_uid: uid,
     class_name: caption,
@@ -34,8 +33,7 @@ export function ocsfEvent({ index, document }: SinkEvent): Attributes {
     type_name: `${caption}: ${row.caption}`,
     severity_id: severity,
     severity: SEVERITIES[severity],
-    status_id: refused ? 2 : 1,
-    status: refused ? 'Failure' : 'Success',
+    ...statusOf(document),
     ...(document.reason === undefined
       ? {}
       : { status_code: document.reason, status_detail: document.reason }),
@@ -50,6 +48,13 @@ export function ocsfEvent({ index, document }: SinkEvent): Attributes {
       details: document.details,
     },
   };
+}
+
+function statusOf(document: EntryDocument): Attributes {
+  if (isChallenge(document)) return { status_id: OTHER, status: 'Other' };
+  return document.outcome === 'refused'
+    ? { status_id: 2, status: 'Failure' }
+    : { status_id: 1, status: 'Success' };
 }
 
 function metadataOf({ id, at, action, request_id }: EntryDocument): Attributes {

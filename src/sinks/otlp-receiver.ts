@@ -13,7 +13,7 @@ import { type EventFormat, eventText } from './event-text.ts';
 import { createHttpReceiver, type HttpTarget } from './http-receiver.ts';
 import type { createOutbound, OutboundAnswer } from './outbound-request.ts';
 import type { Delivery, Receiver } from './receiver.ts';
-import type { SinkEvent } from './sink-entry.ts';
+import { isWarning, type SinkEvent } from './sink-entry.ts';
 
 export const OTLP_LOGS_PATH = '/v1/logs';
 
@@ -59,7 +59,7 @@ function recordOf({ index, document }: SinkEvent, format: EventFormat, observedT
   return {
     timeUnixNano: nanosecondsOf(at),
     observedTimeUnixNano,
-    ...(outcome === 'refused' ? WARN : INFO),
+    ...(isWarning(document) ? WARN : INFO),
     eventName: action,
     body: { stringValue: eventText(format, { index, document }) },
     attributes: [

@@ -6,6 +6,16 @@ import type { EntryDocument } from '../audit/entry-document.ts';
 export type SinkEvent = { index: number | null; document: EntryDocument };
 export type LogEntry = { index: number; document: EntryDocument };
 
+/** A challenge for a nonce is answered at once by the same request with one: nobody decided against anything. */
+export function isChallenge({ action }: Pick<EntryDocument, 'action'>): boolean {
+  return action === 'proof.challenged';
+}
+
+/** What a receiver may want to warn somebody of. */
+export function isWarning(document: Pick<EntryDocument, 'action' | 'outcome'>): boolean {
+  return document.outcome === 'refused' && !isChallenge(document);
+}
+
 /** The committed log, by leaf index. */
 export type LogReader = {
   /**

@@ -3,7 +3,7 @@
  * byte in it can end it. Everything is ASCII: what is not is spelled as a JSON escape, and MSG needs no byte order mark.
  */
 import { asciiEventText, type EventFormat, withoutDetails } from './event-text.ts';
-import type { SinkEvent } from './sink-entry.ts';
+import { isWarning, type SinkEvent } from './sink-entry.ts';
 
 /** "log audit" (RFC 5424 §6.2.1) */
 const FACILITY = 13;
@@ -53,7 +53,7 @@ function written(
   { format, hostName }: SyslogStyle,
   truncated: boolean,
 ): string {
-  const priority = FACILITY * 8 + (document.outcome === 'refused' ? WARNING : INFORMATIONAL);
+  const priority = FACILITY * 8 + (isWarning(document) ? WARNING : INFORMATIONAL);
   const data = structuredData({
     id: document.id,
     leaf: index === null ? undefined : String(index),

@@ -19,12 +19,14 @@ export type TokenConsumer = {
     jti: string;
     by: AuthenticatedClient & { client: ResourceClient };
     requestId: string;
+    /** Address that asked. */
+    source: string;
   }): Promise<{ jti: string; consumedAt: number }>;
 };
 
 export function createTokenConsumer({ store, clock }: { store: TokenStore; clock: Clock }): TokenConsumer {
   return {
-    async consume({ jti, by, requestId }) {
+    async consume({ jti, by, requestId, source }) {
       if (!isTokenId(jti)) refuse('token_not_ours', { hint: NOT_OURS });
       const resource = by.client.resource.audience;
       const { fresh, consumedAt } = await store.consume(
@@ -38,6 +40,7 @@ export function createTokenConsumer({ store, clock }: { store: TokenStore; clock
             requestId,
             actor: by.client.id,
             tokenId: jti,
+            details: { source },
           },
         },
       );

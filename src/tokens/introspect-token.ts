@@ -21,6 +21,8 @@ export type TokenIntrospector = {
     token: string;
     by: AuthenticatedClient & { client: ResourceClient };
     requestId: string;
+    /** Address that asked. */
+    source: string;
   }): Promise<Introspection>;
 };
 
@@ -31,7 +33,7 @@ export function createTokenIntrospector(options: {
 }): TokenIntrospector {
   const { store, readToken, clock } = options;
   return {
-    async introspect({ token, by, requestId }) {
+    async introspect({ token, by, requestId, source }) {
       const claims = readToken(token);
       const mine = claims?.aud === by.client.resource.audience ? claims : null;
       const { fresh, alive } = await store.introspect(mine?.jti ?? null, {
@@ -42,6 +44,7 @@ export function createTokenIntrospector(options: {
           outcome: 'allowed',
           requestId,
           actor: by.client.id,
+          details: { source },
         },
       });
       if (!fresh) refuse('assertion_replayed');

@@ -1,13 +1,14 @@
 /** Runs one batch of mints against the store, and deals with what can go wrong with many requests in one statement. */
 import { isCallersFault, isRetryable, sqlState } from '../database/database-error.ts';
 import { Refusal } from '../errors/refusal.ts';
+import type { Known } from '../http/known.ts';
 import type { Clock } from '../time/clock.ts';
 import { signAccessToken, type TokenSigner } from './access-token.ts';
 import type { Grant } from './decide-grant.ts';
 import type { MintRow } from './mint-row.ts';
 import type { MintOutcome, MintStore } from './mint-store.ts';
 
-export type MintOrder = { row: MintRow; grant: Grant };
+export type MintOrder = { row: MintRow; grant: Grant; known: Known };
 
 export type MintedToken = {
   accessToken: string;
@@ -58,12 +59,14 @@ export function createMintBatch(options: {
   }
 
   function finish(
-    { row, grant }: MintOrder,
+    { row, grant, known }: MintOrder,
     outcome: Attempt[number] | undefined,
     by: TokenSigner,
   ): MintedToken {
     if (outcome === undefined) throw new Error('the mint statement left a request without an outcome');
     if (outcome.reason !== null) {
+      known.epoch = outcome.epoch;
+      if (outcome.session_id !== null) known.sessionId = outcome.session_id;
       const reason = outcome.reason === 'session_contended' ? 'database_unavailable' : outcome.reason;
       throw new Refusal(reason, { ...HINTS[reason] });
     }

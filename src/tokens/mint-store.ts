@@ -32,7 +32,10 @@ export type MintOutcome =
       exp: number;
       zone: string;
     }
-  | { token_id: string; reason: MintRefusal };
+  | (Refused & { reason: MintRefusal });
+
+/** In which session, if there is one, and at which epoch. */
+type Refused = { token_id: string; session_id: string | null; epoch: number };
 
 export type MintRefusal = RefusalReason & MintReason;
 type MintReason =
@@ -52,7 +55,7 @@ export type MintStore = {
   mint(
     rows: readonly MintRow[],
     options: { kid: string; spentBefore?: boolean },
-  ): Promise<(MintOutcome | { token_id: string; reason: 'session_contended' })[]>;
+  ): Promise<(MintOutcome | (Refused & { reason: 'session_contended' }))[]>;
 };
 
 /** A token that would live for less is not worth minting. */

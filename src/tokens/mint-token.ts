@@ -8,6 +8,7 @@ import { createLanes } from '../bounds/lanes.ts';
 import type { ActiveCatalogue } from '../catalogue/active-catalogue.ts';
 import { hourOf, type SpentKey } from '../dpop/replay-key.ts';
 import { Refusal, refuse } from '../errors/refusal.ts';
+import type { Known } from '../http/known.ts';
 import { OPERATOR_SESSION_SECONDS, OPERATOR_ZONE } from '../operators/management-actions.ts';
 import type { Clock } from '../time/clock.ts';
 import { newIdentifier } from '../time/identifier.ts';
@@ -27,6 +28,8 @@ export type MintRequest = {
   requestId: string;
   source: string;
   clientKid: string | undefined;
+  /** Told what the database decided by, when it refuses. */
+  known: Known;
 };
 
 export type TokenMinter = {
@@ -65,11 +68,12 @@ export function createTokenMinter(options: {
   });
 
   async function mint(request: MintRequest): Promise<MintedToken> {
-    const { client, grant, jkt, proof, assertion, requestId, source, clientKid } = request;
+    const { client, grant, jkt, proof, assertion, requestId, source, clientKid, known } = request;
     const applied = appliedFor(client, catalogue) ?? refuse('catalogue_differs');
     const agentId = applied.agentIds.get(client.id) ?? refuse('catalogue_differs');
     return lanes.submit({
       grant,
+      known,
       row: {
         tokenId: newIdentifier('tok', clock),
         tokenHour: hourOf(clock.milliseconds() / 1000),

@@ -13,7 +13,8 @@ import type { TokenReader } from './introspect-token.ts';
 import type { OwnRevocation, OwnRevocationStore, Spent } from './own-revocation-store.ts';
 import type { RecordedToken, TokenStore } from './token-store.ts';
 
-type Asked = { by: AuthenticatedClient; requestId: string };
+/** `source`: the address that asked. */
+type Asked = { by: AuthenticatedClient; requestId: string; source: string };
 
 export type TokenRevoker = {
   /**
@@ -22,11 +23,7 @@ export type TokenRevoker = {
    * @throws {Refusal} `invalid_client` when the assertion was used before, `rate_limited` when it revokes too much,
    *   `temporarily_unavailable` when it is revoked here and it is not known whether the standby has it (L21)
    */
-  revokeOwnToken(request: {
-    token: string;
-    by: AuthenticatedClient;
-    requestId: string;
-  }): Promise<{ foreign: boolean }>;
+  revokeOwnToken(request: Asked & { token: string }): Promise<{ foreign: boolean }>;
 };
 
 const NOT_CONFIRMED = 'A synchronous standby does not answer; ask again, with a new assertion.';
@@ -48,8 +45,9 @@ export function createTokenRevoker(options: TokenRevokerOptions): TokenRevoker {
   const { store, spend, readToken, ownRevocations, admit, announce, clock } = options;
 
   /** There is nothing to revoke; that somebody asked is recorded all the same. */
-  function spendInVain({ by, requestId }: Asked, recorded: RecordedToken | null): Promise<Spent> {
+  function spendInVain({ by, requestId, source }: Asked, recorded: RecordedToken | null): Promise<Spent> {
     const token = recorded === null ? {} : { tokenId: recorded.jti, sessionId: recorded.sessionId };
+    const about = recorded === null ? {} : { agent: recorded.agentId };
     const entry: AuditEntry = {
       id: newIdentifier('aud', clock),
       action: 'token.revoked',
@@ -57,7 +55,7 @@ export function createTokenRevoker(options: TokenRevokerOptions): TokenRevoker {
       requestId,
       actor: by.client.id,
       ...token,
-      details: { effect: 'none' },
+      details: { effect: 'none', source, ...about },
     };
     return spend({ assertion: by.assertion, entry });
   }
@@ -77,16 +75,15 @@ export function createTokenRevoker(options: TokenRevokerOptions): TokenRevoker {
   }
 
   return {
-    async revokeOwnToken({ token, by, requestId }) {
+    async revokeOwnToken({ token, ...asked }) {
+      const { by } = asked;
       const claims = readToken(token);
       const own = claims?.client_id === by.client.id ? claims : null;
       const recorded = own === null ? null : await store.find(own.jti);
       const living = recorded?.alive ? recorded : null;
       if (living !== null) admit(by.client.id);
       const { fresh, replicated } =
-        living === null
-          ? await spendInVain({ by, requestId }, recorded)
-          : await revoke({ by, requestId }, living);
+        living === null ? await spendInVain(asked, recorded) : await revoke(asked, living);
       if (!fresh) refuse('assertion_replayed');
       if (living !== null) announce();
       if (!replicated) refuse('replication_unknown', { hint: NOT_CONFIRMED });

@@ -8,9 +8,9 @@ import type { AgentClient, Client, OperatorClient } from '../agents/client.ts';
 import { credentialsOfForm } from '../agents/client-credentials.ts';
 import type { Catalogue } from '../catalogue/catalogue.ts';
 import type { Nonces } from '../dpop/nonce.ts';
-import { checkProof, type Proof, type ProofCaches } from '../dpop/proof.ts';
+import { checkProof, type ProofCaches } from '../dpop/proof.ts';
 import { checkFreshness, type NoncePolicy } from '../dpop/proof-freshness.ts';
-import { hourOf, replayKey } from '../dpop/replay-key.ts';
+import { hourOf, replayKey, type SpentKey } from '../dpop/replay-key.ts';
 import { refuse } from '../errors/refusal.ts';
 import type { RequestBounds } from '../http/rate-bound.ts';
 import type { Answer, Call } from '../http/route.ts';
@@ -43,14 +43,18 @@ export type TokenEndpointOptions = {
 export function createTokenEndpoint(options: TokenEndpointOptions): (call: Call) => Promise<Answer> {
   const { issuer, authenticator, bounds, catalogue, resourceAliases, nonces, clock } = options;
 
-  function possessionOf(call: Call): { proof: Proof; spentAt: number } {
+  function possessionOf(call: Call): { jkt: string; proof: SpentKey } {
     const now = numericDate(clock);
     const header = call.request.headers.dpop;
     if (typeof header !== 'string') {
       refuse('proof_missing', { hint: 'Send a DPoP proof (RFC 9449) signed with the key of the session.' });
     }
     const proof = checkProof(header, { method: 'POST', target: options.target }, now, options.proofCaches);
-    return { proof, spentAt: checkFreshness(proof, { nonces, policy: options.noncePolicy, now }) };
+    call.known.jkt = proof.jkt;
+    const spentAt = checkFreshness(proof, { nonces, policy: options.noncePolicy, now });
+    const spent = { hour: hourOf(spentAt), key: replayKey('proof', proof.jkt, proof.jti) };
+    call.known.proof = spent.key;
+    return { jkt: proof.jkt, proof: spent };
   }
 
   function decide(request: TokenRequest, client: AgentClient | OperatorClient): Grant {
@@ -63,24 +67,22 @@ export function createTokenEndpoint(options: TokenEndpointOptions): (call: Call)
 
   return async (call) => {
     const request = parseTokenRequest(call.form);
-    const {
-      client: found,
-      kid,
-      assertion,
-    } = authenticator.authenticate(credentialsOfForm(call), call.source);
+    const { client: found, kid, assertion } = authenticator.authenticate(credentialsOfForm(call), call);
+    call.known.asked = request;
     const client = withSessions(found);
-    const { proof, spentAt } = possessionOf(call);
+    const { jkt, proof } = possessionOf(call);
     bounds.admitMint(client.id);
     const minter = client.kind === 'operator' ? options.operatorMinter : options.minter;
     const minted = await minter.mint({
       client,
       grant: decide(request, client),
-      jkt: proof.jkt,
-      proof: { hour: hourOf(spentAt), key: replayKey('proof', proof.jkt, proof.jti) },
+      jkt,
+      proof,
       assertion,
       requestId: call.requestId,
       source: call.source.address,
       clientKid: kid,
+      known: call.known,
     });
     return answerOf(minted, nonces);
   };

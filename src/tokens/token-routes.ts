@@ -21,32 +21,32 @@ export function createTokenRoutes(options: {
   revoker: TokenRevoker;
   consumer: TokenConsumer;
   /** Told when a client tried to revoke a token that was issued to another one. */
-  onForeignRevocation: (call: Call, clientId: string) => void;
+  onForeignRevocation: (call: Call) => void;
 }): TokenRoutes {
   const { authenticator, introspector, revoker, consumer, onForeignRevocation } = options;
 
   return {
     async introspect(call) {
-      const by = resourceOnly(authenticator.authenticate(credentialsOfForm(call), call.source));
+      const by = resourceOnly(authenticator.authenticate(credentialsOfForm(call), call));
       const token = tokenOf(call);
-      return { body: await introspector.introspect({ token, by, requestId: call.requestId }) };
+      return { body: await introspector.introspect({ token, by, ...originOf(call) }) };
     },
 
     async revoke(call) {
-      const by = authenticator.authenticate(credentialsOfForm(call), call.source);
+      const by = authenticator.authenticate(credentialsOfForm(call), call);
       const token = tokenOf(call);
-      const { foreign } = await revoker.revokeOwnToken({ token, by, requestId: call.requestId });
-      if (foreign) onForeignRevocation(call, by.client.id);
+      const { foreign } = await revoker.revokeOwnToken({ token, by, ...originOf(call) });
+      if (foreign) onForeignRevocation(call);
       return { status: 200 };
     },
 
     async consume(call) {
-      const by = resourceOnly(authenticator.authenticate(credentialsOfJson(call), call.source));
+      const by = resourceOnly(authenticator.authenticate(credentialsOfJson(call), call));
       const { nonce } = parseConsumption(call.json);
       const { jti, consumedAt } = await consumer.consume({
         jti: call.params.jti ?? '',
         by,
-        requestId: call.requestId,
+        ...originOf(call),
       });
       return { body: { jti, consumed_at: consumedAt, ...(nonce === undefined ? {} : { nonce }) } };
     },
@@ -75,6 +75,11 @@ function resourceOnly(by: AuthenticatedClient): AuthenticatedClient & { client: 
   const { client } = by;
   if (client.kind === 'resource') return { ...by, client };
   return refuse('client_is_no_resource', { hint: 'Only a declared resource server can ask this.' });
+}
+
+/** For the record. */
+function originOf({ requestId, source }: Call): { requestId: string; source: string } {
+  return { requestId, source: source.address };
 }
 
 function tokenOf(call: Call): string {

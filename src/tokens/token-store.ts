@@ -12,6 +12,7 @@ export type RecordedToken = {
   jti: string;
   sessionId: string;
   clientId: string;
+  agentId: string;
   resource: string;
   /** False once it expired, was revoked or, if it is for one call, was spent. */
   alive: boolean;
@@ -81,7 +82,7 @@ export function createTokenStore(database: Kysely<unknown>): TokenStore {
       const hour = hourOfToken(jti);
       if (hour === null) return null;
       const { rows } = await sql<RecordedToken>`
-        select t.jti, t.session_id as "sessionId", s.client_id as "clientId", t.resource,
+        select t.jti, t.session_id as "sessionId", s.client_id as "clientId", s.agent_id as "agentId", t.resource,
                ${TOKEN_LIVES} and (t.call is null or t.consumed_at is null) as alive,
                t.call is not null as "singleUse", t.consumed_at is not null as consumed
           from tokens t join sessions s on s.id = t.session_id
@@ -112,9 +113,13 @@ export function createTokenStore(database: Kysely<unknown>): TokenStore {
            where t.hour = ${hourOfToken(jti) ?? -1} and t.jti = ${jti} and t.resource = ${resource}
              and s.id = t.session_id and t.call is not null and t.consumed_at is null and ${TOKEN_LIVES}
              and exists (select from spent)
-          returning t.jti, t.session_id, floor(extract(epoch from t.consumed_at))::float8 as consumed_at
+          returning t.session_id, s.agent_id, floor(extract(epoch from t.consumed_at))::float8 as consumed_at
         ),
-        recorded as (${insertEntry(entry, sql`consumed`, sql`session_id`)})
+        recorded as (${insertEntry(entry, {
+          rows: sql`consumed`,
+          sessionId: sql`session_id`,
+          more: sql`jsonb_build_object('agent', agent_id)`,
+        })})
         select exists (select from spent) as fresh, (select consumed_at from consumed) as "consumedAt"
       `.execute(database);
       return rows[0] ?? { fresh: false, consumedAt: null };
@@ -130,25 +135,30 @@ export function createTokenStore(database: Kysely<unknown>): TokenStore {
           select ${proof.hour}::integer, ${proof.key}::uuid, l.jti from living l
               on conflict do nothing
           returning key
-        ), recorded as (${insertEntry(entry, sql`spent, living`, sql`living.session_id`)})
+        ), recorded as (${insertEntry(entry, {
+          rows: sql`spent, living`,
+          sessionId: sql`living.session_id`,
+          more: ADMITTED_BY,
+        })})
         select exists (select from living) as alive, exists (select from spent) as fresh
       `.execute(database);
       return rows[0] ?? { alive: false, fresh: false };
     },
 
     async introspect(jti, { assertion, entry }) {
-      const { id, action, outcome, requestId, actor } = entry;
+      const { id, action, outcome, requestId, actor, details } = entry;
       const { rows } = await sql<{ fresh: boolean; alive: boolean }>`
         with spent as (${insertSpent(assertion, entry.id)}),
         asked as materialized (
-          select t.jti, t.session_id, ${TOKEN_LIVES} and (t.call is null or t.consumed_at is null) as alive
+          select t.jti, t.session_id, s.agent_id, ${TOKEN_LIVES} and (t.call is null or t.consumed_at is null) as alive
             from tokens t join sessions s on s.id = t.session_id
            where t.hour = ${hourOfToken(jti ?? '') ?? -1} and t.jti = ${jti}
         ),
         recorded as (
           insert into audit_entries (id, action, outcome, request_id, actor, session_id, token_id, details)
           select ${id}, ${action}, ${outcome}, ${requestId ?? null}, ${actor ?? null}, asked.session_id, asked.jti,
-                 jsonb_build_object('active', coalesce(asked.alive, false))
+                 ${JSON.stringify(details ?? {})}::jsonb || jsonb_build_object('active', coalesce(asked.alive, false))
+                   || case when asked.agent_id is null then '{}' else jsonb_build_object('agent', asked.agent_id) end
             from spent left join asked on true
         )
         select exists (select from spent) as fresh, exists (select from asked where alive) as alive
@@ -166,7 +176,7 @@ export function createTokenStore(database: Kysely<unknown>): TokenStore {
 export function spendStatement({ assertion, entry }: Spending): RawBuilder<{ fresh: boolean }> {
   return sql`
     with spent as (${insertSpent(assertion, entry.id)}),
-    recorded as (${insertEntry(entry, sql`spent`, sql`${entry.sessionId ?? null}::text`)})
+    recorded as (${insertEntry(entry, { rows: sql`spent`, sessionId: sql`${entry.sessionId ?? null}::text` })})
     select exists (select from spent) as fresh`;
 }
 
@@ -175,13 +185,22 @@ function insertSpent({ hour, key }: SpentKey, on: string) {
              on conflict do nothing returning key`;
 }
 
+type Sql = ReturnType<typeof sql>;
+
+/** By which version, and how far the ledger was in that snapshot. */
+const ADMITTED_BY = sql`jsonb_build_object(
+  'catalogue', (select version from catalogue_versions where active), 'epoch', (select epoch from revocation_head))`;
+
 /** The line is written only if `rows` has one: no record of what did not happen, nothing without a record. */
-function insertEntry(entry: AuditEntry, rows: ReturnType<typeof sql>, sessionId: ReturnType<typeof sql>) {
+function insertEntry(
+  entry: AuditEntry,
+  { rows, sessionId, more = sql`'{}'::jsonb` }: Record<'rows' | 'sessionId', Sql> & { more?: Sql },
+) {
   const { id, action, outcome, requestId, actor, tokenId, details } = entry;
   return sql`
     insert into audit_entries (id, action, outcome, request_id, actor, session_id, token_id, details)
     select ${id}, ${action}, ${outcome}, ${requestId ?? null}, ${actor ?? null}, ${sessionId}, ${tokenId ?? null},
-           ${JSON.stringify(details ?? {})}::jsonb
+           ${JSON.stringify(details ?? {})}::jsonb || ${more}
       from ${rows}`;
 }
 

@@ -47,7 +47,7 @@ export function createFeedRoutes(options: {
         secretGiven: false,
         authorization: undefined,
       },
-      call.source,
+      call,
     );
     if (by.client.kind !== 'resource') {
       refuse('client_is_no_resource', { hint: 'Resource servers and operators read the ledger.' });
@@ -58,6 +58,7 @@ export function createFeedRoutes(options: {
       outcome: 'allowed',
       requestId: call.requestId,
       actor: by.client.id,
+      details: { source: call.source.address },
     };
     if (!(await spend({ assertion: by.assertion, entry }))) refuse('assertion_replayed');
     return null;

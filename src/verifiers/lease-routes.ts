@@ -35,7 +35,7 @@ export function createLeaseRoutes(options: {
   const instances = createInstanceBound({ clock });
 
   /** Bounded and rated as the authentication that it is. */
-  function authenticate(jwt: UnverifiedJwt, { source }: Call): ReceivedQuestion {
+  function authenticate(jwt: UnverifiedJwt, { source, known }: Call): ReceivedQuestion {
     const directory = clients();
     const claimed = claimedClient(jwt);
     const declared = claimed !== null && directory.has(claimed) ? claimed : null;
@@ -43,6 +43,7 @@ export function createLeaseRoutes(options: {
     try {
       const asked = checkQuestion(jwt, { clients: directory, issuer, now: numericDate(clock) });
       bounds.succeeded(asked.resource.audience, source);
+      known.actor = asked.resource.audience;
       return asked;
     } catch (error) {
       if (error instanceof Refusal) bounds.failed(declared, source);

@@ -38,14 +38,15 @@ export function createProofRoutes(options: {
   const { authenticator, spender, clock } = options;
   return {
     async spend(call) {
-      const { client, assertion } = authenticator.authenticate(credentialsOfJson(call), call.source);
+      const { client, assertion } = authenticator.authenticate(credentialsOfJson(call), call);
       if (client.kind !== 'resource') {
         refuse('client_is_no_resource', { hint: 'Only a declared resource server can ask this.' });
       }
       const { nonce, proofs } = parseSpending(call.json, numericDate(clock));
       const seen = proofs.map(({ name, filed_at: filedAt }) => ({ name, filedAt }));
       const { audience: resource } = client.resource;
-      const fresh = await spender.spend(seen, { assertion, resource, requestId: call.requestId });
+      const { requestId, source } = call;
+      const fresh = await spender.spend(seen, { assertion, resource, requestId, source: source.address });
       return { body: { nonce, fresh } };
     },
   };

@@ -15,6 +15,8 @@ export type ProofsToSpend = {
   proofs: readonly SpentKey[];
   actor: string;
   requestId: string;
+  /** Address that asked. */
+  source: string;
 };
 
 export type SpentProofsOutcome = {
@@ -37,8 +39,8 @@ const SPEND = {
   name: 'proofs_spend',
   text: `
 with question as materialized (
-  select q.line, q.hour, q.key, q.actor, q.request_id
-    from json_to_recordset($1::json) as q (line text, hour integer, key uuid, actor text, request_id text)
+  select q.line, q.hour, q.key, q.actor, q.request_id, q.source
+    from json_to_recordset($1::json) as q (line text, hour integer, key uuid, actor text, request_id text, source text)
 ), authentic as (
   insert into spent_jti (hour, key, token_id)
   select q.hour, q.key, q.line from question q order by q.hour, q.key, q.line
@@ -56,7 +58,8 @@ with question as materialized (
 ), recorded as (
   insert into audit_entries (id, action, outcome, request_id, actor, details)
   select q.line, 'proofs.spent', 'allowed', q.request_id, q.actor,
-         jsonb_build_object('asked', (select count(*) from asked a where a.line = q.line),
+         jsonb_build_object('source', q.source,
+                            'asked', (select count(*) from asked a where a.line = q.line),
                             'fresh', (select count(*) from asked a join spent s on s.name = a.name
                                        where a.line = q.line))
     from question q join authentic a on a.line = q.line
@@ -94,8 +97,8 @@ function nameOf(lineId: string, index: number): string {
   return `${lineId} ${index}`;
 }
 
-function questionRow({ lineId, assertion, actor, requestId }: ProofsToSpend) {
-  return { line: lineId, ...assertion, actor, request_id: requestId };
+function questionRow({ lineId, assertion, actor, requestId, source }: ProofsToSpend) {
+  return { line: lineId, ...assertion, actor, request_id: requestId, source };
 }
 
 function proofRows({ lineId, proofs }: ProofsToSpend) {

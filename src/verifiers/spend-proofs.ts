@@ -23,7 +23,7 @@ export type ProofSpender = {
    */
   spend(
     seen: readonly SeenProof[],
-    by: Pick<AuthenticatedClient, 'assertion'> & { resource: string; requestId: string },
+    by: Pick<AuthenticatedClient, 'assertion'> & { resource: string; requestId: string; source: string },
   ): Promise<boolean[]>;
 };
 
@@ -63,7 +63,7 @@ export function createProofSpender({
   }
 
   return {
-    async spend(seen, { assertion, resource, requestId }) {
+    async spend(seen, { assertion, resource, requestId, source }) {
       admit(resource, seen.length);
       const { authentic, fresh } = await lanes.submit({
         lineId: newIdentifier('aud', clock),
@@ -74,6 +74,7 @@ export function createProofSpender({
         })),
         actor: resource,
         requestId,
+        source,
       });
       if (!authentic) refuse('assertion_replayed');
       return fresh;

@@ -90,6 +90,56 @@ test('refusals from one IPv6 network fold as those of one caller', async () => {
   );
 });
 
+test('a folded line says what all of its refusals have in common, and what a caller makes up multiplies no lines', async () => {
+  const appended: AuditEntry[] = [];
+  const recorder = createRefusalRecorder({
+    store: { append: async (entries) => void appended.push(...entries) },
+    clock: manualClock(),
+    log: silentLog,
+  });
+  for (let count = 0; count < FOLD_AFTER + 5; count += 1) {
+    const made = { jkt: `key-${count}`, scope_sha256: `${count}`, catalogue: 3, zone: 'analytics' };
+    const sessionId = count % 2 === 0 ? 'ses_even' : 'ses_odd';
+    await recorder.record(refusal({ requestId: `req_${count}`, sessionId, details: made }));
+  }
+  await recorder.writeFolded({ all: true });
+  assert.equal(appended.length, FOLD_AFTER + 1);
+  assert.deepEqual(
+    { ...appended.at(-1), id: '' },
+    {
+      id: '',
+      action: 'token.refused',
+      outcome: 'refused',
+      reason: 'proof_replayed',
+      actor: 'report-writer',
+      repetitions: 5,
+      details: { catalogue: 3, zone: 'analytics', source: '192.0.2.1' },
+    },
+  );
+});
+
+test('a client that is only claimed is told apart from one that was proved', async () => {
+  const recorder = createRefusalRecorder({ store, clock: manualClock(), log: silentLog });
+  const source = 'claimed';
+  for (let count = 0; count < FOLD_AFTER; count += 1) await recorder.record(refusal({ source }));
+  const { actor: _, ...nobody } = refusal({ source, details: { claimed_client: 'report-writer' } });
+  await recorder.record(nobody);
+  assert.equal((await lines(source)).count, FOLD_AFTER + 1);
+});
+
+test('challenges for a nonce are counted, and have no lines of their own', async () => {
+  const recorder = createRefusalRecorder({ store, clock: manualClock(), log: silentLog });
+  const challenge = refusal({
+    source: 'challenged',
+    action: 'proof.challenged',
+    reason: 'proof_nonce_missing',
+  });
+  for (let count = 0; count < 7; count += 1) await recorder.record(challenge);
+  assert.deepEqual(await lines('challenged'), { count: 0, repetitions: 0 });
+  await recorder.writeFolded({ all: true });
+  assert.deepEqual(await lines('challenged'), { count: 1, repetitions: 7 });
+});
+
 test('what many callers did is folded into a line that names none of them', async () => {
   const appended: AuditEntry[] = [];
   const recorder = createRefusalRecorder({

@@ -52,9 +52,12 @@ function refused(
   assert.equal(answer.headers.get('content-type'), 'application/problem+json');
 }
 
-async function lastRefusal(): Promise<{ reason: string; actor: string | null }> {
-  const [row] = await world.query<{ reason: string; actor: string | null }>(
-    `select reason, actor from audit_entries where outcome = 'refused' order by at desc, id desc limit 1`,
+type RefusalLine = { action: string; reason: string; actor: string | null; claimed: string | null };
+
+async function lastRefusal(): Promise<RefusalLine> {
+  const [row] = await world.query<RefusalLine>(
+    `select action, reason, actor, details->>'claimed_client' as claimed
+       from audit_entries where outcome = 'refused' order by at desc, id desc limit 1`,
   );
   assert.ok(row);
   return row;
@@ -85,15 +88,34 @@ test('with a good token and a good proof an operator is let in, once, and the re
   const proof = olivia.proof({ method: 'GET', path: PATH, token });
   const answer = await ask({ token, proof });
   assert.equal(answer.status, 200, answer.text);
-  const [row] = await world.query<{ actor: string; details: object; request_id: string }>(
+  const [row] = await world.query<{ actor: string; details: Record<string, unknown>; request_id: string }>(
     `select actor, details, request_id from audit_entries where action = 'operator.admitted' order by at desc limit 1`,
   );
   assert.equal(row?.actor, 'olivia');
   assert.equal(row?.request_id, answer.headers.get('request-id'));
-  assert.deepEqual(row?.details, { action: ACTION, source: '127.0.0.1' });
+  const { jti, sub, cnf } = JSON.parse(Buffer.from(token.split('.')[1] ?? '', 'base64url').toString());
+  const { proof: spent, ...details } = row?.details ?? {};
+  assert.deepEqual(details, {
+    action: ACTION,
+    source: '127.0.0.1',
+    agent: sub,
+    jkt: cnf.jkt,
+    catalogue: 1,
+    epoch: 0,
+  });
+  const [{ key } = { key: null }] = await world.query<{ key: string }>(
+    'select key from spent_jti where token_id = $1 and key::text = $2',
+    [jti, spent],
+  );
+  assert.equal(spent, key, 'the hash under which the proof is marked as used');
   const challenge = `DPoP error="invalid_dpop_proof", error_description="Make a new proof for each request.", ${NEEDED}`;
   refused(await ask({ token, proof }), { status: 401, code: 'invalid_dpop_proof', challenge });
-  assert.deepEqual(await lastRefusal(), { reason: 'proof_replayed', actor: 'olivia' });
+  assert.deepEqual(await lastRefusal(), {
+    action: 'login.failed',
+    reason: 'proof_replayed',
+    actor: null,
+    claimed: 'olivia',
+  });
 });
 
 test('without a token the challenge says what is needed and names no error', async () => {
@@ -137,7 +159,12 @@ test('a token that mayfly did not sign, for an agent, for one call or bent by a 
   const forged = signJwt({ alg: 'EdDSA', typ: 'at+jwt', kid }, decoded, foreign.privateKey);
   for (const token of [forged, `${good.slice(0, -8)}AAAAAAAA`, 'abc', `${header}.${claims}.`]) {
     refused(await ask({ token }), { status: 401, code: 'invalid_token', challenge });
-    assert.deepEqual(await lastRefusal(), { reason: 'token_unreadable', actor: null });
+    assert.deepEqual(await lastRefusal(), {
+      action: 'login.failed',
+      reason: 'token_unreadable',
+      actor: null,
+      claimed: null,
+    });
   }
 });
 
@@ -149,14 +176,24 @@ test("an agent's own token is refused, whatever it is for", async () => {
   const challenge = `DPoP error="invalid_token", error_description="${TOKEN_HINT}", ${NEEDED}`;
   const answer = await ask({ by: wearer, token: body.access_token });
   refused(answer, { status: 401, code: 'invalid_token', challenge });
-  assert.deepEqual(await lastRefusal(), { reason: 'token_audience', actor: 'report-writer' });
+  assert.deepEqual(await lastRefusal(), {
+    action: 'login.failed',
+    reason: 'token_audience',
+    actor: 'report-writer',
+    claimed: null,
+  });
 });
 
 test('a token for another action is refused with the complete scope', async () => {
   const token = await olivia.token('mayfly:read:agents');
   const challenge = `DPoP error="insufficient_scope", error_description="Get a token for the action that scope names.", ${NEEDED}`;
   refused(await ask({ token }), { status: 403, code: 'insufficient_scope', challenge });
-  assert.deepEqual(await lastRefusal(), { reason: 'action_not_covered', actor: 'olivia' });
+  assert.deepEqual(await lastRefusal(), {
+    action: 'request.refused',
+    reason: 'action_not_covered',
+    actor: 'olivia',
+    claimed: null,
+  });
 });
 
 test('a proof by another key, without ath, with the ath of another token or for another request is refused', async () => {
@@ -169,7 +206,12 @@ test('a proof by another key, without ath, with the ath of another token or for 
     code: 'invalid_token',
     challenge: `DPoP error="invalid_token", error_description="${TOKEN_HINT}", ${NEEDED}`,
   });
-  assert.deepEqual(await lastRefusal(), { reason: 'token_bound_to_another_key', actor: 'olivia' });
+  assert.deepEqual(await lastRefusal(), {
+    action: 'login.failed',
+    reason: 'token_bound_to_another_key',
+    actor: null,
+    claimed: 'olivia',
+  });
   const cases: [string, string | null][] = [
     ['proof_missing', null],
     ['proof_malformed', 'a.b.c'],
@@ -196,7 +238,7 @@ test('a proof by another key, without ath, with the ath of another token or for 
       answer.headers.get('www-authenticate') ?? '',
       /^DPoP error="invalid_dpop_proof", error_description="[^"]+", scope="mayfly:read:sessions", algs=/,
     );
-    assert.deepEqual(await lastRefusal(), { reason, actor: 'olivia' });
+    assert.deepEqual(await lastRefusal(), { action: 'login.failed', reason, actor: null, claimed: 'olivia' });
   }
   assert.equal((await ask({ token })).status, 200, 'the token itself is good');
 });
@@ -230,7 +272,12 @@ test('a revoked token, one of an ended session and one of a stopped operator are
     assert.equal((await ask({ by: operator, token })).status, 200);
     await ledger.append({ target: { kind, id }, ...entry });
     refused(await ask({ by: operator, token }), { status: 401, code: 'invalid_token', challenge });
-    assert.deepEqual(await lastRefusal(), { reason: 'token_inactive', actor: 'olivia' });
+    assert.deepEqual(await lastRefusal(), {
+      action: 'login.failed',
+      reason: 'token_inactive',
+      actor: 'olivia',
+      claimed: null,
+    });
   }
 });
 

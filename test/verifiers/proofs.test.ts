@@ -87,7 +87,7 @@ test('the record says who asked about how many, and names no proof', async () =>
   const lines = await world.query<{ actor: string; details: object }>(
     `select actor, details from audit_entries where action = 'proofs.spent' order by id desc limit 1`,
   );
-  assert.deepEqual(lines, [{ actor: CUSTOMERS, details: { asked: 3, fresh: 2 } }]);
+  assert.deepEqual(lines, [{ actor: CUSTOMERS, details: { asked: 3, fresh: 2, source: '127.0.0.1' } }]);
 });
 
 test('a proof of a time far from now, a name that is none and a list without bound spend nothing', async () => {
@@ -125,7 +125,7 @@ test('one resource may have so many proofs written down a second, whatever other
     clock: { ...systemClock, monotonicMilliseconds: () => 0 },
     rate: { perSecond: 1, burst: 3 },
   });
-  const by = { assertion: { hour: 0, key: '' }, requestId: 'req_1' };
+  const by = { assertion: { hour: 0, key: '' }, source: '192.0.2.1', requestId: 'req_1' };
   const proofs = [1, 2, 3].map(() => ({ name: newName(), filedAt: 0 }));
   assert.deepEqual(await spender.spend(proofs, { ...by, resource: CUSTOMERS }), [true, true, true]);
   await assert.rejects(spender.spend(proofs, { ...by, resource: CUSTOMERS }), (error) => {
