@@ -9,6 +9,7 @@ import { createCosignatureStore } from '../../src/audit/cosignature-store.ts';
 import { parseVerifierKey, type VerifierKey } from '../../src/audit/verifier-key.ts';
 import type { Broker } from '../../src/broker.ts';
 import { type Log, silentLog } from '../../src/errors/log.ts';
+import { until as becomesTrue } from '../broker-process.ts';
 import { commandLine } from '../cli/command-line.ts';
 import { newSessionKey } from '../test-agent.ts';
 import { createTestWorld } from '../test-broker.ts';
@@ -35,15 +36,11 @@ async function mint(by: Broker = broker): Promise<void> {
   assert.equal(status, 200);
 }
 
+/** Says what there is when it never happens. */
 async function until(what: string, condition: () => boolean | Promise<boolean>): Promise<void> {
-  const deadline = Date.now() + 60_000;
-  while (!(await condition())) {
-    assert.ok(
-      Date.now() < deadline,
-      `${what}; ${JSON.stringify({ said, one: one.answers, two: two.answers })}`,
-    );
-    await new Promise((resolve) => setImmediate(resolve));
-  }
+  await becomesTrue(condition, what, 60_000).catch((error: Error) =>
+    assert.fail(`${error.message}; ${JSON.stringify({ said, one: one.answers, two: two.answers })}`),
+  );
 }
 
 async function cosigners(): Promise<string[]> {

@@ -15,6 +15,7 @@ import { parseVerifierKey, type VerifierKey } from '../../src/audit/verifier-key
 import { type LogPolicy, type LogVerdict, verifyLog } from '../../src/audit/verify-log.ts';
 import { systemClock } from '../../src/time/clock.ts';
 import { newIdentifier } from '../../src/time/identifier.ts';
+import { until } from '../broker-process.ts';
 import { newSessionKey } from '../test-agent.ts';
 import { createTestWorld } from '../test-broker.ts';
 import { beforeDrop } from '../test-database.ts';
@@ -46,8 +47,7 @@ async function addLines(count: number): Promise<void> {
 
 /** Until each line has its place and a signed head over it. */
 async function untilSigned(): Promise<void> {
-  const deadline = Date.now() + 60_000;
-  for (;;) {
+  const isSigned = async () => {
     const { rows } = await superuser.query(
       `select (select count(*) from audit_entries e
                 where not exists (select from audit_leaves l where l.entry_id = e.id))::int as lines,
@@ -55,9 +55,9 @@ async function untilSigned(): Promise<void> {
               (select max(size) from audit_checkpoints)::int as signed`,
     );
     const [{ lines, size, signed }] = rows as [{ lines: number; size: number; signed: number }];
-    if (lines === 0 && size === signed) return;
-    assert.ok(Date.now() < deadline, `${lines} wait, ${size} places, ${signed} signed`);
-  }
+    return lines === 0 && size === signed;
+  };
+  await until(isSigned, 'a signed head over each line', 60_000);
 }
 
 async function publishedKeys(): Promise<VerifierKey[]> {

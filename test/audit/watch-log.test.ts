@@ -5,6 +5,7 @@ import pg from 'pg';
 import { createLogStateStore } from '../../src/audit/log-state-store.ts';
 import { watchLog } from '../../src/audit/watch-log.ts';
 import { type Log, silentLog } from '../../src/errors/log.ts';
+import { until as becomesTrue } from '../broker-process.ts';
 import { newSessionKey } from '../test-agent.ts';
 import { createTestWorld } from '../test-broker.ts';
 import { beforeDrop } from '../test-database.ts';
@@ -32,10 +33,7 @@ async function readiness(): Promise<{
   return (await (await fetch(`${broker.url}/readyz`)).json()) as Awaited<ReturnType<typeof readiness>>;
 }
 
-async function until(what: string, condition: () => Promise<boolean>): Promise<void> {
-  const deadline = Date.now() + 60_000;
-  while (!(await condition())) assert.ok(Date.now() < deadline, `${what}; ${said.join()}`);
-}
+const until = (what: string, condition: () => Promise<boolean>) => becomesTrue(condition, what, 60_000);
 
 test('entries are counted, and none waits long', async () => {
   const agent = world.agent(broker, 'report-writer');

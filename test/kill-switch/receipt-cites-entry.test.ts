@@ -5,6 +5,7 @@ import { parseLogProof, verifyLogProof } from '../../src/audit/log-proof.ts';
 import { leafHash } from '../../src/audit/merkle-tree.ts';
 import { parseVerifierKey } from '../../src/audit/verifier-key.ts';
 import { canonicalJson } from '../../src/json/canonical-json.ts';
+import { until } from '../broker-process.ts';
 import { createTestWorld } from '../test-broker.ts';
 
 const ORIGIN = 'broker.example.com/v1/audit';
@@ -16,17 +17,14 @@ test('the receipt of a kill cites its entry of the audit log, with a proof that 
   const order = { target: { kind: 'zone', id: 'analytics' }, reason: 'stolen key', wait_seconds: 0 };
   const engaged = await operator.post('/v1/kill-switch', 'mayfly:engage:kill-switch', order);
   assert.ok([200, 202].includes(engaged.status), JSON.stringify(engaged.body));
-  const deadline = Date.now() + 30_000;
-  let audit = null;
-  while (audit === null) {
-    assert.ok(Date.now() < deadline);
-    const { body, status } = await operator.get(
-      `/v1/kill-switch/${engaged.body.id}/receipt`,
-      'mayfly:read:kill-switch',
-    );
+  const receipt = async () => {
+    const path = `/v1/kill-switch/${engaged.body.id}/receipt`;
+    const { body, status } = await operator.get(path, 'mayfly:read:kill-switch');
     assert.equal(status, 200);
-    audit = body.audit;
-  }
+    return body;
+  };
+  await until(async () => (await receipt()).audit !== null, 'the receipt cites its entry', 30_000);
+  const { audit } = await receipt();
   const keys = (await (await fetch(`${broker.url}/v1/audit/keys`)).json()) as { keys: { vkey: string }[] };
   const trust = { origin: ORIGIN, keys: keys.keys.map(({ vkey }) => parseVerifierKey(vkey)) };
   const { body } = await operator.get(`/v1/audit/entries/${audit.id}`, 'mayfly:read:audit');
