@@ -19,6 +19,11 @@ async function freshSettings(): Promise<{ MAYFLY_PORT: string; MAYFLY_DATA_DIR: 
   return { MAYFLY_PORT: String(await freePort()), MAYFLY_DATA_DIR: join(folder, 'data') };
 }
 
+let used: Awaited<ReturnType<typeof freshSettings>> | undefined;
+
+/** Of a broker that ran before, where there was one: what starts there makes no database, which takes seconds. */
+const usedSettings = async () => used ?? freshSettings();
+
 function processesThatMention(text: string): number[] {
   return readdirSync('/proc')
     .filter((name) => /^\d+$/.test(name) && Number(name) !== process.pid)
@@ -63,10 +68,11 @@ test('npm start with nothing configured but a port mints, and SIGTERM to npm sto
   broker.child.kill('SIGTERM');
   await broker.exited;
   await nothingRuns(settings.MAYFLY_DATA_DIR);
+  used = settings;
 });
 
 test('Ctrl-C reaches npm and the broker, twice over, and still stops in order', async () => {
-  const settings = await freshSettings();
+  const settings = await usedSettings();
   const broker = startBrokerProcess({ settings, npm: true, ownGroup: true });
   await broker.url;
   process.kill(-broker.pid, 'SIGINT'); // what a terminal does: the whole foreground group
@@ -77,7 +83,7 @@ test('Ctrl-C reaches npm and the broker, twice over, and still stops in order', 
 });
 
 test('SIGTERM to the broker itself ends it with 0', async () => {
-  const settings = await freshSettings();
+  const settings = await usedSettings();
   const broker = startBrokerProcess({ settings });
   await broker.url;
   process.kill(broker.pid, 'SIGTERM');
@@ -86,7 +92,7 @@ test('SIGTERM to the broker itself ends it with 0', async () => {
 });
 
 test('after kill -9 of everything the next start recovers, with the same keys and sessions', async () => {
-  const settings = await freshSettings();
+  const settings = await usedSettings();
   const first = startBrokerProcess({ settings });
   const session = newSessionKey();
   const before = await agentOf(await first.url, settings.MAYFLY_DATA_DIR).token(session);
@@ -109,7 +115,7 @@ test('after kill -9 of everything the next start recovers, with the same keys an
 });
 
 test('two brokers on different ports and data folders run side by side', async () => {
-  const [one, two] = [await freshSettings(), await freshSettings()];
+  const [one, two] = [await usedSettings(), await freshSettings()];
   const brokers = [startBrokerProcess({ settings: one }), startBrokerProcess({ settings: two })];
   const [urlOne = '', urlTwo = ''] = await Promise.all(brokers.map((broker) => broker.url));
   assert.equal((await agentOf(urlOne, one.MAYFLY_DATA_DIR).token(newSessionKey())).status, 200);
