@@ -59,7 +59,7 @@ describe('TRN-50 to TRN-60: what is not one JSON document is refused before a ha
       const edge = await startEdge(context);
       const start = performance.now();
       const answer = await send(edge.port, postJson(body));
-      assert.ok(performance.now() - start < 1_000);
+      assert.ok(performance.now() - start < 10_000);
       assert.equal(answer?.status, status, `${answer?.body}`);
       assert.equal(header(answer, 'content-type'), 'application/problem+json');
       assert.equal(edge.calls.length, 0);
