@@ -35,7 +35,7 @@ export const TEST_PREFIX = 'mayfly-test-';
 const SURELY_ABANDONED_MILLISECONDS = 10 * 60_000;
 
 const SETTINGS = {
-  max_connections: 400,
+  max_connections: 800, // of three files at once, each with its brokers
   shared_buffers: '64MB',
   autovacuum: 'off',
 };
