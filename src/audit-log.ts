@@ -4,7 +4,9 @@ import { type AuditRoutes, createAuditRoutes } from './audit/audit-routes.ts';
 import { createCosignatureStore } from './audit/cosignature-store.ts';
 import { createDoubtStore } from './audit/doubt-store.ts';
 import { createLogReader } from './audit/entry-store.ts';
+import { createExaminationProgressStore } from './audit/examination-progress-store.ts';
 import { createExaminationStore } from './audit/examination-store.ts';
+import { examineDaily } from './audit/examine-daily.ts';
 import { createLogExaminer } from './audit/examine-log.ts';
 import { type Connection, type Hold, keepLog } from './audit/keep-log.ts';
 import { logKeyOf, originOf } from './audit/log-key.ts';
@@ -65,9 +67,10 @@ export function openAuditLog(options: {
       key: verifierKeyOf({ name: origin, kind: 'log', publicKey }),
     }));
   }
-  const watch = watchLog({
-    keeper,
-    readState: createLogStateStore(database.pool).read,
+  const watch = watchLog({ keeper, readState: createLogStateStore(database.pool).read, clock });
+  const examination = examineDaily({
+    keeps: () => keeper.hold() !== null,
+    progress: createExaminationProgressStore(database.pool),
     examiner: createLogExaminer({
       store: createExaminationStore(database.pool),
       origin,
@@ -88,7 +91,7 @@ export function openAuditLog(options: {
       keys: async () => (await keys()).map(({ kid, key: { vkey } }) => ({ kid, vkey })),
     }),
     async close() {
-      await watch.close();
+      await examination.close();
       await witnesses.close();
       await keeper.close();
     },

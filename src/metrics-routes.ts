@@ -117,6 +117,11 @@ export function registerGauges({
     async () => ((await auditLog.doubt()) === null ? 0 : 1),
   );
   metrics.gauge(
+    'mayfly_audit_sound_age_seconds',
+    'Seconds since all of the stored audit log was last compared with itself and nothing was wrong',
+    async () => (await auditLog.state()).soundSeconds,
+  );
+  metrics.gauge(
     'mayfly_audit_witnesses_silent',
     'Witnesses that did not cosign when they were asked last',
     () => silentWitnesses(),

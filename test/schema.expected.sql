@@ -119,6 +119,22 @@ CREATE TRIGGER audit_entries_append_only BEFORE DELETE OR UPDATE ON public.audit
 CREATE TRIGGER audit_entries_not_truncated BEFORE TRUNCATE ON public.audit_entries FOR EACH STATEMENT EXECUTE FUNCTION refuse_rewriting();
 grant insert (id, action, outcome, reason, request_id, actor, session_id, token_id, repetitions, details), select on audit_entries to mayfly_app;
 
+create table audit_examination (
+  only_one boolean not null default true,
+  turn bigint not null default 0,
+  next_index bigint not null default 0,
+  frontier bytea[] not null default '{}'::bytea[],
+  after_day integer,
+  after_id text,
+  ended_at timestamp with time zone not null default now(),
+  sound_at timestamp with time zone not null default now(),
+  fault jsonb,
+  constraint audit_examination_check CHECK (((after_day IS NULL) = (after_id IS NULL))),
+  constraint audit_examination_only_one_check CHECK (only_one),
+  constraint audit_examination_pkey PRIMARY KEY (only_one)
+);
+grant select on audit_examination to mayfly_app;
+
 create table audit_hand_overs (
   to_kid text not null,
   from_kid text not null,
@@ -767,6 +783,21 @@ begin
     from idempotency_keys k where k.client_id = asked_client and k.key = asked_key;
 end $function$;
 
+CREATE OR REPLACE FUNCTION public.end_examination(expected_turn bigint, found_fault jsonb)
+ RETURNS boolean
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+begin
+  update audit_examination x
+     set turn = x.turn + 1, next_index = 0, frontier = '{}', after_day = null, after_id = null, ended_at = now(),
+         sound_at = case when found_fault is null then now() else x.sound_at end, fault = found_fault
+   where x.turn = expected_turn;
+  return found;
+end $function$;
+grant execute on function end_examination(bigint,jsonb) to mayfly_app;
+
 CREATE OR REPLACE FUNCTION public.end_own_session(session_client text, session_jkt text, proof_hour integer, proof_key uuid, assertion_hour integer, assertion_key uuid, entry_id text, entry_reason text, audit_id text, audit_request_id text, OUT outcome text, OUT answer jsonb)
  RETURNS record
  LANGUAGE plpgsql
@@ -1121,6 +1152,21 @@ AS $function$
   select exists (select from kept)
 $function$;
 grant execute on function keep_cosignature(bigint,text,text) to mayfly_app;
+
+CREATE OR REPLACE FUNCTION public.keep_examination(expected_turn bigint, new_index bigint, new_frontier bytea[], new_after_day integer, new_after_id text)
+ RETURNS boolean
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+begin
+  update audit_examination x
+     set turn = x.turn + 1, next_index = new_index, frontier = new_frontier, after_day = new_after_day,
+         after_id = new_after_id
+   where x.turn = expected_turn;
+  return found;
+end $function$;
+grant execute on function keep_examination(bigint,bigint,bytea[],integer,text) to mayfly_app;
 
 CREATE OR REPLACE FUNCTION public.keep_hand_over(new_kid text, old_kid text, at_size bigint, hand_over_note text)
  RETURNS boolean

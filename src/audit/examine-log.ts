@@ -6,139 +6,100 @@
  * Who owns the database can change all of that together and let it agree with itself. That is found by whoever kept a
  * head (verify-log.ts, witnesses), not here.
  *
- * Reads a bounded piece at a time and holds only the frontier, however long the log.
+ * Goes on step by step: the leaves first, piece by piece with nothing but the frontier in hand, then all lines, among
+ * which none may be without a leaf. A step is some seconds at most, however long the log, and what it leaves behind is
+ * enough for anybody to go on from, on another broker and days later. The log may grow meanwhile.
  */
-import { openCheckpoint } from './checkpoint.ts';
-import { entryDocument, leafOfDocument } from './entry-document.ts';
-import type {
-  ExaminationStore,
-  ExaminedHead,
-  ExaminedLeaf,
-  ExaminedPiece,
-  SignedHead,
-} from './examination-store.ts';
-import { appendLeaves, EMPTY_FRONTIER, type Frontier, leafHash, rootOf } from './merkle-tree.ts';
+import type { ExaminationStore, ExaminedHead, LineCursor } from './examination-store.ts';
+import { examinePiece, fault, faultOfHead, type StoredFault } from './examine-piece.ts';
+import { EMPTY_FRONTIER, type Frontier } from './merkle-tree.ts';
 import type { VerifierKey } from './verifier-key.ts';
 
-/** `index` of the leaf at or before which something is wrong; `table` is where. */
-export type StoredFault = {
-  table: 'audit_entries' | 'audit_leaves' | 'audit_nodes' | 'audit_log_head' | 'audit_checkpoints';
-  index: number;
-  why: string;
-};
+/** What was compared so far: the leaves of the frontier, then the lines too. */
+export type ExaminationProgress = { frontier: Frontier; lines: LineCursor | null };
+export const BEGINNING: ExaminationProgress = { frontier: EMPTY_FRONTIER, lines: null };
 
+/** `progress` is null when this was the last step: everything was compared, or something is wrong. */
+export type ExaminationStep = {
+  progress: ExaminationProgress | null;
+  size: number;
+  fault: StoredFault | null;
+};
 export type Examination = { size: number; fault: StoredFault | null };
 
-const PIECE = 1_000;
-const TILE_HEIGHT = 8;
+export type LogExaminer = {
+  step(from: ExaminationProgress): Promise<ExaminationStep>;
+  /** All steps. */
+  examine(): Promise<Examination>;
+};
+
+/** Leaves that are read in one go, and hashed while nothing else gets a turn. */
+const LEAVES_AT_ONCE = 500;
+const PIECES_A_STEP = 20;
+const LINES_A_STEP = 10_000;
+const FIRST_LINE: LineCursor = { day: -1, id: '' };
 
 /** @param options.keys every key of this log, old ones too */
 export function createLogExaminer({
   store,
   origin,
   keys,
+  leavesAtOnce = LEAVES_AT_ONCE,
 }: {
   store: ExaminationStore;
   origin: string;
   keys: () => Promise<readonly VerifierKey[]>;
-}): { examine(): Promise<Examination> } {
+  leavesAtOnce?: number;
+}): LogExaminer {
+  async function compareLeaves(from: Frontier): Promise<ExaminationStep> {
+    const head = await store.readHead();
+    const published = await keys();
+    const end = Math.min(head.size, from.size + PIECES_A_STEP * leavesAtOnce);
+    let frontier = from;
+    while (frontier.size < end) {
+      const piece = await store.readPiece(frontier.size, Math.min(frontier.size + leavesAtOnce, end));
+      const examined = examinePiece(piece, { frontier, origin, keys: published });
+      if ('why' in examined) return { progress: null, size: head.size, fault: examined };
+      frontier = examined;
+    }
+    if (frontier.size < head.size) return going({ frontier, lines: null });
+    const fault = faultOfHead(head, frontier) ?? (await faultBeyond(head));
+    if (fault !== null) return { progress: null, size: head.size, fault };
+    return going({ frontier, lines: FIRST_LINE });
+  }
+
   async function faultBeyond({ size }: ExaminedHead): Promise<StoredFault | null> {
-    const { leaves, heads, hidden } = await store.readBeyond(size);
+    const { leaves, nodes, heads } = await store.readBeyond(size);
     // Whoever appends moves the head in the same step; whoever reads piece by piece may see it a moment later.
     if ((await store.readHead()).size !== size) return null;
     if (leaves) return fault('audit_leaves', size, 'there are leaves behind the head');
-    if (heads) return fault('audit_checkpoints', size, 'more was signed than there is');
-    return hidden === null ? null : fault('audit_entries', size, `the line ${hidden} never got a place`);
+    if (nodes) return fault('audit_nodes', size, 'there are nodes behind the head');
+    return heads ? fault('audit_checkpoints', size, 'more was signed than there is') : null;
   }
 
+  async function compareLines(frontier: Frontier, after: LineCursor): Promise<ExaminationStep> {
+    const { size } = frontier;
+    const { hidden, last } = await store.readLines(after, LINES_A_STEP);
+    if (hidden !== null) {
+      const why = `the line ${hidden} never got a place`;
+      return { progress: null, size, fault: fault('audit_entries', size, why) };
+    }
+    return last === null ? { progress: null, size, fault: null } : going({ frontier, lines: last });
+  }
+
+  const step = ({ frontier, lines }: ExaminationProgress) =>
+    lines === null ? compareLeaves(frontier) : compareLines(frontier, lines);
+
   return {
+    step,
     async examine() {
-      const head = await store.readHead();
-      const published = await keys();
-      let frontier: Frontier = EMPTY_FRONTIER;
-      for (let from = 0; from < head.size; from += PIECE) {
-        const piece = await store.readPiece(from, Math.min(from + PIECE, head.size));
-        const examined = examinePiece(piece, {
-          frontier,
-          oldestDay: head.oldestDay,
-          origin,
-          keys: published,
-        });
-        if ('why' in examined) return { size: head.size, fault: examined };
-        frontier = examined;
-      }
-      return { size: head.size, fault: faultOfHead(head, frontier) ?? (await faultBeyond(head)) };
+      let { progress, size, fault } = await step(BEGINNING);
+      while (progress !== null) ({ progress, size, fault } = await step(progress));
+      return { size, fault };
     },
   };
 }
 
-type Ground = { frontier: Frontier; oldestDay: number | null; origin: string; keys: readonly VerifierKey[] };
-
-/** @returns the frontier behind this piece, or what is wrong in it */
-function examinePiece(
-  { from, to, leaves, signed, nodes }: ExaminedPiece,
-  ground: Ground,
-): Frontier | StoredFault {
-  const stored = new Map(nodes.map((node) => [`${node.level} ${node.index}`, node.hash]));
-  let frontier = ground.frontier;
-  let wrong: StoredFault | null = null;
-  for (let index = from; index < to; index += 1) {
-    const row = leaves[index - from];
-    wrong = faultOfLeaf(row, index, ground.oldestDay);
-    if (wrong !== null || row === undefined)
-      return wrong ?? fault('audit_leaves', index, 'the leaf is wanting');
-    frontier = appendLeaves(frontier, [row.hash], ({ level, index: at }, hash) => {
-      if (level === 0 || level % TILE_HEIGHT !== 0) return;
-      const name = `${level / TILE_HEIGHT} ${at}`;
-      if (stored.get(name)?.equals(hash) !== true) {
-        wrong = fault('audit_nodes', index, `the node ${name} is not the root of its leaves`);
-      }
-      stored.delete(name);
-    });
-    const head = signed.find(({ size }) => size === index + 1);
-    wrong ??= head === undefined ? null : faultOfSigned(head, frontier, ground);
-    if (wrong !== null) return wrong;
-  }
-  const [stray] = stored.keys();
-  return stray === undefined ? frontier : fault('audit_nodes', to - 1, `the node ${stray} has no leaves`);
-}
-
-function faultOfLeaf(
-  row: ExaminedLeaf | undefined,
-  index: number,
-  oldestDay: number | null,
-): StoredFault | null {
-  if (row?.index !== index) return fault('audit_leaves', index, 'the leaf is wanting');
-  if (row.id === null) {
-    const isDropped = oldestDay === null || row.day < oldestDay;
-    return isDropped ? null : fault('audit_entries', index, `the line ${row.entryId} is wanting`);
-  }
-  const isSame = leafHash(leafOfDocument(entryDocument(row), { isParsed: true }).bytes).equals(row.hash);
-  return isSame ? null : fault('audit_entries', index, `the line ${row.entryId} does not say what it said`);
-}
-
-function faultOfSigned(
-  { size, root, note }: SignedHead,
-  frontier: Frontier,
-  { origin, keys }: Ground,
-): StoredFault | null {
-  const opened = openCheckpoint(note, { origin, keys });
-  if (opened.outcome !== 'verified') {
-    return fault('audit_checkpoints', size - 1, `the signed head of ${size} is ${opened.outcome}`);
-  }
-  if (opened.checkpoint.size !== size || !opened.checkpoint.root.equals(root)) {
-    return fault('audit_checkpoints', size - 1, `the signed head of ${size} is another than its row says`);
-  }
-  if (rootOf(frontier).equals(root)) return null;
-  return fault('audit_leaves', size - 1, `at ${size} another root was signed than the leaves have`);
-}
-
-function faultOfHead({ size, frontier }: ExaminedHead, found: Frontier): StoredFault | null {
-  const isSame =
-    frontier.length === found.roots.length && found.roots.every((root, at) => frontier[at]?.equals(root));
-  return isSame ? null : fault('audit_log_head', size, 'the head is not the frontier of the leaves');
-}
-
-function fault(table: StoredFault['table'], index: number, why: string): StoredFault {
-  return { table, index, why };
+function going(progress: ExaminationProgress): ExaminationStep {
+  return { progress, size: progress.frontier.size, fault: null };
 }

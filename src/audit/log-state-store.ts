@@ -1,6 +1,7 @@
 /** How far the log is behind the record, for whoever watches both. */
 import type { Pool } from 'pg';
 import type { Doubt } from './doubt-store.ts';
+import type { StoredFault } from './examine-piece.ts';
 
 export type LogState = {
   /** Entries that have their places. */
@@ -9,6 +10,10 @@ export type LogState = {
   waitingSeconds: number;
   /** The oldest that stands: nothing is signed meanwhile. */
   doubt: Doubt | null;
+  /** What the last examination of the stored log found. */
+  fault: StoredFault | null;
+  /** Since the end of the last examination that found nothing. */
+  soundSeconds: number;
 };
 
 /** Lines that one question looks at. */
@@ -36,13 +41,14 @@ const STATE = `
   select h.size::float8 as entries,
          (select jsonb_build_object('witness', d.witness, 'why', d.why)
             from audit_doubts_standing d order by d.number limit 1) as doubt,
+         x.fault, extract(epoch from clock_timestamp() - x.sound_at)::float8 as "soundSeconds",
          coalesce(greatest(extract(epoch from clock_timestamp() - least(
            (select e.at from audit_leaves l join audit_entries e on e.day = l.day and e.id = l.entry_id
              where l.leaf_index >= coalesce((select n.size from newest n), 0) order by l.leaf_index limit 1),
            later.at, earlier.at,
            case when h.is_elsewhere or later.is_more or earlier.is_more then (select n.at from newest n) end)), 0),
            0)::float8 as "waitingSeconds"
-    from head h
+    from head h cross join audit_examination x
     left join lateral ${maybeWaiting('e.xid >= pg_snapshot_xmax(h.seen)::text::bigint')} as later
       on not h.is_elsewhere
     left join lateral ${maybeWaiting('e.xid = any (array(select pg_snapshot_xip(h.seen)::text::bigint))')} as earlier

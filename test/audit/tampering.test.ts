@@ -6,13 +6,17 @@ import assert from 'node:assert/strict';
 import { randomInt } from 'node:crypto';
 import { test } from 'node:test';
 import pg from 'pg';
+import { createExaminationProgressStore } from '../../src/audit/examination-progress-store.ts';
 import { createExaminationStore } from '../../src/audit/examination-store.ts';
-import { createLogExaminer } from '../../src/audit/examine-log.ts';
+import { examineDaily } from '../../src/audit/examine-daily.ts';
+import { BEGINNING, createLogExaminer } from '../../src/audit/examine-log.ts';
 import { judgeCheckpoint } from '../../src/audit/judge-checkpoint.ts';
 import { parseLogProof, verifyLogProof } from '../../src/audit/log-proof.ts';
+import { createLogStateStore } from '../../src/audit/log-state-store.ts';
 import { pinLog, type TrustedLog } from '../../src/audit/trusted-log.ts';
 import { parseVerifierKey, type VerifierKey } from '../../src/audit/verifier-key.ts';
 import { type LogPolicy, type LogVerdict, verifyLog } from '../../src/audit/verify-log.ts';
+import { silentLog } from '../../src/errors/log.ts';
 import { systemClock } from '../../src/time/clock.ts';
 import { newIdentifier } from '../../src/time/identifier.ts';
 import { until } from '../broker-process.ts';
@@ -73,11 +77,11 @@ for (let times = 0; times < 6; times += 1) {
 await addLines(MANY);
 await untilSigned();
 const keys = await publishedKeys();
-const examiner = createLogExaminer({
-  store: createExaminationStore(superuser),
-  origin: ORIGIN,
-  keys: async () => keys,
-});
+const stored = createExaminationStore(superuser);
+/** In pieces that end nowhere in particular. */
+const newExaminer = (store = stored) =>
+  createLogExaminer({ store, origin: ORIGIN, keys: async () => keys, leavesAtOnce: 90 });
+const examiner = newExaminer();
 
 /** As `mayfly audit verify --live --entries` does it, on what the tables say now. */
 const lookAt = async (policy: LogPolicy) => verifyLog(await storedLog(superuser), policy);
@@ -234,6 +238,30 @@ const changes: readonly {
     found: ['sound'], // no auditor is ever shown it
     own: { table: 'audit_entries' },
   },
+  {
+    name: 'a line is slipped in with the number of a transaction that there was not yet',
+    statements: [
+      `insert into audit_entries (id, xid, action, outcome) values ('aud_hidden', 9007199254740991, 'token.revoked', 'allowed')`,
+    ],
+    found: ['sound'],
+    own: { table: 'audit_entries' },
+  },
+  {
+    name: 'a line is slipped in among those of a log that moved here from another cluster',
+    statements: [
+      `update audit_log_head set moved = true, settled_day = floor(extract(epoch from now()) / 86400)`,
+      `insert into audit_entries (day, id, xid, action, outcome)
+       values (floor(extract(epoch from now()) / 86400) - 1, 'aud_hidden', 9007199254740991, 'token.revoked', 'allowed')`,
+    ],
+    found: ['sound'],
+    own: { table: 'audit_entries' },
+  },
+  {
+    name: 'a node is added for leaves that there are not yet',
+    statements: [`insert into audit_nodes (level, node_index, hash) values (2, 7, sha256(''))`],
+    found: ['sound'], // nobody is served it before
+    own: { table: 'audit_nodes' },
+  },
 ];
 
 /** Indexes are unique at every moment: hence through numbers that nobody has. */
@@ -304,6 +332,54 @@ test('AUD-18: a bit that flips anywhere in the tables is found, and its row is n
   }
 });
 
+test('an examination goes on where another broker stopped, and what it finds stands until another one finds nothing', async () => {
+  const progress = createExaminationProgressStore(superuser);
+  const newRun = () =>
+    examineDaily({ keeps: () => false, examiner, progress, log: silentLog, clock: systemClock });
+  const reached = async () => {
+    const { rows } = await superuser.query(
+      `select next_index::int as leaves, after_day is not null as lines, fault, sound_at = now() as sound from audit_examination`,
+    );
+    return rows[0];
+  };
+  const begin = () => superuser.query(`update audit_examination set ended_at = now() - interval '25 hours'`);
+  const stepAll = async () => {
+    for (let steps = 0; (await progress.read()).isDue; steps += 1) {
+      assert.ok(steps < 100, 'it ends');
+      const run = newRun();
+      assert.equal(await run.step(), true);
+      await run.close();
+    }
+  };
+  await superuser.query('begin');
+  try {
+    assert.equal((await progress.read()).isDue, false, 'it was just migrated');
+    await begin();
+    const { turn } = await progress.read();
+    assert.equal(await newRun().step(), true);
+    assert.deepEqual(await reached(), { leaves: size, lines: true, fault: null, sound: false });
+    assert.equal(await progress.keep(turn, BEGINNING), false, 'another broker was quicker');
+    await stepAll();
+    assert.deepEqual(await reached(), { leaves: 0, lines: false, fault: null, sound: true });
+
+    await begin();
+    const change = `set actor = coalesce(actor, '') || '!' where id = ${idAt}`;
+    await superuser.query(`savepoint sound`);
+    await superuser.query(`update audit_entries ${change}`);
+    await stepAll();
+    assert.equal((await reached()).fault.index, AT);
+    assert.equal((await createLogStateStore(superuser).read()).fault?.index, AT);
+    const { rows } = await superuser.query('select fault from audit_examination');
+    await superuser.query('rollback to savepoint sound');
+    await superuser.query('update audit_examination set fault = $1', [rows[0].fault]);
+    await begin();
+    await stepAll();
+    assert.equal((await reached()).fault, null);
+  } finally {
+    await superuser.query('rollback');
+  }
+});
+
 test('what retention dropped keeps its place, and its proof verifies; a line without a place is never dropped', async () => {
   const day = Math.floor(Date.now() / 86_400_000) - 40;
   const lines = (first: number) =>
@@ -324,7 +400,14 @@ test('what retention dropped keeps its place, and its proof verifies; a line wit
   assert.equal(await drop(), null, 'lines wait for their places');
   await superuser.query('commit');
   await untilSigned();
-  assert.equal(await drop(), `audit_entries_${day}`);
+  const whileItIsDropped = newExaminer({
+    ...stored,
+    async readPiece(from, to) {
+      if (from === 0) assert.equal(await drop(), `audit_entries_${day}`);
+      return stored.readPiece(from, to);
+    },
+  });
+  assert.equal((await whileItIsDropped.examine()).fault, null);
   assert.equal(await drop(), null);
 
   const bodiesFrom = size + 10;
