@@ -112,7 +112,7 @@ create table audit_entries (
   constraint audit_entries_repetitions_check1 CHECK ((repetitions > 0)),
   constraint audit_entries_pkey PRIMARY KEY (day, id)
 ) partition by range (day);
-CREATE INDEX audit_entries_by_epoch ON ONLY public.audit_entries USING btree (((details ->> 'epoch'::text))) WHERE (action = ANY (ARRAY['revocation.appended'::text, 'revocation.released'::text]));
+CREATE INDEX audit_entries_by_epoch ON ONLY public.audit_entries USING btree (((details ->> 'epoch'::text))) WHERE (action = ANY (ARRAY['revocation.appended'::text, 'revocation.released'::text, 'session.revoked'::text, 'token.revoked'::text, 'agent.revoked'::text, 'agent.quarantined'::text, 'agent.released'::text, 'kill_switch.engaged'::text, 'kill_switch.released'::text]));
 CREATE INDEX audit_entries_by_session ON ONLY public.audit_entries USING btree (session_id) WHERE (session_id IS NOT NULL);
 CREATE INDEX audit_entries_by_transaction ON ONLY public.audit_entries USING btree (xid);
 CREATE TRIGGER audit_entries_append_only BEFORE DELETE OR UPDATE ON public.audit_entries FOR EACH ROW EXECUTE FUNCTION refuse_rewriting();
@@ -632,6 +632,15 @@ begin
   return new_version;
 end $function$;
 
+CREATE OR REPLACE FUNCTION public.asked_from()
+ RETURNS text
+ LANGUAGE sql
+ STABLE
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+  select nullif(current_setting('mayfly.source', true), '')
+$function$;
+
 CREATE OR REPLACE FUNCTION public.audit_cluster()
  RETURNS bigint
  LANGUAGE sql
@@ -858,7 +867,7 @@ begin
       select e.ordinality::integer - 1 as place, e.value->>0 as client, (e.value->>2)::integer as proof_hour,
              (e.value->>3)::uuid as proof_key, (e.value->>4)::integer as assertion_hour,
              (e.value->>5)::uuid as assertion_key, e.value->>6 as entry_id, e.value->>7 as reason,
-             e.value->>8 as audit_id, e.value->>9 as request_id,
+             e.value->>8 as audit_id, e.value->>9 as request_id, e.value->>10 as source,
              (select s.id from declared_client(e.value->>0) a join sessions s on s.agent_id = a.id
                where a.name = e.value->>0 and s.jkt = e.value->>1) as session
         from jsonb_array_elements(ends) with ordinality as e
@@ -872,7 +881,7 @@ begin
           on conflict do nothing
       returning key, token_id
     )
-    select a.place, a.client, a.session, a.entry_id, a.reason, a.audit_id, a.request_id,
+    select a.place, a.client, a.session, a.entry_id, a.reason, a.audit_id, a.request_id, a.source,
            case when a.session is null then 'not_found'
                 when not exists (select from spent s where s.key = a.assertion_key and s.token_id = a.audit_id)
                   then 'assertion_replayed'
@@ -885,6 +894,7 @@ begin
     outcome := each.became;
     answer := null;
     if outcome = 'done' then
+      perform set_config('mayfly.source', coalesce(each.source, ''), true);
       perform from revocation_head h for update;
       select min(r.epoch) into found_epoch
         from revocations r where r.key = 'session:' || each.session and r.releases is null;
@@ -892,7 +902,10 @@ begin
         answer := told_entry(found_epoch, 'none');
         insert into audit_entries (id, action, outcome, request_id, actor, session_id, details)
           values (each.audit_id, 'session.revoked', 'allowed', each.request_id, each.client,
-                  each.session, jsonb_build_object('effect', 'none'));
+                  each.session,
+                  jsonb_build_object('effect', 'none') || jsonb_strip_nulls(jsonb_build_object(
+                    'source', asked_from(),
+                    'agent', (select s.agent_id from sessions s where s.id = each.session))));
       else
         select told_entry(a.epoch, 'revoked') into answer
           from append_revocation(each.entry_id, 'session', each.session, false, null, each.reason,
@@ -976,13 +989,14 @@ begin
       insert into audit_entries (id, action, outcome, request_id, actor, details)
         values (audit_id, 'kill_switch.found_engaged', 'allowed', audit_request_id, entry_actor,
                 jsonb_build_object('epoch', found_epoch, 'kind', entry_kind, 'target', entry_target,
-                                   'reason', entry_reason));
+                                   'reason', entry_reason)
+                  || jsonb_strip_nulls(jsonb_build_object('source', asked_from())));
     end if;
   exception when others or query_canceled then
     if result = 'engaged' then
       update revocations r
          set unrecorded = jsonb_build_object('audit_id', audit_id, 'request_id', audit_request_id,
-                                             'because', sqlstate)
+                                             'because', sqlstate, 'source', asked_from())
        where r.epoch = found_epoch;
     end if;
   end;
@@ -1063,6 +1077,18 @@ AS $function$
   select count(*) = 1 from hastened
 $function$;
 grant execute on function hasten_signing_key(text,text,text) to mayfly_app;
+
+CREATE OR REPLACE FUNCTION public.hour_of_name(name text)
+ RETURNS integer
+ LANGUAGE sql
+ IMMUTABLE
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+  select case when name ~ '^[a-z]{2,8}_[0-7][0-9a-hjkmnp-tv-z]{25}$' then (
+    select floor(sum((strpos('0123456789abcdefghjkmnpqrstvwxyz', substr(right(name, 26), n, 1)) - 1)::bigint
+                     << (50 - 5 * n)) / 3600000)::integer
+      from generate_series(1, 10) as n) end
+$function$;
 
 CREATE OR REPLACE FUNCTION public.is_kill_target(target_kind text, target text)
  RETURNS boolean
@@ -1557,9 +1583,9 @@ begin
     answer := told_entry(found_epoch, 'none');
   else
     select a.epoch into found_epoch
-      from append_revocation(entry_id, 'agent', stopped.name, true, null, entry_reason, entry_actor, audit_id,
-                             audit_request_id) a;
+      from append_entry(entry_id, 'agent', stopped.name, true, null, entry_reason, entry_actor) a;
     insert into quarantines (epoch, agent_id) values (found_epoch, stopped.id);
+    perform record_entry(found_epoch, audit_id, audit_request_id, '{}');
     answer := told_entry(found_epoch, 'revoked');
   end if;
   perform keep_answer(entry_actor, asked_key, asked_digest, answer);
@@ -1587,16 +1613,45 @@ grant execute on function raise_revocation_floor(integer) to mayfly_app;
 
 CREATE OR REPLACE FUNCTION public.record_entry(entry_epoch bigint, audit_id text, audit_request_id text, more jsonb)
  RETURNS void
- LANGUAGE sql
+ LANGUAGE plpgsql
  SET search_path TO 'public', 'pg_temp'
 AS $function$
-  insert into audit_entries (id, action, outcome, request_id, actor, details)
-  select audit_id, case when r.releases is null then 'revocation.appended' else 'revocation.released' end,
-         'allowed', audit_request_id, r.actor,
-         jsonb_build_object('epoch', r.epoch, 'kind', r.kind, 'target', r.target, 'standing', r.standing,
-                            'reason', r.reason) || more
-    from revocations r where r.epoch = entry_epoch
-$function$;
+declare
+  entry record;
+  line_action text;
+  session text;
+  token text;
+  agent text;
+begin
+  select r.kind, r.target, r.standing, r.releases, r.reason, r.actor,
+         exists (select from quarantines q where q.epoch in (r.epoch, r.releases)) as is_quarantine
+    into strict entry from revocations r where r.epoch = entry_epoch;
+  line_action := case
+    when entry.releases is not null and entry.is_quarantine then 'agent.released'
+    when entry.releases is not null then 'kill_switch.released'
+    when entry.standing and entry.is_quarantine then 'agent.quarantined'
+    when entry.standing then 'kill_switch.engaged'
+    when entry.kind in ('session', 'token') then entry.kind || '.revoked'
+    when entry.kind in ('agent', 'subject') then 'agent.revoked'
+    else 'revocation.appended' end;
+  if entry.kind = 'session' then
+    session := entry.target;
+    select s.agent_id into agent from sessions s where s.id = session;
+  elsif entry.kind = 'token' then
+    token := entry.target;
+    select t.session_id, s.agent_id into session, agent
+      from tokens t join sessions s on s.id = t.session_id where t.hour = hour_of_name(token) and t.jti = token;
+  elsif entry.kind = 'agent' then
+    select a.id into agent from agents a where a.name = entry.target order by a.removed_at desc nulls first limit 1;
+  elsif entry.kind = 'subject' then
+    agent := entry.target;
+  end if;
+  insert into audit_entries (id, action, outcome, request_id, actor, session_id, token_id, details)
+    values (audit_id, line_action, 'allowed', audit_request_id, entry.actor, session, token,
+            jsonb_build_object('epoch', entry_epoch, 'kind', entry.kind, 'target', entry.target,
+                               'standing', entry.standing, 'reason', entry.reason)
+              || jsonb_strip_nulls(jsonb_build_object('source', asked_from(), 'agent', agent)) || more);
+end $function$;
 
 CREATE OR REPLACE FUNCTION public.record_late(at_most integer)
  RETURNS integer
@@ -1610,6 +1665,7 @@ declare
 begin
   for late in select r.epoch, r.created_at, r.unrecorded from revocations r
                where r.unrecorded is not null order by r.epoch limit at_most for update skip locked loop
+    perform set_config('mayfly.source', coalesce(late.unrecorded->>'source', ''), true);
     perform record_entry(late.epoch, late.unrecorded->>'audit_id', late.unrecorded->>'request_id',
                          jsonb_build_object('at', late.created_at, 'late_because', late.unrecorded->'because'));
     update revocations r set unrecorded = null where r.epoch = late.epoch;
@@ -1847,7 +1903,8 @@ begin
   if not found then return query select false, null::bigint; return; end if;
   insert into audit_entries (id, action, outcome, request_id, actor, details)
     values (audit_id, 'signing_key.revoked', 'allowed', audit_request_id, audit_actor,
-            jsonb_build_object('kid', key_kid, 'purpose', key_purpose, 'reason', revocation_reason));
+            jsonb_build_object('kid', key_kid, 'purpose', key_purpose, 'reason', revocation_reason)
+              || jsonb_strip_nulls(jsonb_build_object('source', asked_from())));
   if key_purpose in ('token', 'ledger') then
     select a.epoch into entry_epoch
       from append_revocation(ledger_entry_id, 'signing-key', key_kid, false, null, revocation_reason,

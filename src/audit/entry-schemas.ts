@@ -12,14 +12,6 @@ const kid = z.string().min(1).max(100);
 const purpose = z.enum(['token', 'ledger', 'nonce', 'log']);
 const effect = z.enum(['revoked', 'none']);
 
-const revocation = {
-  epoch,
-  kind: name,
-  target: z.string().max(300),
-  standing: z.boolean(),
-  reason: text,
-};
-
 const catalogueChange = z.strictObject({
   version: z.int(),
   digest: z.string(),
@@ -34,6 +26,21 @@ const asking = { source: address.optional(), agent: name.optional() };
 
 /** Written after the entry of the ledger that it belongs to, because that could not be recorded at once (L2). */
 const late = { at: text.optional(), late_because: text.optional() };
+
+/** An entry of the ledger: its `agent` is the one whose session, token or grants it ends, when it is of one. */
+const revocation = {
+  epoch,
+  kind: name,
+  target: z.string().max(300),
+  standing: z.boolean(),
+  reason: text,
+  ...asking,
+  ...late,
+};
+const revoked = z.strictObject(revocation);
+/** Or there was nothing to end any more. */
+const ended = z.union([revoked, z.strictObject({ effect, ...asking })]);
+const released = z.strictObject({ ...revocation, released: name.optional() });
 
 const sha256 = z.string().regex(/^[0-9a-f]{64}$/);
 const jkt = z.string().max(100).describe('RFC 7638 thumbprint of the key.');
@@ -90,6 +97,13 @@ export const ENTRY_DETAILS = {
     epoch,
     proof,
     expires: z.int(),
+    call: z
+      .string()
+      .max(100)
+      .nullish()
+      .describe(
+        'Of a token for one call: base64url SHA-256 of that call (its authorization_details, RFC 8785), which itself stands nowhere.',
+      ),
   }),
   'token.refused': refusal,
   'request.refused': refusal,
@@ -97,10 +111,15 @@ export const ENTRY_DETAILS = {
   /** A nonce was wanted, which is a step of RFC 9449 and no decision: counts alone. */
   'proof.challenged': refusal,
   'token.introspected': z.strictObject({ active: z.boolean(), ...asking }),
-  'token.revoked': z.strictObject({ effect, ...asking }),
+  'token.revoked': ended,
   'token.consumed': z.strictObject(asking),
   'proofs.spent': z.strictObject({ asked: z.int(), fresh: z.int(), source: address.optional() }),
-  'session.revoked': z.strictObject({ effect }),
+  'session.revoked': ended,
+  'agent.revoked': revoked,
+  'agent.quarantined': revoked,
+  'agent.released': released,
+  'kill_switch.engaged': revoked,
+  'kill_switch.released': released,
   'operator.admitted': z.strictObject({
     action: name,
     source: address,
@@ -112,9 +131,16 @@ export const ENTRY_DETAILS = {
     ...target,
   }),
   'ledger.read': z.strictObject({ source: address.optional() }),
-  'revocation.appended': z.strictObject({ ...revocation, ...late }),
-  'revocation.released': z.strictObject({ ...revocation, ...late, released: name.optional() }),
-  'kill_switch.found_engaged': z.strictObject({ epoch, kind: name, target: z.string(), reason: text }),
+  /** What has no name of its own; until these names were given, every entry of the ledger. */
+  'revocation.appended': revoked,
+  'revocation.released': released,
+  'kill_switch.found_engaged': z.strictObject({
+    epoch,
+    kind: name,
+    target: z.string(),
+    reason: text,
+    source: address.optional(),
+  }),
   'catalogue.changed': catalogueChange,
   'signing_key.made': z.strictObject({
     kid,
@@ -124,7 +150,12 @@ export const ENTRY_DETAILS = {
     active_from: z.string(),
   }),
   'signing_key.hastened': z.strictObject({ kid, purpose }),
-  'signing_key.revoked': z.strictObject({ kid, purpose, reason: text.optional() }),
+  'signing_key.revoked': z.strictObject({
+    kid,
+    purpose,
+    reason: text.optional(),
+    source: address.optional(),
+  }),
   'signing_key.resealed': z.strictObject({ kid, purpose, sealed_by: z.string() }),
   'signing_key.erased': z.strictObject({ kid, purpose }),
   /** A witness saw another log than this one, which had a signed head of so many entries. */

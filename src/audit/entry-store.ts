@@ -4,6 +4,7 @@
  */
 import type { Pool } from 'pg';
 import { type EntryDocument, type EntryRow, loggedDocument } from './entry-document.ts';
+import type { EntryAction } from './entry-schemas.ts';
 import { ENTRY_COLUMNS } from './log-store.ts';
 
 /** `entry` is null when its text was dropped after its retention. */
@@ -75,11 +76,24 @@ const OF_SESSION = `
      and ($9::timestamptz is null or e.at < $9)
    order by l.leaf_index desc limit $2`;
 
+/** What an entry of the ledger may be called: the index by its epoch has these and no others (migration 0025). */
+const LEDGER_ACTIONS: readonly EntryAction[] = [
+  'revocation.appended',
+  'revocation.released',
+  'session.revoked',
+  'token.revoked',
+  'agent.revoked',
+  'agent.quarantined',
+  'agent.released',
+  'kill_switch.engaged',
+  'kill_switch.released',
+];
+
 /** A day of leeway: the line's day is that of its transaction's begin. */
 const OF_REVOCATION = `
   select e.id, l.leaf_index::float8 as index
     from audit_entries e join audit_leaves l on l.entry_id = e.id
-   where e.details->>'epoch' = $1 and e.action in ('revocation.appended', 'revocation.released')
+   where e.details->>'epoch' = $1 and e.action in (${LEDGER_ACTIONS.map((action) => `'${action}'`).join(', ')})
      and e.day >= floor(extract(epoch from $2::timestamptz) / 86400)::integer - 1
    order by l.leaf_index limit 1`;
 

@@ -82,6 +82,7 @@ export function breakGlass(options: {
     reason,
     actor: `${ACTOR_PREFIX}${person}`,
     requestId: undefined,
+    source: undefined,
     idempotency: undefined,
   });
 

@@ -142,7 +142,8 @@ export function tellState({
 }
 
 function changeOf(call: Call, { name }: Operator, reason: string): SwitchChange {
-  return { reason, actor: name, requestId: call.requestId, idempotency: readIdempotency(call) };
+  const { requestId, source } = call;
+  return { reason, actor: name, requestId, source: source.address, idempotency: readIdempotency(call) };
 }
 
 function parse<Body>({ json }: Call, schema: z.ZodType<Body>, hint: string): Body {

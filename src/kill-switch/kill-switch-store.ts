@@ -14,6 +14,8 @@ export type SwitchChange = {
   reason: string;
   actor: string;
   requestId: string | undefined;
+  /** Address that it came from. */
+  source: string | undefined;
   idempotency: { key: string; requestDigest: string } | undefined;
 };
 
@@ -55,15 +57,22 @@ export type KillSwitchStore = {
   find(id: string): Promise<SwitchRow | null>;
 };
 
+/** The address for the line that the rest of the statement writes; that refers to it, and so comes after it. */
+const askedFrom = (source: string) =>
+  `(select set_config('mayfly.source', coalesce(${source}, ''), true) as source) as asked cross join lateral`;
+
 const ENGAGE = {
   name: 'kill_switch_engage',
   text: `select outcome, id, epoch::float8 as epoch
-           from engage_kill_switch($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)`,
+           from ${askedFrom('$11')} engage_kill_switch(
+             $1, $2, $3, $4, $5, $6, case when asked.source is not null then $7 end, $8, $9, $10)`,
 };
 
 const RELEASE = {
   name: 'kill_switch_release',
-  text: `select outcome, epoch::float8 as epoch from release_kill_switch($1, $2, $3, $4, $5, $6, $7, $8, $9)`,
+  text: `select outcome, epoch::float8 as epoch
+           from ${askedFrom('$10')} release_kill_switch(
+             $1, $2, $3, $4, $5, case when asked.source is not null then $6 end, $7, $8, $9)`,
 };
 
 /** Standing entries that are no quarantines, each with the entry that released it. */
@@ -106,6 +115,7 @@ export function createKillSwitchStore({
           newIdentifier('aud', clock),
           requestId ?? null,
           ...named(change),
+          change.source ?? null,
         ],
       });
       return { ...theOnly(rows), replicated };
@@ -123,6 +133,7 @@ export function createKillSwitchStore({
           newIdentifier('aud', clock),
           requestId ?? null,
           ...named(change),
+          change.source ?? null,
         ],
       });
       return { ...theOnly(rows), replicated };

@@ -47,6 +47,7 @@ export function createCanaryMinter(options: {
       resource,
       scope: action,
       call: undefined,
+      callDigest: undefined,
       proofHour: hour,
       proofKey: randomUUID(),
       assertionHour: hour,

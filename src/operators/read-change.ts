@@ -13,6 +13,8 @@ export type Change = {
   /** Name of the operator. */
   actor: string;
   requestId: string;
+  /** Address that it came from. */
+  source: string;
   /** Undefined when the request carried no `Idempotency-Key`. */
   idempotency: { key: string; requestDigest: string } | undefined;
 };
@@ -51,7 +53,7 @@ export function readChange(call: Call, { name }: Operator): Change | null {
   if (isDryRun) return null;
   if (reason === undefined)
     refuse('parameter_missing', { hint: 'reason is required: say why, for the record.' });
-  return { reason, actor: name, requestId: call.requestId, idempotency };
+  return { reason, actor: name, requestId: call.requestId, source: call.source.address, idempotency };
 }
 
 /**

@@ -49,6 +49,13 @@ export type ManagedChangeStore = {
 
 const MAX_ATTEMPTS = 3;
 
+/**
+ * The address for the lines that the rest of the statement writes. Whatever comes after has to refer to "asked", or it
+ * might come first: its request's name does.
+ */
+const askedFrom = (source: string) =>
+  sql`(select set_config('mayfly.source', ${source}, true) as source) as asked`;
+
 /** @param options.commit runs them; a standby that does not answer must not let one hold the head of the ledger */
 export function createManagedChangeStore(options: {
   database: Kysely<unknown>;
@@ -61,10 +68,11 @@ export function createManagedChangeStore(options: {
    * A deadlock left nothing behind: the same statement may well succeed. Each takes the lock of the ledger's head, so
    * that its commit comes after that of every entry that it finds, and what confirms it confirms those.
    */
-  async function ask<Outcome>(call: RawBuilder<unknown>): Promise<Confirmed<Outcome>> {
+  async function ask<Outcome>(call: RawBuilder<unknown>, { source }: Change): Promise<Confirmed<Outcome>> {
     for (let attempt = 1; ; attempt += 1) {
       try {
-        const { sql: text, parameters } = sql`select outcome, answer from ${call}`.compile(database);
+        const { sql: text, parameters } = sql`
+          select outcome, answer from ${askedFrom(source)} cross join lateral ${call}`.compile(database);
         const statement = { text, values: [...parameters] };
         const { rows, replicated } = await commit<Outcome & QueryResultRow>(statement);
         const [row] = rows;
@@ -79,22 +87,29 @@ export function createManagedChangeStore(options: {
   const entryOf = ({ reason, actor }: Change) =>
     sql`${newIdentifier('rev', clock)}, ${reason}, ${actor}, ${newIdentifier('aud', clock)}`;
   const requestOf = ({ requestId, idempotency }: Change) =>
-    sql`${requestId}, ${idempotency?.key ?? null}, ${idempotency?.requestDigest ?? null}`;
+    sql`case when asked.source is not null then ${requestId} end, ${idempotency?.key ?? null}, ${idempotency?.requestDigest ?? null}`;
 
   return {
     revoke(target, change) {
       const hour = target.kind === 'token' ? target.hour : null;
-      return ask(sql`revoke_as_operator(${target.kind}, ${target.id}, ${hour}::integer, ${entryOf(change)},
-                                        ${requestOf(change)})`);
+      return ask(
+        sql`revoke_as_operator(${target.kind}, ${target.id}, ${hour}::integer, ${entryOf(change)},
+                                        ${requestOf(change)})`,
+        change,
+      );
     },
 
     quarantine: (agent, change) =>
-      ask(sql`quarantine_agent(${agent}, ${entryOf(change)}, ${requestOf(change)})`),
+      ask(sql`quarantine_agent(${agent}, ${entryOf(change)}, ${requestOf(change)})`, change),
 
-    release: (agent, change) => ask(sql`release_agent(${agent}, ${entryOf(change)}, ${requestOf(change)})`),
+    release: (agent, change) =>
+      ask(sql`release_agent(${agent}, ${entryOf(change)}, ${requestOf(change)})`, change),
 
     revokeSigningKey: (kid, change) =>
-      ask(sql`revoke_signing_key_as_operator(${kid}, ${entryOf(change)}, ${newIdentifier('aud', clock)},
-                                             ${requestOf(change)})`),
+      ask(
+        sql`revoke_signing_key_as_operator(${kid}, ${entryOf(change)}, ${newIdentifier('aud', clock)},
+                                             ${requestOf(change)})`,
+        change,
+      ),
   };
 }

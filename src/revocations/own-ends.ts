@@ -19,6 +19,8 @@ export type OwnEnd = {
   assertion: SpentKey;
   reason: string;
   requestId: string;
+  /** Address that it came from. */
+  source: string;
 };
 
 /** With whether the standby has it: false when that is not known (L21). */
@@ -43,7 +45,7 @@ export function createOwnEnds({
   commit: CommitStatement;
   clock: Clock;
 }): Lanes<OwnEnd, OwnEndOutcome> {
-  const rowOf = ({ client, jkt, proof, assertion, reason, requestId }: OwnEnd) => [
+  const rowOf = ({ client, jkt, proof, assertion, reason, requestId, source }: OwnEnd) => [
     client,
     jkt,
     proof.hour,
@@ -54,6 +56,7 @@ export function createOwnEnds({
     reason,
     newIdentifier('aud', clock),
     requestId,
+    source,
   ];
 
   /** A deadlock left nothing behind: the same statement may well succeed. */

@@ -61,9 +61,10 @@ export function createOwnSessionRoutes(options: {
       if (client.kind === 'resource') {
         refuse('client_is_no_agent', { hint: 'A resource server has no session.' });
       }
-      const { reason = 'ended by the client itself' } = readBody(call.json);
-      const { requestId } = call;
-      const end = { client: client.id, ...possessionOf(call), assertion, reason, requestId };
+      const { reason = `ended by the ${client.kind} itself` } = readBody(call.json);
+      const { requestId, source } = call;
+      const possession = possessionOf(call);
+      const end = { client: client.id, ...possession, assertion, reason, requestId, source: source.address };
       admit(client.id);
       const { outcome, answer, replicated } = await ends.submit(end);
       if (answer !== null) return tellEntry(answer, { replicated, afterRevocation });

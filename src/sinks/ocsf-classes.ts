@@ -50,6 +50,11 @@ const ROWS: Readonly<Record<string, OcsfRow>> = {
   'proofs.spent': row('api', 3, 'Update'),
   'ledger.read': row('api', 2, 'Read'),
   'request.refused': row('api', 0, 'Unknown'),
+  'agent.revoked': row('account', 5, 'Disable', 3),
+  'agent.quarantined': row('account', 5, 'Disable', 3),
+  'agent.released': row('account', 2, 'Enable', 3),
+  'kill_switch.engaged': row('entity', 9, 'Disable', 3),
+  'kill_switch.released': row('entity', 8, 'Enable', 3),
   'revocation.appended': row('entity', 9, 'Disable', 3),
   'revocation.released': row('entity', 8, 'Enable', 3),
   'kill_switch.found_engaged': row('entity', 2, 'Read', 3),
@@ -65,6 +70,8 @@ const ROWS: Readonly<Record<string, OcsfRow>> = {
 
 /** What is done to an agent as a whole is done to an account. */
 const ROWS_OF_AGENTS: Readonly<Record<string, OcsfRow>> = {
+  'kill_switch.engaged': row('account', 5, 'Disable', 3),
+  'kill_switch.released': row('account', 2, 'Enable', 3),
   'revocation.appended': row('account', 5, 'Disable', 3),
   'revocation.released': row('account', 2, 'Enable', 3),
 };

@@ -20,6 +20,8 @@ export type MintRow = {
   /** Action names with single spaces between. */
   scope: string;
   call: object | undefined;
+  /** For the record: a call's URL may hold anything. */
+  callDigest: string | undefined;
   proofHour: number;
   proofKey: string;
   assertionHour: number;
@@ -50,6 +52,7 @@ function shorten(row: MintRow) {
     r: row.resource,
     s: row.scope,
     k: row.call,
+    kd: row.callDigest,
     ph: row.proofHour,
     p: row.proofKey,
     ah: row.assertionHour,
@@ -64,8 +67,8 @@ function shorten(row: MintRow) {
 export const READ_ROWS = `
   select t as token_id, right(t, 26) as name, th as token_hour, v as catalogue_version, a as agent_id,
          c as client_id, z as zone, x as exempt, j as jkt, ss as session_seconds, l as lifetime_seconds,
-         r as resource, s as scope, k as call, ph as proof_hour, p as proof_key, ah as assertion_hour, q as assertion_key,
+         r as resource, s as scope, k as call, kd as call_digest, ph as proof_hour, p as proof_key, ah as assertion_hour, q as assertion_key,
          i as request_id, o as source, d as client_kid
     from json_to_recordset($1::json) as row (
       t text, th integer, v integer, a text, c text, z text, x boolean, j text, ss integer, l integer, r text,
-      s text, k jsonb, ph integer, p uuid, ah integer, q uuid, i text, o text, d text)`;
+      s text, k jsonb, kd text, ph integer, p uuid, ah integer, q uuid, i text, o text, d text)`;

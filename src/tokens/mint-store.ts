@@ -152,7 +152,7 @@ burned as materialized (
          jsonb_build_object('source', p.source, 'jkt', p.jkt, 'client_kid', p.client_kid, 'agent', p.agent_id,
                             'zone', p.session_zone, 'resource', p.resource, 'scope', p.scope, 'kid', $2::text,
                             'catalogue', p.catalogue_version, 'epoch', p.epoch, 'proof', p.proof_key,
-                            'expires', p.exp, 'rule', 'granted')
+                            'expires', p.exp, 'rule', 'granted', 'call', p.call_digest)
     from placed p where p.whole and p.in_session is not null
 )
 select p.token_id, p.in_session as session_id, p.session_zone as zone, p.epoch::float8 as epoch,

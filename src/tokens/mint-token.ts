@@ -9,6 +9,7 @@ import type { ActiveCatalogue } from '../catalogue/active-catalogue.ts';
 import { hourOf, type SpentKey } from '../dpop/replay-key.ts';
 import { Refusal, refuse } from '../errors/refusal.ts';
 import type { Known } from '../http/known.ts';
+import { canonicalDigest } from '../json/canonical-json.ts';
 import { OPERATOR_SESSION_SECONDS, OPERATOR_ZONE } from '../operators/management-actions.ts';
 import type { Clock } from '../time/clock.ts';
 import { newIdentifier } from '../time/identifier.ts';
@@ -86,6 +87,7 @@ export function createTokenMinter(options: {
         resource: grant.resource,
         scope: grant.actions.join(' '),
         call: grant.call,
+        callDigest: grant.call === undefined ? undefined : canonicalDigest(grant.call),
         proofHour: proof.hour,
         proofKey: proof.key,
         assertionHour: assertion.hour,

@@ -11,17 +11,17 @@ import type { SpentKey } from '../dpop/replay-key.ts';
 import { spendStatement } from './token-store.ts';
 
 export type OwnRevocation = {
-  /** `aud_…` of the line that says what the client did, and of the one that goes with the ledger's entry. */
+  /** `aud_…` of the line that goes with the ledger's entry. */
   lineId: string;
-  ledgerLineId: string;
   /** `rev_…`. */
   entryId: string;
   jti: string;
-  sessionId: string;
   assertion: SpentKey;
   reason: string;
   actor: string;
   requestId: string;
+  /** Address that it came from. */
+  source: string;
 };
 
 /** `replicated`: whether the standby confirmed this commit, and so every one before it. */
@@ -48,8 +48,8 @@ export function createOwnRevocationStore(options: {
       const { rows, replicated } = await commit(sql<{ lineId: string }>`
         with request as materialized (
           select * from json_to_recordset(${JSON.stringify(revocations.map(rowOf))}::json) as r (
-            hour integer, key uuid, line text, ledger_line text, entry text, jti text, session_id text, reason text,
-            actor text, request_id text)
+            hour integer, key uuid, line text, entry text, jti text, reason text, actor text, request_id text,
+            source text)
         ), spent as (
           insert into spent_jti (hour, key, token_id)
           select r.hour, r.key, r.line from request r order by r.hour, r.key
@@ -57,16 +57,12 @@ export function createOwnRevocationStore(options: {
           returning token_id
         ), due as materialized (
           select r.* from request r join spent p on p.token_id = r.line
-        ), recorded as (
-          insert into audit_entries (id, action, outcome, request_id, actor, session_id, token_id, details)
-          select d.line, 'token.revoked', 'allowed', d.request_id, d.actor, d.session_id, d.jti,
-                 jsonb_build_object('effect', 'revoked')
-            from due d
         ), revoked as materialized (
           select d.line, a.epoch
             from (select * from due order by entry) as d
-           cross join lateral append_revocation(d.entry, 'token', d.jti, false, null, d.reason, d.actor,
-                                                d.ledger_line, d.request_id) as a
+           cross join lateral (select set_config('mayfly.source', d.source, true) as source) as asked
+           cross join lateral append_revocation(d.entry, 'token', d.jti, false, null, d.reason, d.actor, d.line,
+                                                case when asked.source is not null then d.request_id end) as a
         )
         select v.line as "lineId" from revoked v
       `);
@@ -81,14 +77,12 @@ export function createOwnRevocationStore(options: {
   };
 }
 
-function rowOf({ assertion, lineId, ledgerLineId, entryId, sessionId, requestId, ...same }: OwnRevocation) {
+function rowOf({ assertion, lineId, entryId, requestId, ...same }: OwnRevocation) {
   return {
     ...same,
     ...assertion,
     line: lineId,
-    ledger_line: ledgerLineId,
     entry: entryId,
-    session_id: sessionId,
     request_id: requestId,
   };
 }

@@ -60,17 +60,16 @@ export function createTokenRevoker(options: TokenRevokerOptions): TokenRevoker {
     return spend({ assertion: by.assertion, entry });
   }
 
-  function revoke({ by, requestId }: Asked, { jti, sessionId }: RecordedToken): Promise<Spent> {
+  function revoke({ by, requestId, source }: Asked, { jti }: RecordedToken): Promise<Spent> {
     return ownRevocations.submit({
       lineId: newIdentifier('aud', clock),
-      ledgerLineId: newIdentifier('aud', clock),
       entryId: newIdentifier('rev', clock),
       jti,
-      sessionId,
       assertion: by.assertion,
       reason: 'revoked by the client that it was issued to',
       actor: by.client.id,
       requestId,
+      source,
     });
   }
 

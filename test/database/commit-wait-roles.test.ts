@@ -42,7 +42,7 @@ async function kill(): Promise<{ replicated: boolean; milliseconds: number }> {
   const startedAt = performance.now();
   const engaged = await store.engage(
     { kind: 'all' },
-    { reason: 'a test', actor: 'olivia', requestId: undefined, idempotency: undefined },
+    { reason: 'a test', actor: 'olivia', requestId: undefined, source: undefined, idempotency: undefined },
   );
   const milliseconds = performance.now() - startedAt;
   assert.equal(engaged.outcome, 'engaged');

@@ -323,7 +323,7 @@ test('a line in the record that cannot be written does not hold up the kill, and
   const [line] = await world.query<{ action: string; actor: string; request_id: string; details: Body }>(
     `select action, actor, request_id, details from audit_entries where id = 'aud_late'`,
   );
-  assert.deepEqual([line?.action, line?.actor, line?.request_id], ['revocation.appended', 'olivia', 'req_1']);
+  assert.deepEqual([line?.action, line?.actor, line?.request_id], ['kill_switch.engaged', 'olivia', 'req_1']);
   assert.equal(line?.details.late_because, '42P01');
   assert.equal((await engage({ kind: 'zone', id: 'analytics' })).body.effect, 'none');
 });

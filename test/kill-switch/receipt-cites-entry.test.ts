@@ -28,7 +28,7 @@ test('the receipt of a kill cites its entry of the audit log, with a proof that 
   const keys = (await (await fetch(`${broker.url}/v1/audit/keys`)).json()) as { keys: { vkey: string }[] };
   const trust = { origin: ORIGIN, keys: keys.keys.map(({ vkey }) => parseVerifierKey(vkey)) };
   const { body } = await operator.get(`/v1/audit/entries/${audit.id}`, 'mayfly:read:audit');
-  assert.deepEqual([body.entry.action, body.entry.actor], ['revocation.appended', 'olivia']);
+  assert.deepEqual([body.entry.action, body.entry.actor], ['kill_switch.engaged', 'olivia']);
   assert.equal(body.entry.details.epoch, engaged.body.epoch);
   const leaf = leafHash(Buffer.from(canonicalJson(body.entry)));
   assert.equal(verifyLogProof(parseLogProof(audit.proof), { leaf, ...trust }).outcome, 'verified');

@@ -22,13 +22,14 @@ test('a kill of each kind is one standing entry, with its line in the record', a
     const engaged = await engage(kind, target);
     assert.deepEqual({ ...engaged, id: 'x' }, { outcome: 'engaged', id: 'x', epoch: String(before + 1) });
     const [line] = await record(engaged.epoch);
-    assert.equal(line?.action, 'revocation.appended');
+    assert.equal(line?.action, 'kill_switch.engaged');
     assert.deepEqual(line?.details, {
       epoch: before + 1,
       kind,
       target,
       standing: true,
       reason: 'stolen key',
+      ...(kind === 'agent' || kind === 'subject' ? { agent: rows[0].id } : {}),
     });
     assert.equal((await release(engaged.id ?? '')).outcome, 'released');
   }
@@ -100,7 +101,7 @@ test('a release needs another person, happens once, and has an epoch of its own'
   assert.equal(tries.filter(({ outcome }) => outcome === 'released_before').length, 19);
   assert.deepEqual([...new Set(tries.map((each) => each.epoch))], [String(Number(epoch) + 1)]);
   const [line] = await record(Number(epoch) + 1);
-  assert.equal(line?.action, 'revocation.released');
+  assert.equal(line?.action, 'kill_switch.released');
   assert.equal((await release('rev_unknown')).outcome, 'unknown');
 });
 

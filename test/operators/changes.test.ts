@@ -83,7 +83,7 @@ test('a change is there with its record, or not at all', async () => {
   const before = await entries();
   const token = await olivia.token('mayfly:revoke:sessions');
   await world.query(
-    `alter table audit_entries add constraint no_line check (action <> 'revocation.appended') not valid`,
+    `alter table audit_entries add constraint no_line check (action <> 'session.revoked') not valid`,
   );
   const path = `/v1/sessions/${run.sid}/revoke`;
   try {

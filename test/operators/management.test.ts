@@ -35,7 +35,51 @@ test('an ended session mints nothing more, its tokens are dead, and another sess
   assert.deepEqual([await isActive(run), await isActive(other)], [false, true]);
   assert.deepEqual(await details(answer.headers.get('request-id')), [
     { action: 'operator.admitted', actor: 'olivia', reason: null },
-    { action: 'revocation.appended', actor: 'olivia', reason: WHY.reason },
+    { action: 'session.revoked', actor: 'olivia', reason: WHY.reason },
+  ]);
+});
+
+test('what was done is in the record by its own name, with the session, the agent and the address that it came from', async () => {
+  const [run, stopped] = [await runOf('report-writer'), await runOf('billing-runner')];
+  const zone = { target: { kind: 'zone', id: 'analytics' }, ...WHY };
+  const done = [
+    await omar.post(`/v1/tokens/${run.jti}/revoke`, 'mayfly:revoke:tokens', WHY),
+    await omar.post(`/v1/sessions/${run.sid}/revoke`, 'mayfly:revoke:sessions', WHY),
+    await omar.post('/v1/agents/billing-runner/revoke', 'mayfly:revoke:agents', WHY),
+    await omar.post('/v1/agents/billing-runner/quarantine', 'mayfly:quarantine:agents', WHY),
+    await omar.post('/v1/agents/billing-runner/release', 'mayfly:release:agents', WHY),
+    await omar.post('/v1/kill-switch', 'mayfly:engage:kill-switch', zone),
+    await omar.post('/v1/kill-switch', 'mayfly:engage:kill-switch', zone),
+  ];
+  const release = `/v1/kill-switch/${done[5]?.body.id}/release`;
+  done.push(await olivia.post(release, 'mayfly:release:kill-switch', WHY));
+  const lines = await world.query(
+    `select e.action, e.session_id as session, e.token_id as token, e.details->>'agent' as agent,
+            e.details->>'source' as source
+       from unnest($1::text[]) with ordinality as r (id, n)
+       join audit_entries e on e.request_id = r.id and e.action <> 'operator.admitted' order by r.n`,
+    [done.map(({ headers }) => headers.get('request-id'))],
+  );
+  const line = (
+    action: string,
+    about: { session?: string; token?: string; agent?: string | undefined } = {},
+  ) => ({
+    action,
+    session: about.session ?? null,
+    token: about.token ?? null,
+    agent: about.agent ?? null,
+    source: '127.0.0.1',
+  });
+  const [writer, runner] = [run, stopped].map(({ token }) => decodeJwt(token).sub);
+  assert.deepEqual(lines, [
+    line('token.revoked', { session: run.sid, token: run.jti, agent: writer }),
+    line('session.revoked', { session: run.sid, agent: writer }),
+    line('agent.revoked', { agent: runner }),
+    line('agent.quarantined', { agent: runner }),
+    line('agent.released', { agent: runner }),
+    line('kill_switch.engaged'),
+    line('kill_switch.found_engaged'),
+    line('kill_switch.released'),
   ]);
 });
 

@@ -53,6 +53,14 @@ test('the session of the proof ends, every token of it is dead, and the record s
   const server = world.resourceServer(broker, 'https://customers.example.com');
   const asked = await server.post('/oauth/introspect', server.authenticated({ token: minted.access_token }));
   assert.equal(asked.body.active, false);
+  const lines = await world.query(
+    `select action, session_id as session, details->>'agent' as agent, details->>'source' as source
+       from audit_entries where actor = 'report-writer' and action = 'session.revoked'`,
+  );
+  const { sub: agent } = JSON.parse(Buffer.from(minted.access_token.split('.')[1], 'base64url').toString());
+  assert.deepEqual(lines, [
+    { action: 'session.revoked', session: minted.session_id, agent, source: '127.0.0.1' },
+  ]);
   const again = await end({ session });
   assert.deepEqual(again.body, { ...ended.body, effect: 'none' });
 });
@@ -172,7 +180,8 @@ test('a proof for another request, or none, is refused', async () => {
 test('an operator ends a session of its own in the same way', async () => {
   const operator = world.operator(broker, 'olivia');
   const token = await operator.token('mayfly:read:sessions');
-  assert.equal((await end({ agent: 'olivia', session: operator.session() })).status, 200);
+  const ended = await end({ agent: 'olivia', session: operator.session() });
+  assert.deepEqual([ended.status, ended.body.reason], [200, 'ended by the operator itself']);
   const request = { method: 'GET', path: '/v1/sessions', token } as const;
   assert.equal((await operator.send({ ...request, proof: operator.proof(request) })).status, 401);
 });

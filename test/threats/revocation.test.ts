@@ -272,7 +272,6 @@ test('REV-06: the ledger has one entry that names the token, and the record has 
   assert.deepEqual(entries, [{ kind: 'token', standing: false, actor: 'report-writer' }]);
   const record = await stage.ledger.entriesOf(answer);
   assert.deepEqual(record.map(({ action, outcome, actor }) => `${actor} ${action} ${outcome}`).sort(), [
-    'report-writer revocation.appended allowed',
     'report-writer token.revoked allowed',
   ]);
 });

@@ -65,6 +65,7 @@ export function mintRow(overrides: Partial<MintRow> = {}): MintRow {
     resource: 'https://customers.example.com',
     scope: 'db:read:customers',
     call: undefined,
+    callDigest: undefined,
     proofHour: hourOf(now),
     proofKey: replayKey('proof', 'key-1', randomBytes(16).toString('hex')),
     assertionHour: hourOf(now + 60),

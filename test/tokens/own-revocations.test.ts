@@ -34,25 +34,31 @@ async function until(waiting: number): Promise<void> {
   while ((await waitingForTheHead()) < waiting && performance.now() < giveUpAt);
 }
 
-test('each revocation has its entry, its lines in the record, and an answer that comes after both', async () => {
+type Line = Record<'action' | 'session_id' | 'token_id' | 'agent' | 'source', string | null>;
+
+const claimsOf = (token: string) =>
+  JSON.parse(Buffer.from(token.split('.')[1] ?? '', 'base64url').toString());
+
+test('each revocation has its entry, its line in the record, and an answer that comes after both', async () => {
   const tokens = await mintMany(TOKENS);
   const answers = await Promise.all(
     tokens.map(async ({ text, jti }) => {
       const { status, headers } = await agent.post('/oauth/revoke', agent.authenticated({ token: text }));
       const entries = await world.query('select epoch from revocations where key = $1', [`token:${jti}`]);
-      return { status, entries: entries.length, requestId: headers.get('request-id') };
+      return { status, text, jti, entries: entries.length, requestId: headers.get('request-id') };
     }),
   );
-  for (const { status, entries, requestId } of answers) {
+  for (const { status, text, jti, entries, requestId } of answers) {
     assert.deepEqual([status, entries], [200, 1]);
-    const lines = await world.query<{ action: string }>(
-      'select action from audit_entries where request_id = $1 order by action',
+    const lines = await world.query<Line>(
+      `select action, session_id, token_id, details->>'agent' as agent, details->>'source' as source
+         from audit_entries where request_id = $1`,
       [requestId],
     );
-    assert.deepEqual(
-      lines.map(({ action }) => action),
-      ['revocation.appended', 'token.revoked'],
-    );
+    const { sid, sub } = claimsOf(text);
+    assert.deepEqual(lines, [
+      { action: 'token.revoked', session_id: sid, token_id: jti, agent: sub, source: '127.0.0.1' },
+    ]);
   }
 });
 

@@ -1,7 +1,8 @@
-/** What the record says of refused requests: all that was known by then, and nobody's name who did not prove it. */
+/** What the record says of requests: all that was known by then, and nobody's name who did not prove it. */
 import assert from 'node:assert/strict';
 import { createHash, randomUUID } from 'node:crypto';
 import { test } from 'node:test';
+import { canonicalJson } from '../../src/json/canonical-json.ts';
 import { newSessionKey, signJwt } from '../test-agent.ts';
 import { createTestWorld, TEST_ISSUER } from '../test-broker.ts';
 
@@ -170,6 +171,24 @@ test('resource servers leave their address and whom it is about with what they a
     },
     { action: 'token.revoked', details: { effect: 'none', source: '127.0.0.1' } },
   ]);
+});
+
+test('a token for one call has a digest of that call in its entry, and nothing else of it', async () => {
+  const call = {
+    type: 'mayfly_call',
+    action: 'db:read:customers',
+    method: 'GET',
+    url: `${CUSTOMERS}/customers?key=${randomUUID()}`,
+    arguments_digest: createHash('sha256').update('{}').digest('base64url'),
+  };
+  const minted = await agent.token(newSessionKey(), { authorization_details: JSON.stringify([call]) });
+  assert.equal(minted.status, 200, minted.text);
+  const [line] = await world.query<{ details: Record<string, unknown> }>(
+    'select details from audit_entries where request_id = $1',
+    [minted.headers.get('request-id')],
+  );
+  assert.equal(line?.details.call, createHash('sha256').update(canonicalJson(call)).digest('base64url'));
+  assert.ok(!JSON.stringify(line).includes(call.url));
 });
 
 test('a proof without a nonce is challenged, which is no failed login and no refused token', async () => {
