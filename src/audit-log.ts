@@ -87,6 +87,8 @@ export function openAuditLog(options: {
       reader,
       tree,
       newestCheckpoint: cosignatures.newestCosigned,
+      newestCosignedBy: cosignatures.newestCosignedBy,
+      witnesses: asked.map(({ key: { name } }) => name),
       handOvers: store.handOvers,
       keys: async () => (await keys()).map(({ kid, key: { vkey } }) => ({ kid, vkey })),
     }),

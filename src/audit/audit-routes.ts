@@ -13,6 +13,7 @@ import type { EntryFilters, LogReader, PlacedEntry } from './entry-store.ts';
 import { formatLogProof } from './log-proof.ts';
 import type { KeptCheckpoint, KeptHandOver } from './log-store.ts';
 import { formatHash } from './note-text.ts';
+import { type Quorum, readQuorum } from './read-quorum.ts';
 import { parseTilePath, TILE_WIDTH, type Tile, widthOfTile } from './tiles.ts';
 import { MissingHashError, type StoredTree } from './tree-store.ts';
 
@@ -37,10 +38,13 @@ export function createAuditRoutes(options: {
   reader: LogReader;
   tree: StoredTree;
   newestCheckpoint: () => Promise<KeptCheckpoint | null>;
+  newestCosignedBy: (quorum: Quorum) => Promise<KeptCheckpoint | null>;
+  /** The names of those who are asked to cosign. */
+  witnesses: readonly string[];
   handOvers: () => Promise<KeptHandOver[]>;
   keys: () => Promise<readonly PublishedKey[]>;
 }): AuditRoutes {
-  const { origin, reader, tree, newestCheckpoint, handOvers, keys } = options;
+  const { origin, reader, tree, newestCheckpoint, newestCosignedBy, witnesses, handOvers, keys } = options;
 
   async function requireCheckpoint(): Promise<KeptCheckpoint> {
     return (
@@ -49,10 +53,15 @@ export function createAuditRoutes(options: {
     );
   }
 
+  async function requireCosigned(quorum: Quorum): Promise<KeptCheckpoint> {
+    const hint = `No recent head is cosigned by ${quorum.count} of ${quorum.witnesses.length} witnesses.`;
+    return (await newestCosignedBy(quorum)) ?? refuse('checkpoint_missing', { hint });
+  }
+
   /** Only what a checkpoint covers is served, so that it is never taken back. */
   async function requireTile(call: Call): Promise<Tile<number | 'entries'>> {
     const tile = parseTilePath(tilePathOf(call)) ?? refuse('tile_not_found');
-    const { size } = await requireCheckpoint();
+    const { size } = (await newestCheckpoint()) ?? { size: 0 };
     if (tile.width > widthOfTile(tile, size))
       refuse('tile_not_found', { hint: `The log has ${size} entries.` });
     return tile;
@@ -65,8 +74,9 @@ export function createAuditRoutes(options: {
   }
 
   return {
-    async checkpoint() {
-      const { note } = await requireCheckpoint();
+    async checkpoint({ query }) {
+      const quorum = readQuorum(query, witnesses);
+      const { note } = await (quorum === null ? requireCheckpoint() : requireCosigned(quorum));
       return { text: note, headers: { 'Content-Type': TEXT, ...CHANGES_EACH_SECOND } };
     },
     async tile(call) {
@@ -119,7 +129,8 @@ export function createAuditRoutes(options: {
       };
     },
     async consistency({ query }) {
-      const { size, note } = await requireCheckpoint();
+      const { size, note } =
+        (await newestCheckpoint()) ?? refuse('parameter_invalid', { hint: 'Nothing is signed yet.' });
       const [first, second] = [readSize(query, 'from', 0), readSize(query, 'to', size)];
       if (first > second || second > size) {
         refuse('parameter_invalid', {

@@ -16,14 +16,21 @@ import type { Environment } from '../config/environment.ts';
 import { type EntryText, entryTexts } from './entry-texts.ts';
 import { fail } from './failure.ts';
 import { memoryPath, openLogMemory } from './log-memory.ts';
-import { readableKeys, wholeNumber } from './log-trust.ts';
+import { addWitnessOptions, policyOf, readableKeys, wholeNumber } from './log-trust.ts';
 import { createOperatorClient } from './operator-client.ts';
 import { addIdentityOptions } from './operator-commands.ts';
 import { type ConnectionOptions, readConnection, readIdentity } from './operator-identity.ts';
 import { say } from './print.ts';
 import { openPublicLog, type PublicLog, type ToldKeys } from './public-log.ts';
+import { witnessedHead } from './witnessed-head.ts';
 
-type ExportOptions = ConnectionOptions & { from: number; to?: number; since?: number };
+type ExportOptions = ConnectionOptions & {
+  from: number;
+  to?: number;
+  since?: number;
+  witness: readonly string[];
+  quorum?: number;
+};
 
 export function auditExportCommand(environment: Environment): Command {
   const command = new Command('export')
@@ -35,10 +42,11 @@ export function auditExportCommand(environment: Environment): Command {
       'with the proof that the log continues the one of so many entries (default: that in memory)',
       wholeNumber,
     );
+  addWitnessOptions(command);
   return addIdentityOptions(command).action(async (options: ExportOptions) => {
     const client = createOperatorClient(readIdentity(environment, options));
     const log = openPublicLog(client.issuer);
-    const { head, note, keys } = await signedHead(log, originOf(client.issuer));
+    const { head, note, keys } = await signedHead(log, originOf(client.issuer), options);
     const { from, to } = rangeWithin(head.size, options);
     const tree = log.tree(head.size);
     const since = options.since ?? rememberedSize(environment, keys.origin, head.size);
@@ -54,8 +62,14 @@ export function auditExportCommand(environment: Environment): Command {
 async function signedHead(
   log: PublicLog,
   origin: string,
+  { to = 0, ...insisted }: ExportOptions,
 ): Promise<{ head: TreeHead; note: string; keys: ToldKeys }> {
-  const [note, keys] = [await log.checkpoint(), await log.keys()];
+  const policy = policyOf(insisted);
+  const cosigned = await witnessedHead(log, { trusted: { newest: null }, policy }, to);
+  if (cosigned === null && (policy.quorum ?? 0) > 0) {
+    fail('verification', `No head of the log is cosigned by ${policy.quorum} of these witnesses.`);
+  }
+  const [note, keys] = [cosigned ?? (await log.checkpoint()), await log.keys()];
   const opened = openCheckpoint(note, { origin, keys: readableKeys(keys.keys) });
   if (opened.outcome === 'verified') return { head: opened.checkpoint, note, keys: { ...keys, origin } };
   return fail('verification', `The log has not signed the head that it shows (${opened.outcome}).`);

@@ -6,7 +6,7 @@ import { setTimeout as wait } from 'node:timers/promises';
 import { Command } from 'commander';
 import type { EntryDocument } from '../audit/entry-document.ts';
 import { AuditFormatError } from '../audit/format-error.ts';
-import { judgeLive } from '../audit/judge-live.ts';
+import { judgeLive, sizeIn } from '../audit/judge-live.ts';
 import { originOf } from '../audit/log-key.ts';
 import { type LogProof, parseLogProof } from '../audit/log-proof.ts';
 import { verifyInclusion } from '../audit/merkle-proof.ts';
@@ -17,13 +17,14 @@ import { canonicalJson } from '../json/canonical-json.ts';
 import { MAY_READ } from './entry-texts.ts';
 import { fail } from './failure.ts';
 import { filledIn } from './filled-in.ts';
-import { addTrustOptions, openTrust, type TrustOptions } from './log-trust.ts';
+import { addTrustOptions, type LogTrust, openTrust, type TrustOptions } from './log-trust.ts';
 import { createOperatorClient, type Json, type OperatorClient } from './operator-client.ts';
 import { addConnectionOptions, type OperatorOptions } from './operator-commands.ts';
 import { readIdentity } from './operator-identity.ts';
 import { printOne } from './print.ts';
-import { openPublicLog } from './public-log.ts';
+import { openPublicLog, type PublicLog } from './public-log.ts';
 import { wordsFor } from './refused-checkpoint.ts';
+import { witnessedHead } from './witnessed-head.ts';
 
 type ShowOptions = OperatorOptions & TrustOptions;
 
@@ -45,10 +46,11 @@ export function auditShowCommand(environment: Environment): Command {
     const { keys, handOvers } = await log.keys();
     const told = { origin: originOf(client.issuer), keys, checkpoint: proof.checkpoint };
     const trust = openTrust(environment, options, told);
-    const judgement = await judgeLive(log, trust, { checkpoint: proof.checkpoint, handOvers });
+    const shown = await underWitnesses(proof, log, trust);
+    const judgement = await judgeLive(log, trust, { checkpoint: shown.checkpoint, handOvers });
     if (judgement.outcome !== 'accepted') fail('verification', `Not verified. ${wordsFor(judgement)}`);
     const { size, root } = judgement.checkpoint;
-    if (!verifyInclusion({ index: proof.index, size, leaf, proof: proof.proof, root })) {
+    if (!verifyInclusion({ index: proof.index, size, leaf, proof: shown.proof, root })) {
       fail(
         'verification',
         `Not verified. The signed log of ${size} entries does not hold this one as entry ${proof.index}.`,
@@ -61,6 +63,15 @@ export function auditShowCommand(environment: Environment): Command {
       options.output,
     );
   });
+}
+
+/** The same under a head that the witnesses have signed, which the newest often is not yet. */
+async function underWitnesses(proof: LogProof, log: PublicLog, trust: LogTrust): Promise<LogProof> {
+  const seen = trust.trusted.newest?.size ?? 0;
+  const checkpoint = await witnessedHead(log, trust, Math.max(seen, proof.index + 1));
+  if (checkpoint === null) return proof;
+  const tree = log.tree(sizeIn(checkpoint) ?? 0);
+  return { ...proof, checkpoint, proof: await tree.inclusion(proof.index) };
 }
 
 /** @throws {CommandFailure} when it has no place in the log after a while */

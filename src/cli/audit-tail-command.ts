@@ -16,7 +16,7 @@ import { addConnectionOptions, type Format } from './operator-commands.ts';
 import { type ConnectionOptions, readIdentity } from './operator-identity.ts';
 import { plainJson, plainText } from './plain-text.ts';
 import { print, say } from './print.ts';
-import { openPublicLog } from './public-log.ts';
+import { isHeadMissing, openPublicLog, type PublicLog } from './public-log.ts';
 import { untilBack } from './until-back.ts';
 
 type Filters = { session?: string; actor?: string; agent?: string; action?: string; outcome?: string };
@@ -48,7 +48,7 @@ async function tail(options: TailOptions, environment: Environment): Promise<voi
     onLost: ({ message }: CommandFailure) => say(`${message} Trying again.`),
   };
   const patiently = <T>(look: () => Promise<T>) => untilBack(look, patience);
-  const sizeNow = () => patiently(async () => sizeIn(await log.checkpoint()) ?? notUnderstood());
+  const sizeNow = () => patiently(() => sizeOf(log));
   let size = await sizeNow();
   let next = options.from ?? Math.max(0, size - FIRST_LINES);
   const own = new Set<string>();
@@ -72,6 +72,16 @@ async function tail(options: TailOptions, environment: Environment): Promise<voi
     if (now < size)
       fail('verification', `rollback: the log had ${size} entries a moment ago, and now has ${now}.`);
     size = now;
+  }
+}
+
+/** A log that has just begun has no head for a second. */
+async function sizeOf(log: PublicLog): Promise<number> {
+  try {
+    return sizeIn(await log.checkpoint()) ?? notUnderstood();
+  } catch (error) {
+    if (isHeadMissing(error)) return 0;
+    throw error;
   }
 }
 

@@ -37,10 +37,15 @@ export type LogTrust = {
 
 /** @param keyFlag `--key` means the operator's key where there is one */
 export function addTrustOptions(command: Command, keyFlag: '--key' | '--log-key'): Command {
-  return command
+  command
     .option(`${keyFlag} <vkey>`, 'the key of the log, from somewhere better than the log', verifierKey)
     .option('--trust <file>', 'where the memory of the log is (default: audit-trust in the data folder)')
-    .option('--trust-on-first-use', 'pin the key that the log shows, when none is pinned yet', false)
+    .option('--trust-on-first-use', 'pin the key that the log shows, when none is pinned yet', false);
+  return addWitnessOptions(command);
+}
+
+export function addWitnessOptions(command: Command): Command {
+  return command
     .option('--witness <vkey>', 'the key of a witness; can be repeated', collect, [])
     .option('--quorum <number>', 'so many of them must have cosigned (default: all)', wholeNumber);
 }
@@ -96,7 +101,7 @@ function readable(line: string): VerifierKey[] {
   }
 }
 
-function policyOf({ witness, quorum }: TrustOptions): TrustPolicy {
+export function policyOf({ witness, quorum }: Pick<TrustOptions, 'witness' | 'quorum'>): TrustPolicy {
   const witnesses = witness.map(witnessKey);
   return { witnesses, quorum: quorum ?? new Set(witnesses.map(({ name }) => name)).size };
 }

@@ -4,7 +4,7 @@
  */
 import { fromTiles, type LogTree } from '../audit/log-tree.ts';
 import { formatTilePath, type Tile } from '../audit/tiles.ts';
-import { fail, refusedBy, unreachable } from './failure.ts';
+import { CommandFailure, fail, refusedBy, unreachable } from './failure.ts';
 
 export type ToldKeys = {
   origin: string;
@@ -16,6 +16,8 @@ export type ToldKeys = {
 export type PublicLog = {
   /** The signed note. */
   checkpoint(): Promise<string>;
+  /** The newest that so many of these witnesses cosigned, null when there is none. */
+  checkpointCosignedBy(quorum: { witnesses: readonly string[]; count: number }): Promise<string | null>;
   keys(): Promise<ToldKeys>;
   /** As many hashes as the tile is wide, one after another; null when the log does not have them all. */
   tile(tile: Tile): Promise<Buffer | null>;
@@ -56,17 +58,35 @@ export function openPublicLog(issuer: string): PublicLog {
     return status === 200 ? bytes : read(path);
   }
 
+  async function checkpoint(query = ''): Promise<string> {
+    return (await read(`checkpoint${query}`)).toString();
+  }
+
   async function requiredTile(which: Tile): Promise<Buffer> {
     const hint = `The log has signed its head and does not have the hashes below it (${formatTilePath(which)}).`;
     return (await tile(which)) ?? fail('verification', hint);
   }
 
   return {
-    checkpoint: async () => (await read('checkpoint')).toString(),
+    checkpoint: () => checkpoint(),
+    checkpointCosignedBy({ witnesses, count }) {
+      const query = new URLSearchParams({ cosigned: String(count), witnesses: witnesses.join(',') });
+      return checkpoint(`?${query}`).catch(nullIfMissing);
+    },
     keys: async () => toldKeys(objectOf(await read('keys'))),
     tile,
     tree: (size) => fromTiles({ size, fetchTile: requiredTile }),
   };
+}
+
+/** The refusal of a log that has no such head. */
+export function isHeadMissing(error: unknown): error is CommandFailure {
+  return error instanceof CommandFailure && error.told?.code === 'checkpoint_missing';
+}
+
+function nullIfMissing(error: unknown): null {
+  if (isHeadMissing(error)) return null;
+  throw error;
 }
 
 async function bounded(pieces: AsyncIterable<Uint8Array> | Iterable<Uint8Array>): Promise<Buffer> {

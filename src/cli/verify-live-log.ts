@@ -13,17 +13,19 @@ import { groundsOf, type LogTrust, openTrust } from './log-trust.ts';
 import { createOperatorClient } from './operator-client.ts';
 import { type ConnectionOptions, readConnection, readIdentity } from './operator-identity.ts';
 import { OWN_ENTRY_SECONDS, placeOfOwnEntry } from './own-entry.ts';
-import { openPublicLog, type PublicLog } from './public-log.ts';
+import { isHeadMissing, openPublicLog, type PublicLog } from './public-log.ts';
 import { type Departure, evidenceOf, wordsFor } from './refused-checkpoint.ts';
+import { witnessedHead } from './witnessed-head.ts';
 
 /** @throws {CommandFailure} when the broker cannot be asked, or nothing is pinned */
 export async function verifyLiveLog(options: VerifyOptions, environment: Environment): Promise<Finding> {
   const { issuer } = readConnection(environment, options);
   const log = openPublicLog(issuer);
   const [head, { keys, handOvers }] = [await headOf(log), await log.keys()];
-  const checkpoint = head instanceof CommandFailure ? '' : head;
-  const trust = openTrust(environment, trustOptions(options), { origin: originOf(issuer), keys, checkpoint });
+  const told = { origin: originOf(issuer), keys, checkpoint: head instanceof CommandFailure ? '' : head };
+  const trust = openTrust(environment, trustOptions(options), told);
   if (head instanceof CommandFailure) return headless(head, trust.trusted);
+  const checkpoint = (await witnessedHead(log, trust)) ?? head;
   const reader = options.entries ? createReader(options, environment) : null;
   const { bodiesFrom } = options;
   const verdict = await verifyLog(
@@ -50,7 +52,7 @@ async function headOf(log: PublicLog): Promise<string | CommandFailure> {
   try {
     return await log.checkpoint();
   } catch (error) {
-    if (error instanceof CommandFailure && error.told?.code === 'checkpoint_missing') return error;
+    if (isHeadMissing(error)) return error;
     throw error;
   }
 }

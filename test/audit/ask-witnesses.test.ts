@@ -1,5 +1,8 @@
 /** Witnesses of a running broker: asked after each head, never waited for, believed for their signature alone. */
 import assert from 'node:assert/strict';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { CompiledQuery } from 'kysely';
 import pg from 'pg';
@@ -25,7 +28,11 @@ const log = { ...silentLog, warn: hear('warn'), error: hear('error') } as unknow
 let logKeys: readonly VerifierKey[] = [];
 const one = await startTestWitness('one.example.com/witness', { origin: ORIGIN, logKeys: () => logKeys });
 const two = await startTestWitness('two.example.com/witness', { origin: ORIGIN, logKeys: () => logKeys });
-after(() => Promise.all([one.close(), two.close()]));
+const folder = mkdtempSync(join(tmpdir(), 'mayfly-witnesses-'));
+after(async () => {
+  await Promise.all([one.close(), two.close()]);
+  rmSync(folder, { recursive: true, force: true });
+});
 
 const world = await createTestWorld();
 const settings = { MAYFLY_WITNESSES: `${one.setting}, ${two.setting}` };
@@ -94,6 +101,43 @@ test('a witness that is silent delays neither tokens nor heads nor the other wit
   await until('that it is silent is said', () => warnings() > told);
   one.insist(null);
   await until('it catches up', async () => (await cosigners()).length === 2);
+});
+
+test('a reader gets the newest head that his witnesses cosigned, while the newest of all is not', async () => {
+  one.insist(503);
+  const lags = one.latest()?.size ?? 0;
+  const ask = async (query: string) => {
+    const answer = await fetch(`${broker.url}/v1/audit/checkpoint?${query}`);
+    return { status: answer.status, size: Number((await answer.text()).split('\n')[1]) };
+  };
+  await until(
+    'its last one is known here',
+    async () => (await ask(`witnesses=${one.key.name}`)).size === lags,
+  );
+  await mint();
+  await until('the other one is ahead', async () => (await cosigners()).join() === two.key.name);
+  const names = `witnesses=${one.key.name},${two.key.name}`;
+  // Usually the same; but the other one may have been asked a head later.
+  const { size: both } = await ask('cosigned=2');
+  assert.ok(both > 0 && both <= lags, `${both}`);
+  assert.deepEqual(await ask(`witnesses=${one.key.name}`), { status: 200, size: lags });
+  assert.deepEqual(await ask(names), { status: 200, size: both });
+  assert.ok((await ask('cosigned=1')).size > lags);
+  assert.ok((await ask(`${names}&cosigned=1`)).size > lags);
+  assert.equal((await ask('cosigned=3')).status, 404);
+  assert.equal((await ask('witnesses=stranger.example.com')).status, 404);
+  for (const query of ['cosigned=0', 'cosigned=10', 'cosigned=x', 'witnesses=a,,b', 'cosinged=1']) {
+    assert.equal((await ask(query)).status, 400, query);
+  }
+
+  const key = logKeys.at(-1)?.vkey;
+  const trust = join(folder, 'reader.json');
+  const verify = `audit verify --live --url ${broker.url} --key ${key} --trust ${trust} -o json`;
+  const insists = `--witness ${one.key.vkey} --witness ${two.key.vkey}`;
+  const { stdout, stderr } = await commandLine({})(`${verify} ${insists}`);
+  const { log_size: size, cosigned_by: by } = JSON.parse(stdout || stderr);
+  assert.deepEqual([size, by.toSorted()], [both, [one.key.name, two.key.name].toSorted()]);
+  one.insist(null);
 });
 
 test('a signature that is none of the witness is not kept', async () => {
@@ -214,7 +258,7 @@ test('CKP-02: of an older copy of the tables nothing is signed, though it agrees
   await superuser.query('update audit_log_head set size = $1, frontier = $2', [head?.size, head?.frontier]);
   await superuser.end();
 
-  one.insist('silence');
+  one.insist(503);
   broker = await world.startBroker({ settings, log });
   await expectNothingSigned(broker);
   await until('the doubt', async () => (await asOwner('select from audit_doubts_standing')).length === 1);

@@ -2,7 +2,9 @@
 import assert from 'node:assert/strict';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { after, describe, test } from 'node:test';
+import { parseVerifierKey } from '../../src/audit/verifier-key.ts';
 import { hasPython, python } from '../audit/python-checker.ts';
+import { startTestWitness } from '../audit/test-witness.ts';
 import { until } from '../broker-process.ts';
 import { createAuditWorld } from './audit-world.ts';
 import { startCommand } from './command-line.ts';
@@ -252,5 +254,37 @@ describe('A pack', () => {
     assert.equal((await json(`audit verify ${file('large')} --key ${vkey} ${fresh()}`)).verified, true);
     // Every line that is left behind is to be one that is described.
     await audit.tamper(`update audit_entries set details = '{}' where id = 'aud_large'`);
+  });
+});
+
+describe('A reader who insists on a witness', () => {
+  test('gets a pack and an entry under a head that it has cosigned, also when a newer one is there', async () => {
+    const witness = await startTestWitness('witness.example.com/w1', {
+      origin: audit.origin,
+      logKeys: () => [parseVerifierKey(vkey)],
+    });
+    try {
+      await audit.stopBroker();
+      await audit.startBroker({ MAYFLY_WITNESSES: witness.setting });
+      await until(() => (witness.latest()?.size ?? 0) >= 600, 'it has cosigned');
+      witness.insist(503);
+      const size = witness.latest()?.size;
+      const cosigned = async () =>
+        (await (await fetch(`${audit.issuer}/v1/audit/checkpoint?cosigned=1`)).text()).split('\n')[1];
+      await until(async () => (await cosigned()) === String(size), 'that is known to the broker', 60_000);
+      await audit.addEntries(3);
+      const insists = `--witness ${witness.key.vkey}`;
+      const { code, stdout, stderr } = await mayfly(`audit export --to 10 ${insists}`);
+      assert.equal(code, 0, stderr);
+      writeFileSync(file('witnessed'), stdout);
+      const memory = fresh();
+      const facts = await json(`audit verify ${file('witnessed')} --key ${vkey} ${insists} ${memory}`);
+      assert.deepEqual([facts.log_size, facts.cosigned_by], [size, [witness.key.name]]);
+      const { id } = JSON.parse(JSON.parse(stdout.split('\n')[1] ?? '').document);
+      const shown = await json(`audit show ${id} --log-key ${vkey} ${insists} ${memory}`);
+      assert.deepEqual([shown.verified, shown.log_size], [true, size]);
+    } finally {
+      await witness.close();
+    }
   });
 });

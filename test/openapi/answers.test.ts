@@ -424,6 +424,8 @@ test('the log is watched as described', async () => {
   hold(TILE, '404 not_found', await exchange(stage.url('/v1/audit/tile/0/999')));
   const backwards = await exchange(stage.url('/v1/audit/consistency?from=2&to=1'));
   hold('GET /v1/audit/consistency', '400 invalid_request', backwards);
+  const unheard = await exchange(stage.url('/v1/audit/checkpoint?cosigned=1'));
+  hold('GET /v1/audit/checkpoint', '404 checkpoint_missing', unheard);
 });
 
 /** The operations that ask the database. */
