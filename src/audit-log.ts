@@ -39,8 +39,9 @@ export function openAuditLog(options: {
   log: Log;
   clock: Clock;
   onKept: () => void;
+  onUndescribed: (line: { id: string; action: string }) => void;
 }): AuditLog {
-  const { issuer, connect, database, ring, log, clock, onKept } = options;
+  const { issuer, connect, database, ring, log, clock, onKept, onUndescribed } = options;
   const asked = options.witnesses.map(({ url, vkey }) => ({ url, key: parseVerifierKey(vkey) }));
   const origin = originOf(issuer);
   const store = createLogStore(database.pool);
@@ -49,7 +50,7 @@ export function openAuditLog(options: {
   const cosignatures = createCosignatureStore(database.pool);
   const key = () => logKeyOf(origin, ring.logSigners());
   const maySign = (hold: Hold) => witnesses.haveSpoken(hold);
-  const keeper = keepLog({ connect, key, log, clock, maySign, onKept });
+  const keeper = keepLog({ connect, key, log, clock, maySign, onKept, onUndescribed });
   const witnesses = askWitnesses({
     witnesses: asked,
     hold: keeper.hold,

@@ -90,8 +90,12 @@ export async function startBroker(options: BrokerOptions): Promise<Broker> {
     clock,
   });
   starting.defer(ledger.close);
+  const onUndescribed = ({ id, action }: { id: string; action: string }) => {
+    metrics.auditUndescribed();
+    log.error({ entry: id, action }, 'an entry of the audit log is not as such entries are described');
+  };
   const recorder = createRefusalRecorder({
-    store: createAuditStore(database.kysely),
+    store: createAuditStore(database.kysely, { onUndescribed }),
     clock,
     log,
     onLost: metrics.auditLost,
@@ -120,6 +124,7 @@ export async function startBroker(options: BrokerOptions): Promise<Broker> {
     log,
     clock,
     onKept: sinks.wake,
+    onUndescribed,
   });
   starting.defer(audit.close);
   const drills = buildDrills({ configuration, catalogue: active, database, ledger, ring, log, clock });

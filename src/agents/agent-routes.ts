@@ -3,7 +3,7 @@
  * people know, an id still means the same one after its name was declared anew.
  */
 import type { Catalogue } from '../catalogue/catalogue.ts';
-import { didYouMean } from '../catalogue/nearest-name.ts';
+import { didYouMean } from '../errors/nearest-name.ts';
 import { refuse } from '../errors/refusal.ts';
 import { pageAnswer, readChoice, readPage } from '../http/list.ts';
 import type { Answer, Call } from '../http/route.ts';

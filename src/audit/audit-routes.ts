@@ -2,6 +2,7 @@
  * The log over HTTP. Heads, hashes and keys are for anybody, so that whoever watches needs nothing of ours (C2SP
  * tlog-tiles); what entries say is for those who may read the record.
  */
+import { didYouMean } from '../errors/nearest-name.ts';
 import { refuse } from '../errors/refusal.ts';
 import type { Form } from '../http/form.ts';
 import { readChoice, readPage } from '../http/list.ts';
@@ -9,6 +10,7 @@ import type { Answer, Call } from '../http/route.ts';
 import { encodeBase64url } from '../jws/base64url.ts';
 import { formatEntryBundle } from './entry-bundle.ts';
 import { ENTRY_ID, leafOfDocument } from './entry-document.ts';
+import { ENTRY_ACTIONS, isEntryAction } from './entry-schemas.ts';
 import type { EntryFilters, LogReader, PlacedEntry } from './entry-store.ts';
 import { formatLogProof } from './log-proof.ts';
 import type { KeptCheckpoint, KeptHandOver } from './log-store.ts';
@@ -180,11 +182,19 @@ function readFilters(query: Form): EntryFilters {
     session: query.one('session'),
     actor: query.one('actor'),
     agent: query.one('agent'),
-    action: query.one('action'),
+    action: readAction(query),
     outcome: readChoice(query, 'outcome', ['allowed', 'refused']),
     since: readMoment(query, 'since'),
     until: readMoment(query, 'until'),
   };
+}
+
+/** A list of nothing would hide that nobody knows such an action. */
+function readAction(query: Form): string | undefined {
+  const action = query.one('action');
+  if (action === undefined || isEntryAction(action)) return action;
+  const hint = `${didYouMean(action, ENTRY_ACTIONS)}The actions of entries are ${ENTRY_ACTIONS.join(', ')}.`;
+  return refuse('parameter_invalid', { hint });
 }
 
 const MOMENT = /^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}(?:\.\d{1,6})?Z$/;

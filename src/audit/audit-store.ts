@@ -1,5 +1,6 @@
 import { type Kysely, sql } from 'kysely';
 import type { AuditEntry } from './audit-entry.ts';
+import { faultOfDetails } from './entry-schemas.ts';
 import { writableDetails, writableText } from './writable-details.ts';
 
 export type AuditStore = {
@@ -7,7 +8,19 @@ export type AuditStore = {
   append(entries: readonly AuditEntry[]): Promise<void>;
 };
 
-export function createAuditStore(database: Kysely<unknown>): AuditStore {
+/** @param options.onUndescribed told of entries whose details were left out, since nobody described such details */
+export function createAuditStore(
+  database: Kysely<unknown>,
+  { onUndescribed = () => {} }: { onUndescribed?: (entry: AuditEntry) => void } = {},
+): AuditStore {
+  /** Whatever nobody thought about might be a secret: it stays out, and the rest of the entry is written. */
+  function described(entry: AuditEntry): AuditEntry {
+    const { action, details = {} } = entry;
+    if (faultOfDetails(action, details) === null) return entry;
+    onUndescribed(entry);
+    return { ...entry, details: { unwritable: 'undescribed' } };
+  }
+
   return {
     async append(entries) {
       if (entries.length === 0) return;
@@ -16,7 +29,7 @@ export function createAuditStore(database: Kysely<unknown>): AuditStore {
           (id, action, outcome, reason, request_id, actor, session_id, token_id, repetitions, details)
         select id, action, outcome, reason, "requestId", actor, "sessionId", "tokenId",
                coalesce(repetitions, 1), coalesce(details, '{}')
-          from json_to_recordset(${JSON.stringify(entries.map(writable))}::json) as entry
+          from json_to_recordset(${JSON.stringify(entries.map((entry) => described(writable(entry))))}::json) as entry
             (id text, action text, outcome text, reason text, "requestId" text, actor text, "sessionId" text,
              "tokenId" text, repetitions integer, details jsonb)
       `.execute(database);

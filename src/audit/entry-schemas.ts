@@ -3,6 +3,7 @@
  * and no secret, token, proof or assertion ever has a place. `openapi.yaml` describes the same.
  */
 import { z } from 'zod';
+import type { EntryFault } from './entry-document.ts';
 
 const text = z.string().max(2_000);
 const name = z.string().min(1).max(300);
@@ -164,6 +165,29 @@ export const ENTRY_DETAILS = {
 } as const;
 
 export type EntryAction = keyof typeof ENTRY_DETAILS;
+export const ENTRY_ACTIONS: readonly string[] = Object.keys(ENTRY_DETAILS);
+
+/**
+ * In the place of details that the log does not hold: they have no form as JSON, are too large, or are none that are
+ * described here, which might be anything. The entry itself is never lost for it.
+ */
+export const UNWRITABLE_DETAILS = z.strictObject({
+  unwritable: z.enum([
+    'cycle',
+    'too-deep',
+    'too-many-values',
+    'lone-surrogate',
+    'bigint',
+    'not-a-json-number',
+    'not-json',
+    'nul',
+    'too-large',
+    'undescribed',
+  ] satisfies (EntryFault | 'nul' | 'undescribed')[]),
+  sha256: sha256
+    .optional()
+    .describe('Of what would have been the whole entry, where that has canonical bytes.'),
+});
 
 export function isEntryAction(action: string): action is EntryAction {
   return Object.hasOwn(ENTRY_DETAILS, action);
@@ -173,5 +197,6 @@ export function isEntryAction(action: string): action is EntryAction {
 export function faultOfDetails(action: string, details: unknown): string | null {
   if (!isEntryAction(action)) return `${action} is no action of the log`;
   const { error } = ENTRY_DETAILS[action].safeParse(details);
-  return error === undefined ? null : z.prettifyError(error);
+  if (error === undefined || UNWRITABLE_DETAILS.safeParse(details).success) return null;
+  return z.prettifyError(error);
 }

@@ -46,8 +46,10 @@ export function keepLog(options: {
   maySign?: (hold: Hold) => boolean;
   /** A head was signed and kept here. */
   onKept?: () => void;
+  onUndescribed?: Parameters<typeof createSequencer>[0]['onUndescribed'];
 }): LogKeeper {
   const { connect, key, log, clock, maySign = () => true, onKept = () => {} } = options;
+  const { onUndescribed = () => {} } = options;
   let held: { connection: Connection; run: Sequencer['run']; hold: Hold } | null = null;
   let holds = 0;
   let disagrees = false;
@@ -79,6 +81,7 @@ export function keepLog(options: {
       log,
       maySign: () => maySign(hold),
       onKept,
+      onUndescribed,
     }).run;
   }
 

@@ -25,6 +25,7 @@
  */
 import type { Log } from '../errors/log.ts';
 import { type EntryRow, leafOfEntry } from './entry-document.ts';
+import { faultOfDetails } from './entry-schemas.ts';
 import type { LogKey } from './log-key.ts';
 import type { KeptCheckpoint, LogNode, LogStore, SignedSoFar } from './log-store.ts';
 import { appendLeaves, type Frontier, frontierOf, leafHash, rootOf, type Subtree } from './merkle-tree.ts';
@@ -53,13 +54,16 @@ export function createSequencer(options: {
   /** Whether those who might know more of the log than its tables were heard. */
   maySign?: () => boolean;
   onKept?: () => void;
+  /** Told of a line that is none of those that are described. It has its place all the same. */
+  onUndescribed?: (line: { id: string; action: string }) => void;
 }): Sequencer {
   const { store, tree, key, log, batch = MAX_BATCH } = options;
-  const { maySign = () => true, onKept = () => {} } = options;
+  const { maySign = () => true, onKept = () => {}, onUndescribed = () => {} } = options;
 
   function hashOf(row: EntryRow): Buffer {
     const { bytes, fault } = leafOfEntry(row, { isParsed: true });
     if (fault !== null) log.error({ entry: row.id, fault }, 'a line of the record cannot be written out');
+    if (faultOfDetails(row.action, row.details) !== null) onUndescribed(row);
     return leafHash(bytes);
   }
 

@@ -3,8 +3,9 @@
  * its zone may reach. They hold for files, where each finding has a place, and for a stored document, where any
  * finding refuses the whole; so the place is a parameter.
  */
+
+import { didYouMean } from '../errors/nearest-name.ts';
 import type { Finding } from './fields.ts';
-import { didYouMean } from './nearest-name.ts';
 import { quoted } from './problem.ts';
 
 export type Declarations<At> = {

@@ -3,7 +3,7 @@
  * back, what is wrong is reported at its own place. Callers get every field as possibly absent and carry on.
  */
 import { z } from 'zod';
-import { didYouMean } from './nearest-name.ts';
+import { didYouMean } from '../errors/nearest-name.ts';
 import { type Path, type PolicySource, REFUSED } from './policy-yaml.ts';
 import { described, quoted, type Report } from './problem.ts';
 

@@ -1,4 +1,6 @@
 /** Applies the lint rules to all declarations and settles what was accepted in the files. */
+
+import { didYouMean } from '../errors/nearest-name.ts';
 import { type Acceptance, acceptanceFor } from './acceptances.ts';
 import { reportAt, type Section, sectionAt } from './fields.ts';
 import { createActionLint } from './lint-actions.ts';
@@ -6,7 +8,6 @@ import { lintAgent, type OfferedAction } from './lint-agents.ts';
 import type { LintFinding } from './lint-finding.ts';
 import { lintOperator } from './lint-operators.ts';
 import { isLintRule, LINT_RULES } from './lint-rules.ts';
-import { didYouMean } from './nearest-name.ts';
 import { type Problems, quoted, type Report } from './problem.ts';
 import type { AgentDeclaration } from './read-agent.ts';
 import type { OperatorDeclaration } from './read-operator.ts';

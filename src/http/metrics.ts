@@ -11,6 +11,7 @@ export type Metrics = {
   refused(reason: string): void;
   minted(batchSize: number, seconds: number): void;
   auditLost(entries: number): void;
+  auditUndescribed(): void;
   /** @param alarm one of a closed set */
   ledgerAlarm(alarm: string): void;
   /** What sinks of the audit log count. @param names as they are declared: the values of a label */
@@ -59,6 +60,11 @@ export function createMetrics({ logLost = () => 0 }: { logLost?: () => number } 
     help: 'Refusals that could not be recorded',
     registers,
   });
+  const undescribed = new Counter({
+    name: 'mayfly_audit_undescribed_total',
+    help: 'Entries that are not as entries of their action are described',
+    registers,
+  });
   new Counter({
     name: 'mayfly_log_lost_total',
     help: 'Lines of the log that could not be written',
@@ -99,6 +105,7 @@ export function createMetrics({ logLost = () => 0 }: { logLost?: () => number } 
       statements.observe(seconds);
     },
     auditLost: (entries) => lost.inc(entries),
+    auditUndescribed: () => undescribed.inc(),
     ledgerAlarm: (alarm) => alarms.inc({ alarm }),
     sinks(names) {
       for (const counter of [sinkSent, sinkFailures, sinkParked]) {

@@ -7,7 +7,7 @@
  * again it finds what stands. Tokens of before stay dead after the release; agents get new ones.
  */
 import type { Catalogue } from '../catalogue/catalogue.ts';
-import { didYouMean } from '../catalogue/nearest-name.ts';
+import { didYouMean } from '../errors/nearest-name.ts';
 import { refuse } from '../errors/refusal.ts';
 import type { ReachStore } from '../revocations/reach-store.ts';
 import type { SettledEntry } from '../revocations/receipt.ts';

@@ -179,6 +179,18 @@ test('entries are listed newest first, by what they are about, page by page', as
   assert.deepEqual(none.body, { data: [], next_cursor: null });
 });
 
+test('an action that no entry has is refused with the one that was meant', async () => {
+  for (const [action, hint] of [
+    ['token.mintd', /^Did you mean token\.minted\? The actions of entries are token\.minted, /],
+    ['kill_switch.engage', /^Did you mean kill_switch\.engaged\? /],
+    ['__proto__', /^The actions of entries are /],
+  ] as const) {
+    const { status, body } = await auditor.get(`/v1/audit/entries?action=${action}`, READ);
+    assert.equal(status, 400, action);
+    assert.match(body.hint, hint);
+  }
+});
+
 test('what does not exist, or is not covered by a signed head yet, is not found', async () => {
   const { size } = await newestCheckpoint();
   for (const path of [

@@ -237,7 +237,7 @@ test('AUD-12: an entry that cannot be written becomes one that says so, and thos
   await store.append([
     ...strange.map(([details], n) => entry(n, { details })),
     entry(90, { actor: 'a\0b\ud800c', details: { source: '192.0.2.90' } }),
-    entry(91, { details: { text: 'a backslash, then u0000: \\u0000' } }),
+    entry(91, { details: { source: 'a backslash, then u0000: \\u0000' } }),
   ]);
   const { rows } = await kysely.executeQuery<{
     id: string;
@@ -254,5 +254,30 @@ test('AUD-12: an entry that cannot be written becomes one that says so, and thos
   );
   const [whole, literal] = rows.slice(strange.length);
   assert.deepEqual([whole?.actor, whole?.details], ['a\ufffdb\ufffdc', { source: '192.0.2.90' }]);
-  assert.deepEqual(literal?.details, { text: 'a backslash, then u0000: \\u0000' });
+  assert.deepEqual(literal?.details, { source: 'a backslash, then u0000: \\u0000' });
+});
+
+test('details that nobody described stay out, their entry is written and somebody is told', async () => {
+  const told: string[] = [];
+  const watched = createAuditStore(kysely, { onUndescribed: ({ id }) => void told.push(id) });
+  const line = { action: 'request.refused', outcome: 'refused' } as const;
+  await watched.append([
+    {
+      ...line,
+      id: 'aud_leaking',
+      reason: 'client_rate',
+      details: { source: '192.0.2.1', access_token: 'eyJ' },
+    },
+    { ...line, id: 'aud_well', details: { source: '192.0.2.1' } },
+  ]);
+  const { rows } = await kysely.executeQuery(
+    CompiledQuery.raw(
+      `select id, reason, details from audit_entries where id = any ('{aud_leaking,aud_well}') order by id`,
+    ),
+  );
+  assert.deepEqual(rows, [
+    { id: 'aud_leaking', reason: 'client_rate', details: { unwritable: 'undescribed' } },
+    { id: 'aud_well', reason: null, details: { source: '192.0.2.1' } },
+  ]);
+  assert.deepEqual(told, ['aud_leaking']);
 });

@@ -46,6 +46,17 @@ test('entries are counted, and none waits long', async () => {
   assert.match(checks.audit_log.detail, /^\d+ entries, all under a signed head$/);
 });
 
+test('an entry that is none of those described has its place, and is counted', async () => {
+  await world.query(`insert into audit_entries (id, action, outcome, details)
+    values ('aud_undescribed', 'token.minted', 'allowed', '{"token": "eyJ"}')`);
+  await until('it is told', async () => (await metric('mayfly_audit_undescribed_total')) === 1);
+  const placed = `select leaf_index from audit_leaves where entry_id = 'aud_undescribed'`;
+  await until('it has its place', async () => (await world.query(placed)).length === 1);
+  await superuser.query('set session_replication_role = replica'); // what every test leaves is looked at
+  await superuser.query(`delete from audit_entries where id = 'aud_undescribed'`);
+  await superuser.query('reset session_replication_role');
+});
+
 test('an entry waits from its commit until a signed head covers it, wherever it is on its way', async () => {
   const store = createLogStateStore(superuser);
   await superuser.query('begin');

@@ -4,8 +4,8 @@ import { test } from 'node:test';
 import { AUDIENCE, canonicalAudience } from '../../src/catalogue/audience.ts';
 import type { Field } from '../../src/catalogue/fields.ts';
 import { ACTION_NAME, KID, NAME, OWNER, TITLE } from '../../src/catalogue/names.ts';
-import { nearestName } from '../../src/catalogue/nearest-name.ts';
 import { printable, quoted } from '../../src/catalogue/problem.ts';
+import { nearestName } from '../../src/errors/nearest-name.ts';
 
 const BLNS: string[] = JSON.parse(
   readFileSync(new URL('../vectors/blns/blns.json', import.meta.url), 'utf8'),
