@@ -2,8 +2,11 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { randomInt } from 'node:crypto';
 import { once } from 'node:events';
+import { mkdirSync } from 'node:fs';
 import { createServer } from 'node:net';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { FOLDER_VARIABLE } from './test-cluster.ts';
 
 const ROOT = fileURLToPath(new URL('..', import.meta.url));
 const LAUNCHER = fileURLToPath(new URL('../src/launch.js', import.meta.url));
@@ -27,8 +30,21 @@ export type BrokerProcess = {
 export async function freePort(): Promise<number> {
   for (;;) {
     const first = randomInt(1_100, 3_200) * 10;
+    if (isHandedOut(first)) continue;
     const tried = await Promise.allSettled([first, first + 1, first + 9].map(listenOnce));
     if (tried.every(({ status }) => status === 'fulfilled')) return first;
+  }
+}
+
+/** Each once a run: between looking and listening, a file that runs beside this one may look, too. */
+function isHandedOut(port: number): boolean {
+  const folder = process.env[FOLDER_VARIABLE];
+  if (folder === undefined) return false;
+  try {
+    mkdirSync(join(folder, `port-${port}`));
+    return false;
+  } catch {
+    return true;
   }
 }
 

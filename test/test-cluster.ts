@@ -21,6 +21,8 @@ import { systemClock } from '../src/time/clock.ts';
 export const TEMPLATE_NAME = 'migrated_template';
 /** How test files learn of the cluster that the global setup started. */
 export const SOCKET_VARIABLE = 'TEST_POSTGRES_SOCKET';
+/** And of the run's folder. */
+export const FOLDER_VARIABLE = 'TEST_RUN_FOLDER';
 
 export type TestCluster = {
   socketDirectory: string;

@@ -31,8 +31,9 @@ test('kills and releases one after the other are each complete long before verif
   const timed = async (ask: () => ReturnType<typeof olivia.post>) => {
     const startedAt = performance.now();
     const answer = await ask();
-    took.push(performance.now() - startedAt);
-    assert.deepEqual([answer.status, answer.body.complete], [200, true], answer.text);
+    // A release is not waited for longer than a second.
+    took.push(answer.body.complete ? performance.now() - startedAt : Number.POSITIVE_INFINITY);
+    assert.ok(answer.status < 300, answer.text);
     assert.equal(answer.body.verifiers.length, verifiers.length);
     return answer;
   };
@@ -40,6 +41,7 @@ test('kills and releases one after the other are each complete long before verif
   for (let round = 0; round < ROUNDS; round += 1) {
     const order = { target, reason: 'a test', wait_seconds: 10 };
     const { body } = await timed(() => olivia.post(PATH, 'mayfly:engage:kill-switch', order));
+    assert.equal(body.complete, true);
     const path = `${PATH}/${body.id}/release`;
     await timed(() => omar.post(path, 'mayfly:release:kill-switch', { reason: 'a test' }));
   }

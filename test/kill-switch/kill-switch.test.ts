@@ -241,7 +241,7 @@ test('202 names whoever is outstanding, and when it has stopped', async () => {
   const cutOff = await verifiers.add({ leaseSeconds: 30 });
   await verifiers.add({ leaseSeconds: 300, closed: true });
   await verifiers.add({ leaseSeconds: -5 });
-  const waiting = engage({ kind: 'zone', id: 'analytics' }, { wait_seconds: 1 });
+  const waiting = engage({ kind: 'zone', id: 'analytics' }, { wait_seconds: 3 });
   await verifiers.applies(quick, await verifiers.nextEpoch());
   const answer = await waiting;
   assert.equal(answer.status, 202);
