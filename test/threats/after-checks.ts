@@ -20,8 +20,9 @@ const SAID_ANYWAY = [
   'mayfly_call',
   'report-writer',
 ];
-/** What may be refused below the handlers, where nothing is recorded. */
+/** What may be refused below the handlers, where nothing is recorded; and challenges, which are only counted. */
 const LEFT_OUT = [
+  'use_dpop_nonce',
   'invalid_request',
   'not_found',
   'method_not_allowed',

@@ -325,7 +325,7 @@ test('INT-10: an introspection that had to wait for its turn knows of a revocati
     const answer = await asked;
     assert.deepEqual(answer.body, { active: false });
     const [entry] = await stage.ledger.entriesOf(answer);
-    assert.deepEqual(entry?.details, { active: false }, 'the record says what was answered');
+    assert.equal(entry?.details.active, false, 'the record says what was answered');
   } finally {
     await holder.end();
   }

@@ -126,7 +126,6 @@ twoStepsLater.run('DPP: two steps later', [
     name: 'the nonce of two steps before',
     ask: async () => requestWith({ nonce: await nonceOf(stage) }, twoStepsLater),
     expected: 'DN',
-    reason: 'proof_nonce_stale',
   },
 ]);
 
