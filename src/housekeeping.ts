@@ -14,6 +14,7 @@ import {
   pruneVerifiers,
   raiseLedgerFloor,
   recordLate,
+  thinCheckpoints,
 } from './database/upkeep.ts';
 import type { Log } from './errors/log.ts';
 import { createReceiptStore } from './revocations/receipt-store.ts';
@@ -58,6 +59,10 @@ export function startHousekeeping(options: {
     chore('dropping days of the record', PARTITION_MILLISECONDS, async () => {
       const dropped = await dropAuditDays(database.kysely, { daysKept: auditRetentionDays });
       if (dropped.length > 0) log.info({ dropped }, 'days of the record were dropped; their hashes stay');
+    }),
+    chore('signed heads of the record', PARTITION_MILLISECONDS, async () => {
+      const removed = await thinCheckpoints(database.kysely);
+      if (removed > 0) log.info({ removed }, 'old heads of the audit log were thinned to one an hour');
     }),
     chore('the floor of the ledger', FLOOR_MILLISECONDS, async () => {
       await raiseLedgerFloor(database.kysely);

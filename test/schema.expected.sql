@@ -36,7 +36,8 @@ create table audit_checkpoints (
   constraint audit_checkpoints_size_check CHECK ((size > 0)),
   constraint audit_checkpoints_pkey PRIMARY KEY (size)
 );
-CREATE TRIGGER audit_checkpoints_append_only BEFORE DELETE OR UPDATE ON public.audit_checkpoints FOR EACH ROW EXECUTE FUNCTION refuse_rewriting();
+CREATE TRIGGER audit_checkpoints_append_only BEFORE UPDATE ON public.audit_checkpoints FOR EACH ROW EXECUTE FUNCTION refuse_rewriting();
+CREATE TRIGGER audit_checkpoints_kept BEFORE DELETE ON public.audit_checkpoints FOR EACH ROW EXECUTE FUNCTION refuse_forgetting_head();
 CREATE TRIGGER audit_checkpoints_not_truncated BEFORE TRUNCATE ON public.audit_checkpoints FOR EACH STATEMENT EXECUTE FUNCTION refuse_rewriting();
 grant select on audit_checkpoints to mayfly_app;
 
@@ -49,7 +50,8 @@ create table audit_cosignatures (
   constraint audit_cosignatures_pkey PRIMARY KEY (size, witness)
 );
 CREATE INDEX audit_cosignatures_by_witness ON public.audit_cosignatures USING btree (witness, size);
-CREATE TRIGGER audit_cosignatures_append_only BEFORE DELETE OR UPDATE ON public.audit_cosignatures FOR EACH ROW EXECUTE FUNCTION refuse_rewriting();
+CREATE TRIGGER audit_cosignatures_append_only BEFORE UPDATE ON public.audit_cosignatures FOR EACH ROW EXECUTE FUNCTION refuse_rewriting();
+CREATE TRIGGER audit_cosignatures_kept BEFORE DELETE ON public.audit_cosignatures FOR EACH ROW EXECUTE FUNCTION refuse_forgetting_cosignature();
 CREATE TRIGGER audit_cosignatures_not_truncated BEFORE TRUNCATE ON public.audit_cosignatures FOR EACH STATEMENT EXECUTE FUNCTION refuse_rewriting();
 grant select on audit_cosignatures to mayfly_app;
 
@@ -207,6 +209,14 @@ create table audit_sinks (
   constraint audit_sinks_pkey PRIMARY KEY (name)
 );
 grant select on audit_sinks to mayfly_app;
+
+create table audit_thinned (
+  only_one boolean not null default true,
+  size bigint not null default 0,
+  constraint audit_thinned_only_one_check CHECK (only_one),
+  constraint audit_thinned_pkey PRIMARY KEY (only_one)
+);
+grant select on audit_thinned to mayfly_app;
 
 create table awaited_epochs (
   epoch bigint not null,
@@ -1705,6 +1715,42 @@ begin
   end loop;
 end $function$;
 
+CREATE OR REPLACE FUNCTION public.refuse_forgetting_cosignature()
+ RETURNS trigger
+ LANGUAGE plpgsql
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+declare
+  head_at timestamptz;
+  next_at timestamptz;
+begin
+  select c.at into head_at from audit_checkpoints c where c.size = old.size;
+  select c.at into next_at from audit_cosignatures s join audit_checkpoints c on c.size = s.size
+   where s.witness = old.witness and s.size > old.size order by s.size limit 1;
+  if head_at < now() - interval '48 hours'
+     and date_trunc('hour', next_at, 'UTC') = date_trunc('hour', head_at, 'UTC') then
+    return old;
+  end if;
+  raise exception 'this row of % is never removed', tg_table_name using errcode = 'insufficient_privilege';
+end $function$;
+
+CREATE OR REPLACE FUNCTION public.refuse_forgetting_head()
+ RETURNS trigger
+ LANGUAGE plpgsql
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+declare
+  next_at timestamptz;
+begin
+  select c.at into next_at from audit_checkpoints c where c.size > old.size order by c.size limit 1;
+  if old.at < now() - interval '48 hours' and date_trunc('hour', next_at, 'UTC') = date_trunc('hour', old.at, 'UTC')
+     and not exists (select from audit_hand_overs h where h.size = old.size)
+     and not exists (select from audit_doubts d where d.size = old.size) then
+    return old;
+  end if;
+  raise exception 'this row of % is never removed', tg_table_name using errcode = 'insufficient_privilege';
+end $function$;
+
 CREATE OR REPLACE FUNCTION public.refuse_rewriting()
  RETURNS trigger
  LANGUAGE plpgsql
@@ -2035,6 +2081,43 @@ begin
   return drill;
 end $function$;
 grant execute on function start_drill(text,text,integer,integer) to mayfly_app;
+
+CREATE OR REPLACE FUNCTION public.thin_checkpoints()
+ RETURNS integer
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+declare
+  thinned bigint;
+  this_hour timestamptz;
+  removed bigint[];
+  last_size bigint;
+begin
+  select t.size into thinned from audit_thinned t for update skip locked;
+  if not found then return null; end if;
+  select date_trunc('hour', c.at, 'UTC') into this_hour
+    from audit_checkpoints c where c.size > thinned order by c.size limit 1;
+  if this_hour is null or this_hour + interval '49 hours' > now() then return null; end if;
+  -- Neighbours of one hour: two brokers may have signed across its end, so hours are not quite in the order of sizes.
+  select coalesce(min(c.size) filter (where date_trunc('hour', c.at, 'UTC') <> this_hour) - 1, max(c.size)) into last_size
+    from (select c.size, c.at from audit_checkpoints c where c.size > thinned order by c.size limit 50000) c;
+  -- The latest first: nearly always it is the one that has all that the others have.
+  with heads as materialized (
+    select c.size, array(select s.witness from audit_cosignatures s where s.size = c.size) as witnesses
+      from audit_checkpoints c where c.size > thinned and c.size <= last_size order by c.size desc
+  )
+  select coalesce(array_agg(h.size order by h.size), '{}') into removed
+    from heads h
+   where exists (select from heads l where l.size > h.size and l.witnesses @> h.witnesses)
+     and not exists (select from audit_hand_overs o where o.size = h.size)
+     and not exists (select from audit_doubts d where d.size = h.size);
+  delete from audit_cosignatures s where s.size = any (removed);
+  delete from audit_checkpoints c where c.size = any (removed);
+  update audit_thinned set size = last_size;
+  return cardinality(removed);
+end $function$;
+grant execute on function thin_checkpoints() to mayfly_app;
 
 CREATE OR REPLACE FUNCTION public.token_key_may_sign(key_kid text)
  RETURNS boolean
