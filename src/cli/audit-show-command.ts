@@ -79,7 +79,7 @@ async function placed(client: OperatorClient, id: string): Promise<Json> {
   const path = filledIn(PATH, { id });
   const until = performance.now() + PATIENCE_SECONDS * 1_000;
   for (;;) {
-    const { body } = await client.ask({ may: MAY_READ, method: 'GET', path });
+    const { body } = await client.ask({ may: MAY_READ, method: 'GET', path, about: `an entry ${id}` });
     if (typeof body.proof === 'string') return body;
     if (performance.now() > until) {
       fail(

@@ -8,7 +8,7 @@ import { fail } from './failure.ts';
 import type { ListedSink, OpenSinks } from './open-sinks.ts';
 import { plainJson } from './plain-text.ts';
 import { print, say } from './print.ts';
-import { table } from './table.ts';
+import { type Row, table } from './table.ts';
 
 export function auditSinkCommands(environment: Environment): Command {
   const sink = new Command('sink').description('where the audit log is streamed to');
@@ -26,12 +26,23 @@ function listCommand(environment: Environment): Command {
     .addOption(
       new Option('-o, --output <format>', 'how to print').choices(['table', 'json']).default('table'),
     )
-    .action(({ output }: { output: 'table' | 'json' }) =>
-      using(environment, async (sinks) => {
-        const rows = (await sinks.list()).map(rowOf);
-        print(output === 'json' ? `${plainJson(rows, { indent: 2 })}\n` : table(COLUMNS, rows));
-      }),
-    );
+    .action(async ({ output }: { output: 'table' | 'json' }) => {
+      const rows = await rowsOf(environment);
+      print(output === 'json' ? `${plainJson(rows, { indent: 2 })}\n` : table(COLUMNS, rows));
+    });
+}
+
+async function rowsOf(environment: Environment): Promise<Row[]> {
+  const { declaresSinks } = await import('./open-sinks.ts');
+  if (!declaresSinks(environment)) {
+    say('No sinks are declared: MAYFLY_AUDIT_SINKS names the file that declares them.');
+    return [];
+  }
+  const rows: Row[] = [];
+  await using(environment, async (sinks) => {
+    rows.push(...(await sinks.list()).map(rowOf));
+  });
+  return rows;
 }
 
 function rowOf({ declaration, lag, deadLetters }: ListedSink) {

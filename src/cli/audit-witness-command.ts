@@ -4,7 +4,7 @@
  */
 import { once } from 'node:events';
 import type { AddressInfo } from 'node:net';
-import { Command, InvalidArgumentError } from 'commander';
+import { Command, InvalidArgumentError, Option } from 'commander';
 import type { VerifierKey } from '../audit/verifier-key.ts';
 import { DirectoryLockedError, lockDirectory } from '../database/embedded/directory-lock.ts';
 import { fail } from './failure.ts';
@@ -32,8 +32,15 @@ export function auditWitnessCommand(): Command {
     .requiredOption('--log <vkey>', 'the key of a log; can be repeated, also for one log', logKeys)
     .requiredOption('--key-file <file>', "the witness's own key; made when it first starts")
     .requiredOption('--state <file>', 'what it has cosigned; never to be restored from a copy')
-    .option('--name <name>', 'of the witness, e.g. witness.example.com/w1; needed when it first starts')
-    .option('--listen <host:port>', 'plain HTTP', listenAddress, listenAddress(DEFAULT_LISTEN))
+    .option(
+      '--name <name>',
+      'of the witness, e.g. witness.example.com/w1 (default: that of its key; needed when it first starts)',
+    )
+    .addOption(
+      new Option('--listen <host:port>', 'plain HTTP')
+        .argParser(listenAddress)
+        .default(listenAddress(DEFAULT_LISTEN), DEFAULT_LISTEN),
+    )
     .action(runWitness);
 }
 

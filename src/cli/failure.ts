@@ -77,8 +77,10 @@ export function refusedBy({ status, body, requestId, date, as, about }: Refused)
   const exitCode = BY_CODE[code] ?? exitCodeOf(status);
   const clock = exitCode === EXIT.authentication ? clockText(date) : '';
   const who = exitCode === EXIT.authentication ? `Asked as ${as}.` : '';
-  const what = status === 404 && about !== undefined ? `Looked for ${about}.` : '';
-  const sentences = [title, what, hint, clock, who]
+  // What may be wrong with a path is no hint for whoever named a thing; who else answers 404 has his own reasons.
+  const isUnknown = code === 'not_found' && about !== undefined;
+  const what = isUnknown ? [`The broker knows nothing of ${about}.`] : [title, hint];
+  const sentences = [...what, clock, who]
     .filter((sentence) => sentence !== undefined && sentence !== '')
     .join('. ')
     .replaceAll('.. ', '. ');

@@ -19,6 +19,11 @@ export type ListedSink = { declaration: SinkDeclaration; lag: SinkLag; deadLette
 
 const MAX_DEAD_LETTERS = 1_000;
 
+/** Whether any file declares sinks. */
+export function declaresSinks(environment: Environment): boolean {
+  return readConfiguration(environment, { as: 'sinks' }).auditSinks !== undefined;
+}
+
 /** Needs the file and nothing else: no database, no broker. */
 export async function testDeclaredSink(environment: Environment, name: string) {
   const configuration = readConfiguration(environment, { as: 'sinks' });

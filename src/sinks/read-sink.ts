@@ -1,5 +1,6 @@
 /** Reads one sink, with the files that it names. */
 import { createPrivateKey, createSecretKey, type KeyObject, X509Certificate } from 'node:crypto';
+import { isIP } from 'node:net';
 import {
   invalidValue,
   isMapping,
@@ -12,6 +13,7 @@ import { quoted, type Report } from '../catalogue/problem.ts';
 import type { Environment } from '../config/environment.ts';
 import type { HttpTarget } from './http-receiver.ts';
 import { OTLP_LOGS_PATH } from './otlp-receiver.ts';
+import { mayCall } from './outbound-address.ts';
 import type { ClientTls } from './outbound-request.ts';
 import { readSmallFile } from './read-small-file.ts';
 import type { SinkDeclaration } from './sink-declaration.ts';
@@ -97,7 +99,21 @@ function readTarget(
     });
     return null;
   }
+  if (!isPublicOrName(url.hostname, { allowPrivate })) {
+    reportAt(sectionAt(section, at), context.report, {
+      rule: 'private-address',
+      message: `expected a public address, found ${quoted(url.hostname)}`,
+      fix: 'Name it in allowed_hosts, if it is a receiver in your own network. Addresses at which clouds give out credentials are never called.',
+    });
+    return null;
+  }
   return { url, allowPrivate, headers, tls };
+}
+
+/** What a name stands for is judged when it is called. */
+function isPublicOrName(hostname: string, options: { allowPrivate: boolean }): boolean {
+  const address = hostname.replace(/^\[|\]$/g, '');
+  return isIP(address) === 0 || mayCall(address, options);
 }
 
 function readHeaders(

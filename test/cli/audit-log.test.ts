@@ -61,7 +61,9 @@ describe('mayfly audit', () => {
     assert.equal((await json(`audit show ${id}`)).verified, true, 'remembered from before');
     const stranger = vkey.replace(/\+.*/, '+bf76e13a+AU0vRdAV0AZzXtvjlrR9Ggl2ZLjbfzMHwCkJmsILQPmr');
     assert.equal((await mayfly(`audit show ${id} --log-key ${stranger}`)).code, 1);
-    assert.equal((await mayfly('audit show aud_unknown')).code, 1);
+    const unknown = await mayfly('audit show aud_unknown');
+    assert.deepEqual([unknown.code, unknown.stdout], [1, '']);
+    assert.match(unknown.stderr, /^not_found: The broker knows nothing of an entry aud_unknown\. \(request /);
   });
 
   test('tail shows each entry once, in order, and does not follow itself', async () => {

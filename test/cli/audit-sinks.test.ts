@@ -148,7 +148,16 @@ test('a command line that cannot be followed ends with 1 and says why', async ()
     assert.match(stderr, said, line);
   }
   const { MAYFLY_AUDIT_SINKS: _, ...undeclared } = settings;
-  const { code, stderr } = await commandLine(undeclared)('audit sink list');
+  const { code, stderr } = await commandLine(undeclared)('audit sink test hook');
   assert.equal(code, 1);
   assert.match(stderr, /MAYFLY_AUDIT_SINKS is needed/);
+});
+
+test('where no sinks are declared the list is empty, and says how they would be', async () => {
+  const { MAYFLY_AUDIT_SINKS: _, DATABASE_URL: __, ...undeclared } = settings;
+  const { code, stdout, stderr } = await commandLine(undeclared)('audit sink list');
+  assert.equal(code, 0, stderr);
+  assert.match(stdout, /^name +kind .*\n$/);
+  assert.match(stderr, /MAYFLY_AUDIT_SINKS names the file/);
+  assert.equal((await commandLine(undeclared)('audit sink list -o json')).stdout, '[]\n');
 });

@@ -146,7 +146,7 @@ test('a switch that no broker can decide about names the way around the brokers'
 test('an error names code, hint and request, and no secret', async () => {
   broker.answers({ management: problem(404, 'not_found') });
   const { stderr } = await mayfly(SHOW);
-  assert.equal(stderr, 'not_found: A title. Looked for the session ses_1. A hint. (request req_1)\n');
+  assert.equal(stderr, 'not_found: The broker knows nothing of the session ses_1. (request req_1)\n');
 });
 
 test('without a terminal nothing is changed unless --yes says so', async () => {
@@ -237,7 +237,7 @@ test('an error is JSON where the output was to be that', async () => {
       [code, facts],
       [1, { code: 'not_found', status: 404, request_id: 'req_1', exit_code: 1 }],
     );
-    assert.match(message, /^not_found: A title\./);
+    assert.match(message, /^not_found: The broker knows nothing of the session ses_1\./);
   }
   for (const line of [
     'session show -o json',

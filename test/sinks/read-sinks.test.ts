@@ -93,6 +93,43 @@ sinks:
   }
 });
 
+test('a private address is refused before anything is sent there, unless somebody allowed it; one of a cloud never', () => {
+  const sink = (url: string) =>
+    `sinks: { a: { kind: webhook, url: "${url}", secret: { env: AUDIT_SINK_HOOK } } }`;
+  const otlp = (url: string) => `sinks: { a: { kind: otlp, endpoint: "${url}" } }`;
+  for (const host of [
+    '10.1.2.3',
+    '127.0.0.1',
+    '192.168.0.7',
+    '[::1]',
+    '[fd00::1]',
+    '[::ffff:10.0.0.1]',
+    '0x7f.1',
+  ]) {
+    const { hostname } = new URL(`https://${host}/`);
+    for (const declared of [sink(`https://${host}/`), otlp(`https://${host}`)]) {
+      const { problems } = read(declared);
+      assert.deepEqual(
+        problems.map(({ rule }) => rule),
+        ['private-address'],
+        host,
+      );
+      assert.match(problems[0]?.fix ?? '', /allowed_hosts/);
+      if (!host.includes('ffff'))
+        assert.deepEqual(read(`allowed_hosts: ["${hostname}"]\n${declared}`).problems, []);
+    }
+  }
+  for (const host of ['169.254.169.254', '[fd00:ec2::254]', '100.100.100.200']) {
+    const declared = `allowed_hosts: ["${host}"]\n${sink(`https://${host}/`)}`;
+    assert.deepEqual(
+      rulesOf(declared).map((each) => each.split(' ')[1]),
+      ['private-address'],
+      host,
+    );
+  }
+  assert.deepEqual(rulesOf(sink('https://93.184.216.34/')), []);
+});
+
 test('all mistakes are told at once, each at its place, and then nothing is declared', () => {
   const text = `
 allowed_hosts: [unused.internal]
