@@ -10,6 +10,8 @@ import { ENTRY_COLUMNS } from './log-store.ts';
 /** `entry` is null when its text was dropped after its retention. */
 export type PlacedEntry = { index: number; id: string; hash: Buffer; entry: EntryDocument | null };
 
+type WholeEntry = PlacedEntry & { entry: EntryDocument };
+
 export type EntryFilters = {
   session?: string | undefined;
   actor?: string | undefined;
@@ -30,14 +32,14 @@ export type LogReader = {
   list(
     filters: EntryFilters,
     page: { before: number | null; limit: number },
-  ): Promise<{ entries: (PlacedEntry & { entry: EntryDocument })[]; next: number | null }>;
+  ): Promise<{ entries: WholeEntry[]; next: number | null }>;
   /** In the order of the log, from `index` on. */
   readFrom(index: number, limit: number): Promise<PlacedEntry[]>;
   /**
    * The line that was written with an entry of the ledger; null while it has no place.
    * @param revocation.at when it was committed: the line is not older
    */
-  placeOfRevocation(revocation: { epoch: number; at: Date }): Promise<{ id: string; index: number } | null>;
+  placeOfRevocation(revocation: { epoch: number; at: Date }): Promise<WholeEntry | null>;
   /** Null when there is none; `index` is null while it has no place yet. */
   find(
     id: string,
@@ -91,7 +93,7 @@ const LEDGER_ACTIONS: readonly EntryAction[] = [
 
 /** A day of leeway: the line's day is that of its transaction's begin. */
 const OF_REVOCATION = `
-  select e.id, l.leaf_index::float8 as index
+  select ${COLUMNS}
     from audit_entries e join audit_leaves l on l.entry_id = e.id
    where e.details->>'epoch' = $1 and e.action in (${LEDGER_ACTIONS.map((action) => `'${action}'`).join(', ')})
      and e.day >= floor(extract(epoch from $2::timestamptz) / 86400)::integer - 1
@@ -126,8 +128,9 @@ export function createLogReader(pool: Pick<Pool, 'query'>): LogReader {
       return rows.map(placed);
     },
     async placeOfRevocation({ epoch, at }) {
-      const { rows } = await pool.query<{ id: string; index: number }>(OF_REVOCATION, [String(epoch), at]);
-      return rows[0] ?? null;
+      const { rows } = await pool.query<Row>(OF_REVOCATION, [String(epoch), at]);
+      const [row] = rows;
+      return row === undefined ? null : { ...placed(row), entry: loggedDocument(row) };
     },
     async find(id) {
       const { rows } = await pool.query<Partial<Row>>(

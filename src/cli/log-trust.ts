@@ -35,12 +35,22 @@ export type LogTrust = {
   isFirstUse: boolean;
 };
 
+type KeyFlag = '--key' | '--log-key';
+
 /** @param keyFlag `--key` means the operator's key where there is one */
-export function addTrustOptions(command: Command, keyFlag: '--key' | '--log-key'): Command {
+export function addTrustOptions(command: Command, keyFlag: KeyFlag): Command {
+  return addPinOptions(command, keyFlag).option(
+    '--trust-on-first-use',
+    'pin the key that the log shows, when none is pinned yet',
+    false,
+  );
+}
+
+/** For who asks no log, and is shown no keys. */
+export function addPinOptions(command: Command, keyFlag: KeyFlag): Command {
   command
     .option(`${keyFlag} <vkey>`, 'the key of the log, from somewhere better than the log', verifierKey)
-    .option('--trust <file>', 'where the memory of the log is (default: audit-trust in the data folder)')
-    .option('--trust-on-first-use', 'pin the key that the log shows, when none is pinned yet', false);
+    .option('--trust <file>', 'where the memory of the log is (default: audit-trust in the data folder)');
   return addWitnessOptions(command);
 }
 
@@ -70,6 +80,14 @@ export function openTrust(environment: Environment, options: TrustOptions, told:
     'usage',
     `No key of ${plainText(told.origin)} is pinned.${how} "mayfly audit verify --live --key" pins one, --trust-on-first-use this one.`,
   );
+}
+
+/** Whether {@link openTrust} has something to go by. */
+export function isPinned(environment: Environment, options: TrustOptions, origin: string): boolean {
+  const { logKey, trust } = options;
+  if (logKey !== undefined) return true;
+  const { dataDirectory } = readConnection(environment, {});
+  return openLogMemory(trust ?? memoryPath(environment, origin, dataDirectory)).trusted !== null;
 }
 
 function refuseAnotherKey({ terms }: TrustedLog, logKey: VerifierKey | undefined, path: string): void {

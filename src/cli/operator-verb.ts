@@ -2,6 +2,7 @@
 import type { Command } from 'commander';
 import type { Environment } from '../config/environment.ts';
 import type { ManagementAction } from '../operators/management-actions.ts';
+import type { Json } from './operator-client.ts';
 
 type Named = {
   noun: string;
@@ -25,7 +26,11 @@ export type ListVerb = Named & {
   implied?: (given: Readonly<Record<string, unknown>>) => Readonly<Record<string, string>>;
 };
 
-export type ShowVerb = Named & { kind: 'show' };
+export type ShowVerb = Named & {
+  kind: 'show';
+  /** What people are shown of it; programs get all. */
+  inShort?: (body: Json) => Json;
+};
 
 export type ChangeVerb = Named & {
   kind: 'change';

@@ -3,6 +3,7 @@
  * has no power of its own; the broker decides.
  */
 import type { OperatorVerb } from './operator-verb.ts';
+import { receiptInShort } from './receipt-in-short.ts';
 import { sessionsOfAgents } from './sessions-of-agents.ts';
 
 export const OPERATOR_VERBS: readonly OperatorVerb[] = [
@@ -127,6 +128,7 @@ export const OPERATOR_VERBS: readonly OperatorVerb[] = [
     about: 'the signed statement who has obeyed, as far as is known now',
     may: 'mayfly:read:kill-switch',
     path: '/v1/kill-switch/{id}/receipt',
+    inShort: receiptInShort,
   },
   {
     kind: 'show',
@@ -135,6 +137,7 @@ export const OPERATOR_VERBS: readonly OperatorVerb[] = [
     about: 'the signed statement who has applied a revocation, a release or a kill, as far as is known now',
     may: 'mayfly:read:kill-switch',
     path: '/v1/kill-switch/{id}/receipt',
+    inShort: receiptInShort,
   },
   {
     kind: 'list',

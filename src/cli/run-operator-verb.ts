@@ -63,7 +63,7 @@ async function runShow(verb: ShowVerb, client: OperatorClient, { values, options
   const { may, path } = verb;
   const about = aboutOf(verb, values);
   const { body } = await client.ask({ may, method: 'GET', path: filledIn(path, values), about });
-  printOne(body, options.output);
+  printOne(options.output === 'table' ? (verb.inShort?.(body) ?? body) : body, options.output);
 }
 
 async function runChange(verb: ChangeVerb, client: OperatorClient, running: Running<ChangeOptions>) {

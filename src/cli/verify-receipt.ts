@@ -8,6 +8,7 @@ import { RECEIPT_TYPE, readMessage } from '../revocations/ledger-message.ts';
 import { type Receipt, receiptSchema } from '../revocations/receipt.ts';
 import { fail } from './failure.ts';
 import { plainText } from './plain-text.ts';
+import type { OfferedCitation } from './verify-citation.ts';
 
 /** As many enforcement points as a receipt of the longest can name, a few members each. */
 const MAX_RECEIPT_MEMBERS = 200_000;
@@ -38,6 +39,13 @@ export function lastMomentOf({ committed_at, unlisted_stop_at, verifiers }: Rece
   return [committed_at, unlisted_stop_at, ...moments]
     .filter((moment) => moment !== undefined)
     .reduce((latest, moment) => (moment > latest ? moment : latest));
+}
+
+/** What came beside the receipt; undefined where it came alone, null where the log has no place for its entry yet. */
+export function citationIn(text: string): OfferedCitation | null | undefined {
+  const { audit } = text.trim().startsWith('{') ? objectIn(text) : {};
+  if (audit === undefined || audit === null) return audit;
+  return typeof audit === 'object' ? audit : fail('verification', 'What is cited is no entry.');
 }
 
 function receiptIn(text: string): string {

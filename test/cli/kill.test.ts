@@ -4,6 +4,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
+import { newSigningKey } from '../audit/sample-log.ts';
 import { until } from '../broker-process.ts';
 import {
   createPlace,
@@ -213,11 +214,88 @@ describe('When no broker answers', () => {
 
 describe('mayfly receipt verify', () => {
   const verify = `receipt verify ${receiptFile} --keys ${keysFile}`;
+  const trust = (name: string) => `--trust ${join(folder, name)}`;
+  let [vkey, shown] = ['', ''];
+
+  test('checks that the audit log holds its entry, up to the key that was pinned, and says what it does not check', async () => {
+    const unpinned = await mayfly(`${verify} -o json`);
+    const { signed, entry } = JSON.parse(unpinned.stdout).audit;
+    assert.deepEqual([unpinned.code, signed], [0, false]);
+    assert.match(
+      unpinned.stderr,
+      new RegExp(`Not checked: who signed the log that holds ${entry}\\..*--log-key`),
+    );
+    const pinned = await mayfly(`${verify} --log-key ${vkey} ${trust('pinned')} -o json`);
+    const { audit } = JSON.parse(pinned.stdout);
+    assert.deepEqual([pinned.code, pinned.stderr, audit.signed, audit.entry], [0, '', true, entry]);
+    const again = await mayfly(`${verify} ${trust('pinned')} -o json`);
+    assert.equal(JSON.parse(again.stdout).audit.compared_with_memory, true);
+    const bare = JSON.stringify({ ...JSON.parse(readFileSync(receiptFile, 'utf8')), audit: null });
+    const early = await mayfly(`receipt verify - --keys ${keysFile} --log-key ${vkey} -o json`, bare);
+    assert.deepEqual(
+      [early.code, JSON.parse(early.stdout).genuine, JSON.parse(early.stdout).audit],
+      [0, true, undefined],
+    );
+    assert.match(early.stderr, /Not checked: the audit log had no place for its entry yet/);
+  });
+
+  test('ends with 7 when the log and the receipt do not say the same, or another log is shown', async () => {
+    const answer = JSON.parse(readFileSync(receiptFile, 'utf8'));
+    const { audit } = answer;
+    const lines = String(audit.proof).split('\n');
+    const other = newSigningKey(vkey.replace(/\+.*/, ''));
+    const forgeries: [forged: unknown, said: RegExp][] = [
+      [{ ...audit, entry: { ...audit.entry, actor: 'omar' } }, /another actor/],
+      [
+        { ...audit, entry: { ...audit.entry, details: { ...audit.entry.details, epoch: 1 } } },
+        /another epoch/,
+      ],
+      [{ ...audit, entry: { ...audit.entry, at: '2026-01-01T00:00:00.000000Z' } }, /does not hold/],
+      [{ ...audit, id: 'aud_other' }, /another entry/],
+      [{ ...audit, entry: null }, /no entry/],
+      [
+        { ...audit, proof: lines.with(1, `index ${Number(lines[1]?.slice(6)) + 1}`).join('\n') },
+        /does not hold/,
+      ],
+      [{ ...audit, proof: '' }, /no proof/],
+      ['audit', /no entry/],
+    ];
+    for (const [forged, said] of forgeries) {
+      const text = JSON.stringify({ ...answer, audit: forged });
+      const { code, stdout, stderr } = await mayfly(`receipt verify - --keys ${keysFile}`, text);
+      assert.deepEqual([code, stdout], [7, ''], stderr);
+      assert.match(stderr, said);
+    }
+    const stranger = await mayfly(`${verify} --log-key ${other.key.vkey} ${trust('stranger')}`);
+    assert.deepEqual([stranger.code, stranger.stdout], [7, '']);
+    assert.match(stranger.stderr, /wrong key/);
+    const forked = JSON.parse(readFileSync(join(folder, 'pinned'), 'utf8'));
+    forked.newest.root = Buffer.alloc(32).toString('base64');
+    writeFileSync(join(folder, 'forked'), JSON.stringify(forked));
+    const split = await mayfly(`${verify} ${trust('forked')}`);
+    assert.deepEqual([split.code, split.stdout], [7, '']);
+    assert.match(split.stderr, /split view/);
+  });
+
+  test('a receipt is shown to people with the name of its entry, and not with the proof of it', () => {
+    assert.match(shown, /^audit +aud_\S+, entry \d+ of the log; -o json/m);
+    assert.doesNotMatch(shown, /\\u\{a\}|tlog-proof/);
+  });
 
   before(async () => {
     const { issuer } = place.configuration;
     const keys = await fetch(`${issuer}/.well-known/mayfly-ledger-jwks.json`);
     writeFileSync(keysFile, await keys.text());
+    const { id } = JSON.parse(readFileSync(receiptFile, 'utf8'));
+    const isCited = async () => {
+      const answer = await json(`receipt show ${id}`);
+      writeFileSync(receiptFile, JSON.stringify(answer));
+      return answer.audit !== null;
+    };
+    await until(isCited, 'a place in the log', 60_000);
+    shown = (await mayfly(`receipt show ${id}`)).stdout;
+    const log = (await (await fetch(`${issuer}/v1/audit/keys`)).json()) as { keys: { vkey: string }[] };
+    vkey = log.keys.at(-1)?.vkey ?? '';
     await broker.stop(); // nobody is asked
   });
 
@@ -230,7 +308,8 @@ describe('mayfly receipt verify', () => {
     assert.match(text, /^genuine +yes\n/);
     const { receipt } = JSON.parse(readFileSync(receiptFile, 'utf8'));
     const piped = await mayfly(`receipt verify --keys ${keysFile}`, `${receipt}\n`);
-    assert.deepEqual([piped.code, piped.stdout], [0, text]);
+    assert.deepEqual([piped.code, piped.stdout], [0, text.replace(/^audit\..*\n/gm, '')]);
+    assert.match(piped.stderr, /Not checked: the audit log is not named with it/);
   });
 
   test('ends with 7 for what was altered, is something else, or is of somebody else', async () => {
