@@ -2,12 +2,9 @@
  * One entry's place in the log as one text that can be kept and shown to anybody (C2SP tlog-proof): index, inclusion
  * proof and a signed checkpoint. What it proves, it proves of the leaf hash that the reader computed by himself.
  */
-import { type OpenedCheckpoint, openCheckpoint } from './checkpoint.ts';
 import { AuditFormatError } from './format-error.ts';
-import { verifyInclusion } from './merkle-proof.ts';
 import { decodeBase64, formatHash, linesOf, parseDecimal, parseProof, textOf } from './note-text.ts';
-import { MAX_NOTE_BYTES, type NoteSigner } from './signed-note.ts';
-import type { VerifierKey } from './verifier-key.ts';
+import { MAX_NOTE_BYTES } from './signed-note.ts';
 
 export type LogProof = {
   index: number;
@@ -17,11 +14,6 @@ export type LogProof = {
   /** Signed by nobody: a hint where to look, never a reason to believe. */
   extra?: Buffer;
 };
-
-export type VerifiedLogProof =
-  | Exclude<OpenedCheckpoint, { outcome: 'verified' }>
-  | { outcome: 'not-included' }
-  | { outcome: 'verified'; index: number; size: number; signers: readonly NoteSigner[] };
 
 const HEADER = 'c2sp.org/tlog-proof@v1';
 const MAX_PROOF_BYTES = 2 * MAX_NOTE_BYTES;
@@ -58,22 +50,4 @@ function extraOf(line: string): Buffer {
   const bytes = decodeBase64(line.slice('extra '.length));
   if (bytes === null || bytes.length === 0) throw new AuditFormatError('what is extra has to be base64');
   return bytes;
-}
-
-/** @param leaf the hash of the entry that the reader has, not one that came with the proof */
-export function verifyLogProof(
-  { index, proof, checkpoint }: LogProof,
-  trust: {
-    leaf: Uint8Array;
-    origin: string;
-    keys: readonly VerifierKey[];
-    witnesses?: readonly VerifierKey[];
-  },
-): VerifiedLogProof {
-  const opened = openCheckpoint(checkpoint, trust);
-  if (opened.outcome !== 'verified') return opened;
-  const { size, root } = opened.checkpoint;
-  const isIncluded = verifyInclusion({ index, size, leaf: trust.leaf, proof, root });
-  if (!isIncluded) return { outcome: 'not-included' };
-  return { outcome: 'verified', index, size, signers: opened.signers };
 }

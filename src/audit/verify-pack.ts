@@ -46,7 +46,7 @@ export type PackPolicy = TrustPolicy & {
 
 const FIRST_ENTRY_LINE = 2;
 
-export type PackVerifier = {
+type PackVerifier = {
   /** The verdict as soon as something is wrong, and then for ever; null until then. */
   take(line: string): PackVerdict | null;
   /** The verdict over a pack that has no more lines. */
@@ -74,7 +74,7 @@ export async function verifyPack(
 /** Stands for a line that could not even be read. */
 const NO_LINE = '';
 
-export function createPackVerifier({ trusted, bodiesFrom = 0, ...policy }: PackPolicy): PackVerifier {
+function createPackVerifier({ trusted, bodiesFrom = 0, ...policy }: PackPolicy): PackVerifier {
   let opened: OpenedPack | undefined;
   let verdict: PackVerdict | null = null;
 

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { openCheckpoint } from '../../src/audit/checkpoint.ts';
 import { parseEntryBundle } from '../../src/audit/entry-bundle.ts';
-import { parseLogProof, verifyLogProof } from '../../src/audit/log-proof.ts';
+import { parseLogProof } from '../../src/audit/log-proof.ts';
 import { verifyConsistency } from '../../src/audit/merkle-proof.ts';
 import { leafHash } from '../../src/audit/merkle-tree.ts';
 import { parseHash } from '../../src/audit/note-text.ts';
@@ -13,6 +13,7 @@ import { canonicalJson } from '../../src/json/canonical-json.ts';
 import { newSessionKey } from '../test-agent.ts';
 import { createTestWorld } from '../test-broker.ts';
 import { asSuperuser } from '../test-cluster.ts';
+import { verifyLogProof } from './verify-log-proof.ts';
 
 const ORIGIN = 'broker.example.com/v1/audit';
 const READ = 'mayfly:read:audit';

@@ -7,12 +7,13 @@ import {
   signCheckpoint,
 } from '../../src/audit/checkpoint.ts';
 import { AuditFormatError } from '../../src/audit/format-error.ts';
-import { formatLogProof, parseLogProof, verifyLogProof } from '../../src/audit/log-proof.ts';
+import { formatLogProof, parseLogProof } from '../../src/audit/log-proof.ts';
 import { EMPTY_ROOT } from '../../src/audit/merkle-tree.ts';
 import { cosignNote, signNote } from '../../src/audit/sign-note.ts';
 import { parseSignedNote } from '../../src/audit/signed-note.ts';
 import { addSignatures } from './add-signatures.ts';
 import { createSampleLog, newSigningKey, ORIGIN, sampleEntries } from './sample-log.ts';
+import { verifyLogProof } from './verify-log-proof.ts';
 
 const signer = newSigningKey();
 const other = newSigningKey();

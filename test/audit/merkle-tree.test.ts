@@ -2,7 +2,6 @@ import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { describe, test } from 'node:test';
 import fc from 'fast-check';
-import { createMemoryTree } from '../../src/audit/memory-tree.ts';
 import {
   planConsistency,
   planInclusion,
@@ -19,6 +18,7 @@ import {
   rootOf,
   rootOfLeaves,
 } from '../../src/audit/merkle-tree.ts';
+import { createMemoryTree } from './memory-tree.ts';
 
 const hex = (hash: Uint8Array) => Buffer.from(hash).toString('hex');
 const bytes = (text: string) => Buffer.from(text, 'hex');

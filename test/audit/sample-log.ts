@@ -3,11 +3,11 @@ import { generateKeyPairSync } from 'node:crypto';
 import { signCheckpoint } from '../../src/audit/checkpoint.ts';
 import { type EntryRow, leafOfEntry } from '../../src/audit/entry-document.ts';
 import { signHandOver } from '../../src/audit/hand-over.ts';
-import { createMemoryTree, type MemoryTree } from '../../src/audit/memory-tree.ts';
 import { leafHash, rootOfLeaves } from '../../src/audit/merkle-tree.ts';
 import type { PackEntry } from '../../src/audit/pack.ts';
 import type { SigningKey } from '../../src/audit/sign-note.ts';
 import { type VerifierKeyKind, verifierKeyOf } from '../../src/audit/verifier-key.ts';
+import { createMemoryTree, type MemoryTree } from './memory-tree.ts';
 
 export const ORIGIN = 'mayfly.example.com/v1/audit';
 

@@ -11,7 +11,7 @@ import { createExaminationStore } from '../../src/audit/examination-store.ts';
 import { examineDaily } from '../../src/audit/examine-daily.ts';
 import { BEGINNING, createLogExaminer } from '../../src/audit/examine-log.ts';
 import { judgeCheckpoint } from '../../src/audit/judge-checkpoint.ts';
-import { parseLogProof, verifyLogProof } from '../../src/audit/log-proof.ts';
+import { parseLogProof } from '../../src/audit/log-proof.ts';
 import { createLogStateStore } from '../../src/audit/log-state-store.ts';
 import { pinLog, type TrustedLog } from '../../src/audit/trusted-log.ts';
 import { parseVerifierKey, type VerifierKey } from '../../src/audit/verifier-key.ts';
@@ -24,6 +24,7 @@ import { newSessionKey } from '../test-agent.ts';
 import { createTestWorld } from '../test-broker.ts';
 import { beforeDrop } from '../test-database.ts';
 import { storedLog } from './stored-log.ts';
+import { verifyLogProof } from './verify-log-proof.ts';
 
 const ORIGIN = 'broker.example.com/v1/audit';
 const MANY = 330;

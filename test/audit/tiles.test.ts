@@ -3,7 +3,6 @@ import { describe, test } from 'node:test';
 import fc from 'fast-check';
 import { formatEntryBundle, parseEntryBundle } from '../../src/audit/entry-bundle.ts';
 import { AuditFormatError } from '../../src/audit/format-error.ts';
-import { createMemoryTree } from '../../src/audit/memory-tree.ts';
 import { planConsistency, planInclusion, proofOf } from '../../src/audit/merkle-proof.ts';
 import { leafHash } from '../../src/audit/merkle-tree.ts';
 import {
@@ -16,6 +15,7 @@ import {
   tilesOfPlan,
   widthOfTile,
 } from '../../src/audit/tiles.ts';
+import { createMemoryTree } from './memory-tree.ts';
 
 describe('The path of a tile', () => {
   const paths: readonly [string, Tile<number | 'entries'>][] = [

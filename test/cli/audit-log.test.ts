@@ -6,8 +6,9 @@ import { parseVerifierKey } from '../../src/audit/verifier-key.ts';
 import { hasPython, python } from '../audit/python-checker.ts';
 import { startTestWitness } from '../audit/test-witness.ts';
 import { until } from '../broker-process.ts';
+import { blocksOf, textOf } from '../documents/documents.ts';
 import { createAuditWorld } from './audit-world.ts';
-import { startCommand } from './command-line.ts';
+import { shell, startCommand } from './command-line.ts';
 
 const audit = await createAuditWorld();
 after(() => audit.close());
@@ -119,6 +120,22 @@ describe('mayfly audit', () => {
       child.kill();
     }
   });
+});
+
+test('what the README says about checking the log can be typed as it stands', async () => {
+  const [block = ''] = blocksOf(textOf('README.md'), 'sh').filter((each) => each.includes('audit export'));
+  const [{ id } = { id: '' }] = await audit.world.query<{ id: string }>(
+    'select entry_id as id from audit_leaves where leaf_index = 7',
+  );
+  // The same words for the shell, without the time that npm takes.
+  const mayfly = block
+    .replaceAll(/npm run mayfly (--silent )?--/g, '"$NODE" "$LAUNCHER"')
+    .replace('<id>', id);
+  assert.doesNotMatch(mayfly, /npm|</);
+  const settings = { ...audit.settings, MAYFLY_DATA_DIR: file('newcomer') };
+  const { code, stdout, stderr } = await shell(mayfly, settings);
+  assert.equal(code, 0, stderr);
+  assert.equal(stdout.match(/^verified +yes$/gm)?.length, 3, stdout);
 });
 
 describe('A pack', () => {

@@ -8,6 +8,7 @@ import type { EntryDocument } from '../../src/audit/entry-document.ts';
 import type { Broker } from '../../src/broker.ts';
 import { readSinks } from '../../src/sinks/read-sinks.ts';
 import { until } from '../broker-process.ts';
+import { blocksOf, textOf } from '../documents/documents.ts';
 import { startHttpCollector, tls } from '../sinks/collectors.ts';
 import { newSessionKey } from '../test-agent.ts';
 import { createTestWorld, type TestWorld } from '../test-broker.ts';
@@ -160,4 +161,21 @@ test('where no sinks are declared the list is empty, and says how they would be'
   assert.match(stdout, /^name +kind .*\n$/);
   assert.match(stderr, /MAYFLY_AUDIT_SINKS names the file/);
   assert.equal((await commandLine(undeclared)('audit sink list -o json')).stdout, '[]\n');
+});
+
+test('what the README says about sinks can be typed, with the names of ours', async () => {
+  const [block = ''] = blocksOf(textOf('README.md'), 'sh').filter((each) => each.includes('audit sink'));
+  const lines = block.split('\n').filter((line) => line !== '');
+  assert.deepEqual(
+    lines.map((line) => line.split(' ')[3]),
+    ['list', 'test', 'replay'],
+  );
+  for (const line of lines) {
+    const ours = line
+      .replace('mayfly ', '')
+      .replace('siem', 'hook')
+      .replace(/--from .*/, '--from 0 --to 1');
+    const { code, stderr } = await mayfly(ours);
+    assert.equal(code, 0, `${line}: ${stderr}`);
+  }
 });

@@ -13,6 +13,7 @@ import { addSignatures } from '../audit/add-signatures.ts';
 import { createSampleLog, newSigningKey, sampleEntries } from '../audit/sample-log.ts';
 import { packHeader, packOf } from '../audit/sample-pack.ts';
 import { until } from '../broker-process.ts';
+import { textOf } from '../documents/documents.ts';
 import { commandLine, startCommand } from './command-line.ts';
 
 const NAME = 'witness.example.com/w1';
@@ -80,6 +81,15 @@ async function send(url: string, body: string) {
 }
 
 const stateOf = ({ state }: Files) => JSON.parse(readFileSync(state, 'utf8')).logs[0];
+
+test('witnesses are started here as the README starts one', () => {
+  const [, told = ''] = /`mayfly (audit witness [^`]+)`/.exec(textOf('README.md')) ?? [];
+  const ours = lineOf({ key: 'witness.key', state: 'witness.json' });
+  assert.equal(
+    told.replaceAll(/\s+/g, ' ').replace('<vkey>', signer.key.vkey),
+    ours.replace('--listen 127.0.0.1:0 ', ''),
+  );
+});
 
 test('a witness makes its key once, keeps it to itself, and cosigns what continues', async () => {
   const files = newFiles();

@@ -46,7 +46,8 @@ async function checkNpm([verb = '', script = '', ...rest]: string[]): Promise<vo
   if (['ci', 'pack', 'sbom'].includes(verb)) return;
   const name = verb === 'run' ? script : verb;
   assert.ok(scripts[name] !== undefined, `npm ${verb} ${script}`);
-  const [dashes, ...args] = verb === 'run' ? rest : [script, ...rest];
+  const given = verb === 'run' ? rest : [script, ...rest];
+  const [dashes, ...args] = given.filter((word) => word !== '--silent');
   if (name === 'mayfly' && dashes === '--') await checkMayfly(args);
 }
 

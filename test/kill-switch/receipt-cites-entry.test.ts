@@ -1,10 +1,11 @@
 /** A receipt says where the audit log has its line, and proves it to whoever pinned the key of the log. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { parseLogProof, verifyLogProof } from '../../src/audit/log-proof.ts';
+import { parseLogProof } from '../../src/audit/log-proof.ts';
 import { leafHash } from '../../src/audit/merkle-tree.ts';
 import { parseVerifierKey } from '../../src/audit/verifier-key.ts';
 import { canonicalJson } from '../../src/json/canonical-json.ts';
+import { verifyLogProof } from '../audit/verify-log-proof.ts';
 import { until } from '../broker-process.ts';
 import { createTestWorld } from '../test-broker.ts';
 
@@ -28,6 +29,7 @@ test('the receipt of a kill cites its entry of the audit log, with a proof that 
   const keys = (await (await fetch(`${broker.url}/v1/audit/keys`)).json()) as { keys: { vkey: string }[] };
   const trust = { origin: ORIGIN, keys: keys.keys.map(({ vkey }) => parseVerifierKey(vkey)) };
   const { body } = await operator.get(`/v1/audit/entries/${audit.id}`, 'mayfly:read:audit');
+  assert.deepEqual(audit.entry, body.entry, 'the entry comes with it');
   assert.deepEqual([body.entry.action, body.entry.actor], ['kill_switch.engaged', 'olivia']);
   assert.equal(body.entry.details.epoch, engaged.body.epoch);
   const leaf = leafHash(Buffer.from(canonicalJson(body.entry)));

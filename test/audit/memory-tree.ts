@@ -1,6 +1,12 @@
-/** A whole tree in memory: for checks of a whole log at once. Whoever serves a log reads tiles instead. */
-import { planConsistency, planInclusion, proofOf } from './merkle-proof.ts';
-import { appendLeaves, EMPTY_FRONTIER, foldSubtrees, type Subtree, subtreesOf } from './merkle-tree.ts';
+/** A whole tree in memory. Whoever serves or verifies a log reads tiles instead. */
+import { planConsistency, planInclusion, proofOf } from '../../src/audit/merkle-proof.ts';
+import {
+  appendLeaves,
+  EMPTY_FRONTIER,
+  foldSubtrees,
+  type Subtree,
+  subtreesOf,
+} from '../../src/audit/merkle-tree.ts';
 
 export type MemoryTree = {
   size: number;
