@@ -13,7 +13,7 @@ import { createCatalogueStore } from './catalogue/catalogue-store.ts';
 import type { Configuration } from './config/configuration.ts';
 import { connectDatabase } from './database/connections.ts';
 import { connectOnce } from './database/pool.ts';
-import { askDatabase, makePartitions } from './database/upkeep.ts';
+import { askDatabase, keepAuditDays, makePartitions } from './database/upkeep.ts';
 import type { Log } from './errors/log.ts';
 import { requireFittingCatalogue } from './fitting-catalogue.ts';
 import { createHealth } from './health.ts';
@@ -69,6 +69,7 @@ export async function startBroker(options: BrokerOptions): Promise<Broker> {
   starting.defer(database.close);
   await database.reserved.open();
   await makePartitions(database.kysely);
+  await keepAuditDays(database.kysely, configuration.auditRetentionDays);
 
   const ring = await createKeyRing({
     pool: database.pool,

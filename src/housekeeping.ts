@@ -6,6 +6,7 @@ import type { Database } from './database/connections.ts';
 import {
   dropAuditDays,
   dropPartitions,
+  keepAuditDays,
   makePartitions,
   pruneDrills,
   pruneIdempotencyKeys,
@@ -57,7 +58,11 @@ export function startHousekeeping(options: {
       if (dropped.length > 0) log.info({ dropped }, 'partitions were dropped');
     }),
     chore('dropping days of the record', PARTITION_MILLISECONDS, async () => {
-      const dropped = await dropAuditDays(database.kysely, { daysKept: auditRetentionDays });
+      const daysKept = await keepAuditDays(database.kysely, auditRetentionDays);
+      if (daysKept > auditRetentionDays) {
+        log.warn({ daysKept, auditRetentionDays }, 'the record is kept for longer than this broker was told');
+      }
+      const dropped = await dropAuditDays(database.kysely, { daysKept });
       if (dropped.length > 0) log.info({ dropped }, 'days of the record were dropped; their hashes stay');
     }),
     chore('signed heads of the record', PARTITION_MILLISECONDS, async () => {

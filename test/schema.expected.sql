@@ -196,6 +196,15 @@ CREATE TRIGGER audit_nodes_append_only BEFORE DELETE OR UPDATE ON public.audit_n
 CREATE TRIGGER audit_nodes_not_truncated BEFORE TRUNCATE ON public.audit_nodes FOR EACH STATEMENT EXECUTE FUNCTION refuse_rewriting();
 grant select on audit_nodes to mayfly_app;
 
+create table audit_retention (
+  only_one boolean not null default true,
+  days integer not null default 30,
+  constraint audit_retention_days_check CHECK (((days >= 30) AND (days <= 3650))),
+  constraint audit_retention_only_one_check CHECK (only_one),
+  constraint audit_retention_pkey PRIMARY KEY (only_one)
+);
+grant select on audit_retention to mayfly_app;
+
 create table audit_sinks (
   name text not null,
   next_index bigint not null default 0,
@@ -740,8 +749,8 @@ declare
   oldest text;
   waits boolean;
 begin
-  -- Whatever a broker is told, or was made to say.
   if kept < 30 then raise exception 'at least thirty days have to be kept'; end if;
+  kept := greatest(kept, (select r.days from audit_retention r));
   if not pg_try_advisory_xact_lock(hashtext('mayfly partitions')) then return null; end if;
   select c.relname into oldest
     from pg_inherits i join pg_class c on c.oid = i.inhrelid
@@ -1147,6 +1156,18 @@ AS $function$
   insert into idempotency_keys (client_id, key, request_digest, answer)
   select asked_client, asked_key, asked_digest, given where asked_key is not null on conflict do nothing
 $function$;
+
+CREATE OR REPLACE FUNCTION public.keep_audit_days(wanted integer)
+ RETURNS integer
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+begin
+  update audit_retention r set days = wanted where r.days < wanted;
+  return (select r.days from audit_retention r);
+end $function$;
+grant execute on function keep_audit_days(integer) to mayfly_app;
 
 CREATE OR REPLACE FUNCTION public.keep_checkpoint(checkpoint_size bigint, checkpoint_root bytea, checkpoint_note text, key_kid text)
  RETURNS boolean

@@ -208,6 +208,7 @@ async function recordDigest(db: AnyKysely, { name, sha256 }: MigrationFile): Pro
 }
 
 const EXPLANATIONS: Readonly<Record<string, string>> = {
+  '23514': 'A row that mayfly never writes stands in its way: the runbook says what to do, under Upgrade.',
   '42704': 'Are the roles there? `mayfly database roles` prints the script that makes them.',
   '42501': 'Migrations run as the role mayfly_owner, which owns the database.',
   [LOCK_NOT_AVAILABLE]: 'Something else holds a lock on one of its tables. Nothing was changed: try again.',

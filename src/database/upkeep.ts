@@ -44,6 +44,16 @@ export function dropAuditDays(
   return dropOneByOne(database, sql`drop_audit_partition(${daysKept})`);
 }
 
+/**
+ * Says how long the text of entries is meant to be kept. More than before holds from now on; to shorten it is for the
+ * owner of the database.
+ * @returns the days that hold
+ */
+export async function keepAuditDays(database: Kysely<unknown>, days: number): Promise<number> {
+  const { rows } = await sql<{ kept: number }>`select keep_audit_days(${days}) as kept`.execute(database);
+  return rows[0]?.kept ?? days;
+}
+
 /** @param call drops the oldest that nobody needs and says its name, or null when there is none */
 async function dropOneByOne(database: Kysely<unknown>, call: RawBuilder<unknown>): Promise<string[]> {
   const dropped: string[] = [];

@@ -233,6 +233,24 @@ test('of a log that moved nothing is dropped before all lines were looked throug
   assert.equal(rows.length, 9);
 });
 
+test('days that were meant to be kept are kept, whatever a broker is made to say afterwards', async () => {
+  const day = Math.floor(Date.now() / 86_400_000) - 50;
+  const drop = async () => (await pool.query('select drop_audit_partition(30) as name')).rows[0].name;
+  await owner.query(
+    `create table audit_entries_${day} partition of audit_entries for values from (${day}) to (${day + 1})`,
+  );
+  await placeAll(store);
+  const keep = async (days: number) =>
+    (await pool.query('select keep_audit_days($1) as days', [days])).rows[0].days;
+  assert.deepEqual([await keep(60), await keep(30), await keep(-1)], [60, 60, 60]);
+  await assert.rejects(keep(4_000), { code: '23514' });
+  await assert.rejects(pool.query('update audit_retention set days = 30'), { code: '42501' });
+  await assert.rejects(pool.query('delete from audit_retention'), { code: '42501' });
+  assert.equal(await drop(), null);
+  await owner.query('update audit_retention set days = 45');
+  assert.equal(await drop(), `audit_entries_${day}`);
+});
+
 async function endMove(): Promise<void> {
   for (let page = 0; (await progressOfMove()) !== 'done'; page += 1) {
     assert.ok(page < 100, 'it ends');

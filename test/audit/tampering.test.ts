@@ -392,6 +392,7 @@ test('what retention dropped keeps its place, and its proof verifies; a line wit
     return rows[0].name;
   };
   await assert.rejects(superuser.query('select drop_audit_partition(29)'), /thirty days/);
+  await superuser.query('update audit_retention set days = 30');
   await superuser.query('begin');
   await superuser.query(
     `create table audit_entries_${day} partition of audit_entries for values from (${day}) to (${day + 1})`,

@@ -1,13 +1,14 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { pathToFileURL } from 'node:url';
 import { waitUntil } from '../../src/database/embedded/wait-until.ts';
 import { migrate, migrationState, pendingMigrations } from '../../src/database/migrate.ts';
+import { MIGRATIONS_FOLDER } from '../../src/database/migration-file.ts';
 import { rolesScript } from '../../src/database/roles.ts';
 import { silentLog } from '../../src/errors/log.ts';
 import { createEmptyDatabase, type TestDatabase } from '../test-database.ts';
@@ -195,3 +196,25 @@ function startMigrator(t: TestContext, ownerUrl: string, folder: URL) {
   t.after(() => child.kill('SIGKILL'));
   return child;
 }
+
+test('lines that somebody wrote into the old record by hand stop the new one with a way out', async (t) => {
+  const { ownerUrl } = await createEmptyDatabase(t);
+  const names = readdirSync(MIGRATIONS_FOLDER).filter((name) => name < '0019');
+  const texts = names.map((name) => [name, readFileSync(new URL(name, MIGRATIONS_FOLDER), 'utf8')] as const);
+  await migrate({ ownerUrl, folder: writeFolder(t, Object.fromEntries(texts)), log });
+  await ask(
+    ownerUrl,
+    `insert into audit_entries (id, action, outcome) values ('INC-1 é', 'We looked', 'allowed')`,
+  );
+  await assert.rejects(migrate({ ownerUrl, log }), { message: /0019-audit-log failed: .*runbook.*Upgrade/s });
+  const runbook = readFileSync(new URL('../../docs/runbook.md', import.meta.url), 'utf8');
+  const [, wayOut = ''] = /```sql\n(begin;\nalter table audit_entries disable.*?)```/s.exec(runbook) ?? [];
+  await ask(ownerUrl, wayOut);
+  await migrate({ ownerUrl, log });
+  const [line] = await ask(
+    ownerUrl,
+    `select id, action, details from audit_entries where action = 'record.noted'`,
+  );
+  assert.match(line?.id, /^aud_[0-9a-f]{32}$/);
+  assert.deepEqual(line?.details, { action: 'We looked' });
+});
