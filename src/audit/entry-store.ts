@@ -26,8 +26,9 @@ export type EntryFilters = {
 
 export type LogReader = {
   /**
-   * Newest first, from before `before`. Looks through {@link MAX_LOOKED_THROUGH} entries at most: `next` says where to
-   * go on, also when nothing was found there, and is null at the beginning of the log.
+   * Newest first, from before `before`. Looks through {@link MAX_LOOKED_THROUGH} entries at most, all of which are of
+   * the session where one is asked for that has no more: `next` says where to go on, also when nothing was found there,
+   * and is null when there is nothing else, at the beginning of the log or of the time that is asked for.
    */
   list(
     filters: EntryFilters,
@@ -49,6 +50,8 @@ export type LogReader = {
 /** So that no question of anybody keeps the database busy for long, however rare what is asked for. */
 export const MAX_LOOKED_THROUGH = 20_000;
 
+type Range = { from: number; to: number };
+type Limit = { limit: number };
 type Row = EntryRow & { index: number; entryId: string; hash: Buffer };
 
 const COLUMNS = `l.leaf_index::float8 as index, l.entry_id as "entryId", l.hash, ${ENTRY_COLUMNS}`;
@@ -59,24 +62,43 @@ const PLACED = `
     from audit_leaves l left join lateral (
       select * from audit_entries e where e.day = l.day and e.id = l.entry_id limit 1) as e on true`;
 
-/** Values of filters are parameters $3 and on; null means that nobody asks. */
+/** Values of filters are parameters $4 and on; null means that nobody asks. */
+const ASKED = `($4::text is null or e.session_id = $4) and ($5::text is null or e.actor = $5)
+     and ($6::text is null or e.details->>'agent' = $6) and ($7::text is null or e.action = $7)
+     and ($8::text is null or e.outcome = $8) and ($9::timestamptz is null or e.at >= $9)
+     and ($10::timestamptz is null or e.at < $10)`;
+
 const FILTERED = `${PLACED}
-   where l.leaf_index < $1 and l.leaf_index >= $1 - ${MAX_LOOKED_THROUGH} and e.id is not null
-     and ($3::text is null or e.session_id = $3) and ($4::text is null or e.actor = $4)
-     and ($5::text is null or e.details->>'agent' = $5) and ($6::text is null or e.action = $6)
-     and ($7::text is null or e.outcome = $7) and ($8::timestamptz is null or e.at >= $8)
-     and ($9::timestamptz is null or e.at < $9)
+   where l.leaf_index < $1 and l.leaf_index >= $3 and e.id is not null and ${ASKED}
    order by l.leaf_index desc limit $2`;
 
-/** Entries of a session lie together in an index of their own. */
-const OF_SESSION = `
-  select ${COLUMNS}
-    from audit_entries e join audit_leaves l on l.entry_id = e.id
-   where e.session_id = $3 and l.leaf_index < $1 and ($4::text is null or e.actor = $4)
-     and ($5::text is null or e.details->>'agent' = $5) and ($6::text is null or e.action = $6)
-     and ($7::text is null or e.outcome = $7) and ($8::timestamptz is null or e.at >= $8)
-     and ($9::timestamptz is null or e.at < $9)
-   order by l.leaf_index desc limit $2`;
+/** Entries of a session lie together in an index of each day; of one that has more of them, this tells nothing. */
+const ofSession = (maxLookedThrough: number) => `
+  with of_session as materialized (
+    select e.* from audit_entries e where e.session_id = $4 limit ${maxLookedThrough} + 1
+  ), few as materialized (select count(*) <= ${maxLookedThrough} as are_few from of_session)
+  select f.are_few, x.*
+    from few f left join lateral (
+      select ${COLUMNS} from of_session e join audit_leaves l on l.entry_id = e.id
+       where f.are_few and l.leaf_index < $1 and l.leaf_index >= $3 and ${ASKED}
+       order by l.leaf_index desc limit $2) as x on true
+   order by x.index desc`;
+
+/**
+ * The first leaf of this day or a later one, found by halves: places are given in the order of time, but for
+ * transactions that overlap, which is why whoever asks leaves a day to spare.
+ */
+const FIRST_OF_DAY = `
+  with recursive halves (low, high) as (
+    select 0::bigint, h.size from audit_log_head h
+    union all
+    select case when m.day < $1 then m.middle + 1 else s.low end, case when m.day < $1 then s.high else m.middle end
+      from halves s cross join lateral (
+        select l.day, l.leaf_index as middle from audit_leaves l where l.leaf_index = (s.low + s.high) / 2) as m
+     where s.low < s.high)
+  select low::float8 as index from halves where low >= high`;
+
+const DAY_MILLISECONDS = 86_400_000;
 
 /** What an entry of the ledger may be called: the index by its epoch has these and no others (migration 0025). */
 const LEDGER_ACTIONS: readonly EntryAction[] = [
@@ -99,26 +121,49 @@ const OF_REVOCATION = `
      and e.day >= floor(extract(epoch from $2::timestamptz) / 86400)::integer - 1
    order by l.leaf_index limit 1`;
 
-export function createLogReader(pool: Pick<Pool, 'query'>): LogReader {
+export function createLogReader(pool: Pick<Pool, 'query'>, maxLookedThrough = MAX_LOOKED_THROUGH): LogReader {
   async function sizeNow(): Promise<number> {
     const { rows } = await pool.query<{ size: number }>('select size::float8 as size from audit_log_head');
     return rows[0]?.size ?? 0;
   }
 
+  /** The leaf from which on no entry is of an earlier day than this moment's and `days` more. */
+  async function firstOfDay(moment: Date, days: number): Promise<number> {
+    const day = Math.floor(moment.getTime() / DAY_MILLISECONDS) + days;
+    const { rows } = await pool.query<{ index: number }>(FIRST_OF_DAY, [day]);
+    return rows[0]?.index ?? 0;
+  }
+
+  /** Where what is asked for can be: `from` included, `to` not. */
+  async function rangeOf({ since, until }: EntryFilters, before: number | null): Promise<Range> {
+    const end = before ?? (await sizeNow());
+    const to = until === undefined ? end : Math.min(end, await firstOfDay(until, 2));
+    const from = since === undefined ? 0 : Math.min(to, await firstOfDay(since, -1));
+    return { from, to };
+  }
+
+  async function ask<Answer = Row>(text: string, filters: EntryFilters, { from, to, limit }: Range & Limit) {
+    const { session, actor, agent, action, outcome, since, until } = filters;
+    const asked = [session, actor, agent, action, outcome, since, until].map((value) => value ?? null);
+    return (await pool.query<Answer & object>(text, [to, limit + 1, from, ...asked])).rows;
+  }
+
+  /** @returns null when that is not asked, or a session has too many of them */
+  async function listOfSession(filters: EntryFilters, where: Range & Limit): Promise<Row[] | null> {
+    if (filters.session === undefined) return null;
+    const rows = await ask<Row & { are_few: boolean }>(ofSession(maxLookedThrough), filters, where);
+    return rows[0]?.are_few === true ? rows.filter(isWhole) : null;
+  }
+
   return {
     async list(filters, { before, limit }) {
-      const { session, actor, agent, action, outcome, since, until } = filters;
-      const start = before ?? (await sizeNow());
-      const asked = [session, actor, agent, action, outcome, since, until].map((value) => value ?? null);
-      const { rows } = await pool.query<Row>(session === undefined ? FILTERED : OF_SESSION, [
-        start,
-        limit + 1,
-        ...asked,
-      ]);
+      const { from, to } = await rangeOf(filters, before);
+      const few = await listOfSession(filters, { from, to, limit });
+      const lookedTo = few === null ? Math.max(to - maxLookedThrough, from) : from;
+      const rows = few ?? (await ask(FILTERED, filters, { from: lookedTo, to, limit }));
       const entries = rows.slice(0, limit).map((row) => ({ ...placed(row), entry: loggedDocument(row) }));
       const last = rows.length > limit ? entries.at(-1)?.index : undefined;
-      const lookedTo = session === undefined ? Math.max(start - MAX_LOOKED_THROUGH, 0) : 0;
-      return { entries, next: last ?? (lookedTo > 0 ? lookedTo : null) };
+      return { entries, next: last ?? (lookedTo > from ? lookedTo : null) };
     },
     async readFrom(index, limit) {
       const { rows } = await pool.query<Row>(

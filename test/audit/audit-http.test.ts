@@ -91,6 +91,12 @@ test('a later head continues an earlier one, and the proof of it is served', asy
   const second = await newestCheckpoint();
   assert.ok(second.size > first.size);
   const told = JSON.parse(await fetchText(`consistency?from=${first.size}&to=${second.size}`));
+  const cachingOf = async (query: string) =>
+    (await fetch(`${broker.url}/v1/audit/consistency?from=${first.size}${query}`)).headers.get(
+      'cache-control',
+    );
+  assert.equal(await cachingOf(`&to=${second.size}`), 'public, max-age=31536000, immutable');
+  assert.equal(await cachingOf(''), 'no-store');
   const proof = told.proof.map(parseHash);
   const claim = {
     first: first.size,
