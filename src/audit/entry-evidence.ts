@@ -4,9 +4,9 @@
  */
 import { badEntry, type Evidence } from './check-entries.ts';
 import { verifyInclusion } from './merkle-proof.ts';
-import { appendLeaves, EMPTY_FRONTIER, rootOf, type Subtree } from './merkle-tree.ts';
+import { appendLeaves, EMPTY_FRONTIER, rootOf, type Subtree, subtreesOf } from './merkle-tree.ts';
 import { TILE_HEIGHT } from './tiles.ts';
-import type { TreeHead } from './trusted-log.ts';
+import type { SeenTree, TreeHead } from './trusted-log.ts';
 
 /** Each entry has its own proof. */
 export function provedOneByOne({ size, root }: TreeHead): Evidence {
@@ -27,13 +27,15 @@ export type WholeEvidence = Evidence & {
   departure(): { from: number; to: number } | null;
   /** So many of them are those of a tree that was seen before. */
   soundUntil(): number;
+  /** The roots of their complete subtrees, the largest first. */
+  subtrees(): readonly Buffer[];
 };
 
 /**
  * All leaves, from the first to the last.
  * @param known trees of this log that were seen before
  */
-export function provedTogether(head: TreeHead, known: readonly TreeHead[]): WholeEvidence {
+export function provedTogether(head: TreeHead, known: readonly SeenTree[]): WholeEvidence {
   const ahead = known
     .filter(({ size }) => size > 0 && size <= head.size)
     .toSorted((one, other) => one.size - other.size);
@@ -41,13 +43,25 @@ export function provedTogether(head: TreeHead, known: readonly TreeHead[]): Whol
   let soundUntil = 0;
   let departure: { from: number; to: number } | null = null;
   let complete: { subtree: Subtree; hash: Buffer }[] = [];
+  const marks = landmarksOf(known);
+  let different: { from: number; to: number } | null = null;
+
+  /** A tree that differs differs in one of its subtrees, also where not all of it is there any more. */
+  function compareWithMarks(subtree: Subtree, hash: Buffer): void {
+    const mark = marks.get(nameOf(subtree));
+    if (mark === undefined || different !== null) return;
+    const span = 2 ** subtree.level;
+    const [from, to] = [subtree.index * span, (subtree.index + 1) * span];
+    if (mark.equals(hash)) soundUntil = Math.max(soundUntil, to);
+    else different = { from: Math.max(soundUntil, from), to };
+  }
 
   function compareWithKnown(): void {
     while (ahead[0]?.size === frontier.size) {
       const { size, root } = ahead.shift() as TreeHead;
       if (departure !== null) continue;
       if (rootOf(frontier).equals(root)) soundUntil = size;
-      else departure = { from: soundUntil, to: size };
+      else departure = different ?? { from: soundUntil, to: size };
     }
   }
 
@@ -55,13 +69,14 @@ export function provedTogether(head: TreeHead, known: readonly TreeHead[]): Whol
     admit(leaf) {
       frontier = appendLeaves(frontier, [leaf], (subtree, hash) => {
         if (subtree.level > 0 && subtree.level % TILE_HEIGHT === 0) complete.push({ subtree, hash });
+        compareWithMarks(subtree, hash);
       });
       compareWithKnown();
       return null;
     },
     conclude() {
       if (frontier.size === head.size && rootOf(frontier).equals(head.root)) return null;
-      const { from, to } = departure ?? { from: soundUntil, to: head.size };
+      const { from, to } = departure ?? different ?? { from: soundUntil, to: head.size };
       return { flaw: 'leaves-changed', index: from, until: to, why: ROOT_MISSED };
     },
     completed() {
@@ -69,9 +84,23 @@ export function provedTogether(head: TreeHead, known: readonly TreeHead[]): Whol
       complete = [];
       return found;
     },
-    departure: () => departure,
+    departure: () => departure ?? different,
     soundUntil: () => soundUntil,
+    subtrees: () => frontier.roots,
   };
+}
+
+const nameOf = ({ level, index }: Subtree) => `${level}/${index}`;
+
+function landmarksOf(known: readonly SeenTree[]): Map<string, Buffer> {
+  return new Map(
+    known.flatMap(({ size, subtrees = [] }) =>
+      subtreesOf(0, size).flatMap((subtree, at): [string, Buffer][] => {
+        const hash = subtrees[at];
+        return hash === undefined ? [] : [[nameOf(subtree), hash]];
+      }),
+    ),
+  );
 }
 
 const ROOT_MISSED = 'the hashes of the log do not lead to its signed root';

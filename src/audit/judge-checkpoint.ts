@@ -78,7 +78,9 @@ export function judgeCheckpoint(trusted: TrustedLog, offer: Offer, policy: Trust
   const lack = lackOfWitnesses(cosigners, policy);
   if (lack !== null) return lack;
   const { size, root } = checkpoint;
-  const after = isOlder ? trusted : { origin, terms, newest: { size, root, note: offer.checkpoint } };
+  const subtrees = newest?.size === size ? newest.subtrees : undefined;
+  const seenNow = { size, root, note: offer.checkpoint, ...(subtrees && { subtrees }) };
+  const after = isOlder ? trusted : { origin, terms, newest: seenNow };
   return { outcome: 'accepted', trusted: after, checkpoint, cosigners };
 }
 

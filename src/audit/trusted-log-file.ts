@@ -2,6 +2,7 @@
 import { z } from 'zod';
 import { JsonError, parseStrictJson } from '../json/strict-json.ts';
 import { AuditFormatError } from './format-error.ts';
+import { foldSubtrees, subtreesOf } from './merkle-tree.ts';
 import { formatHash, parseHash } from './note-text.ts';
 import type { KeyTerm, TreeHead, TrustedLog } from './trusted-log.ts';
 import { parseVerifierKey } from './verifier-key.ts';
@@ -19,7 +20,7 @@ const schema = z.strictObject({
     .array(z.strictObject({ vkey: z.string(), from: size, until: head.nullable() }))
     .min(1)
     .max(MAX_KEYS),
-  newest: head.extend({ note: z.string() }).nullable(),
+  newest: head.extend({ note: z.string(), subtrees: z.array(z.string()).max(64).optional() }).nullable(),
 });
 
 export function formatTrustedLog({ origin, terms, newest }: TrustedLog): string {
@@ -28,7 +29,8 @@ export function formatTrustedLog({ origin, terms, newest }: TrustedLog): string 
     from,
     until: until && spelled(until),
   }));
-  const seen = newest && { ...spelled(newest), note: newest.note };
+  const subtrees = newest?.subtrees && { subtrees: newest.subtrees.map(formatHash) };
+  const seen = newest && { ...spelled(newest), note: newest.note, ...subtrees };
   return `${JSON.stringify({ format: FORMAT, origin, keys, newest: seen }, null, 2)}\n`;
 }
 
@@ -43,7 +45,23 @@ export function parseTrustedLog(text: string): TrustedLog {
     until: until && headOf(until),
   }));
   refuseGaps(origin, terms);
-  return { origin, terms, newest: newest && { ...headOf(newest), note: newest.note } };
+  return { origin, terms, newest: newest && { ...headOf(newest), note: newest.note, ...subtreesIn(newest) } };
+}
+
+function subtreesIn({
+  size,
+  root,
+  subtrees,
+}: {
+  size: number;
+  root: string;
+  subtrees?: string[] | undefined;
+}) {
+  if (subtrees === undefined) return {};
+  const roots = subtrees.map(parseHash);
+  const isOfIt = roots.length === subtreesOf(0, size).length && foldSubtrees(roots).equals(parseHash(root));
+  if (!isOfIt) throw new AuditFormatError('the subtrees in the memory of a log have its root');
+  return { subtrees: roots };
 }
 
 function read(text: string) {

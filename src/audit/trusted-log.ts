@@ -13,7 +13,10 @@ export type TreeHead = { size: number; root: Buffer };
 /** For which sizes a key speaks: from its own hand-over to the next. `until` is null for the key of today. */
 export type KeyTerm = { key: VerifierKey; from: number; until: TreeHead | null };
 
-export type SeenCheckpoint = TreeHead & { note: string };
+/** A tree of which the complete subtrees are known, the largest first, where all of it was read: they tell where to look. */
+export type SeenTree = TreeHead & { subtrees?: readonly Buffer[] };
+
+export type SeenCheckpoint = SeenTree & { note: string };
 
 export type TrustedLog = {
   origin: string;
@@ -32,7 +35,7 @@ export function pinLog(vkey: string): TrustedLog {
 }
 
 /** Every tree of this log that the reader has seen signed. */
-export function knownTrees({ terms, newest }: TrustedLog): TreeHead[] {
+export function knownTrees({ terms, newest }: TrustedLog): SeenTree[] {
   return [...terms.map(({ until }) => until), newest].filter((tree) => tree !== null);
 }
 

@@ -15,7 +15,7 @@ import { judgeLive, type ShownHead } from './judge-live.ts';
 import { fromTiles } from './log-tree.ts';
 import { parseSignedNote } from './signed-note.ts';
 import type { Tile } from './tiles.ts';
-import { knownTrees, type TreeHead, type TrustedLog } from './trusted-log.ts';
+import { knownTrees, type SeenTree, type TreeHead, type TrustedLog } from './trusted-log.ts';
 import { type LogSource, walkLog } from './walk-log.ts';
 
 export type Accepted = Extract<Judgement, { outcome: 'accepted' }>;
@@ -46,9 +46,17 @@ export async function verifyLog(
   const judgement = await judged(log, { trusted, policy });
   if (judgement.outcome !== 'accepted') return refused(log, judgement, known);
   const { checkpoint: head } = judgement;
-  const { bad, bodiesAbsent } = await walkLog(log, { head, known, bodiesFrom });
+  const { bad, bodiesAbsent, subtrees } = await walkLog(log, { head, known, bodiesFrom });
   if (bad !== null) return { outcome: 'bad-entry', bad, trusted: judgement.trusted };
-  return { outcome: 'sound', accepted: judgement, bodiesAbsent };
+  const accepted = { ...judgement, trusted: withSubtrees(judgement.trusted, { ...head, subtrees }) };
+  return { outcome: 'sound', accepted, bodiesAbsent };
+}
+
+/** So that another history, later, shows in which part of this one it begins. */
+function withSubtrees(trusted: TrustedLog, { size, subtrees }: SeenTree): TrustedLog {
+  const { newest } = trusted;
+  if (newest?.size !== size || subtrees === undefined) return trusted;
+  return { ...trusted, newest: { ...newest, subtrees } };
 }
 
 /** Without its hashes nothing is proved: which of them are wanting is found by whoever walks through the log. */
@@ -78,7 +86,7 @@ function absent(): never {
 async function refused(
   log: LogSource,
   judgement: RefusedCheckpoint,
-  known: readonly TreeHead[],
+  known: readonly SeenTree[],
 ): Promise<LogVerdict> {
   const offered = offeredIn(judgement);
   if (offered === null) return { outcome: 'not-trusted', judgement, departure: null };

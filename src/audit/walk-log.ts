@@ -7,7 +7,7 @@ import { provedTogether } from './entry-evidence.ts';
 import type { Subtree } from './merkle-tree.ts';
 import { HASH_BYTES } from './note-text.ts';
 import { formatTilePath, TILE_HEIGHT, TILE_WIDTH, type Tile, widthOfTile } from './tiles.ts';
-import type { TreeHead } from './trusted-log.ts';
+import type { SeenTree, TreeHead } from './trusted-log.ts';
 
 /** `document` is the canonical JSON; null where its retention has passed. */
 export type LoggedText = { index: number; document: string | null };
@@ -25,6 +25,8 @@ export type LogWalk = {
   bodiesAbsent: number;
   /** Where it leaves a tree that was seen before: the first entry that is another one is one of these. */
   departure: { from: number; to: number } | null;
+  /** The roots of its complete subtrees, the largest first. */
+  subtrees: readonly Buffer[];
 };
 
 /**
@@ -34,7 +36,7 @@ export type LogWalk = {
  */
 export async function walkLog(
   { tile: fetchTile, texts }: LogSource,
-  { head, known, bodiesFrom }: { head: TreeHead; known: readonly TreeHead[]; bodiesFrom: number },
+  { head, known, bodiesFrom }: { head: TreeHead; known: readonly SeenTree[]; bodiesFrom: number },
 ): Promise<LogWalk> {
   const { size } = head;
   const evidence = provedTogether(head, known);
@@ -61,7 +63,13 @@ export async function walkLog(
     return check.end() ?? unserved;
   }
 
-  return { bad: await firstBad(), bodiesAbsent: check.bodiesAbsent(), departure: evidence.departure() };
+  const bad = await firstBad();
+  return {
+    bad,
+    bodiesAbsent: check.bodiesAbsent(),
+    departure: evidence.departure(),
+    subtrees: evidence.subtrees(),
+  };
 }
 
 /** The stored tree has to be that of the leaves: where it is not, that tells in which of its parts to look. */

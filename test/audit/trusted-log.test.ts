@@ -9,6 +9,7 @@ import {
   type Offer,
   type TrustPolicy,
 } from '../../src/audit/judge-checkpoint.ts';
+import { subtreesOf } from '../../src/audit/merkle-tree.ts';
 import { formatHash } from '../../src/audit/note-text.ts';
 import { cosignNote, type SigningKey, signNote } from '../../src/audit/sign-note.ts';
 import { parseSignedNote } from '../../src/audit/signed-note.ts';
@@ -311,6 +312,21 @@ describe('The memory of a reader', () => {
     }
     const later = { checkpoint: log.checkpoint(60, [second]), consistency: log.consistency(50, 60) };
     assert.equal(outcomeOf(parseTrustedLog(formatTrustedLog(full)), later), 'accepted');
+  });
+
+  test('may hold the subtrees of the tree that was seen, and no others', () => {
+    const subtrees = subtreesOf(0, 50).map(log.read);
+    const seen = { ...full, newest: full.newest && { ...full.newest, subtrees } };
+    assert.deepEqual(parseTrustedLog(formatTrustedLog(seen)).newest?.subtrees, subtrees);
+    for (const others of [
+      [],
+      subtrees.slice(1),
+      subtrees.toReversed(),
+      [...subtrees, ...subtrees.slice(0, 1)],
+    ]) {
+      const text = formatTrustedLog({ ...full, newest: full.newest && { ...full.newest, subtrees: others } });
+      assert.throws(() => parseTrustedLog(text), AuditFormatError);
+    }
   });
 
   for (const [name, change] of [

@@ -253,8 +253,8 @@ describe('The first bad entry is named', () => {
     });
     const late = `leaves-changed ${SEEN} to ${ENTRIES - 1}`;
     assert.equal(flawOf(await look(changed(800), { trusted: seen })), late);
-    const early = `leaves-changed 0 to ${SEEN - 1}`;
-    assert.equal(flawOf(await look(changed(5), { trusted: seen })), early);
+    assert.equal(flawOf(await look(changed(5), { trusted: seen })), 'leaves-changed 0 to 511');
+    assert.equal(flawOf(await look(changed(690), { trusted: seen })), 'leaves-changed 688 to 695');
   });
 
   test('as one of those before what was seen, when another history was signed', async () => {
@@ -264,8 +264,25 @@ describe('The first bad entry is named', () => {
     const forged = { entries, leaves, checkpoint: checkpoint(), handOvers: rotated().handOvers ?? [] };
     const verdict = await look(forged, { trusted: both });
     assert.equal(flawOf(verdict), 'split-view');
-    const departure = { from: HANDED_OVER, to: ENTRIES };
+    const departure = { from: HANDED_OVER, to: 512 };
     assert.deepEqual(verdict.outcome === 'not-trusted' && verdict.departure, departure);
+  });
+
+  test('when an older copy is shown, and when that went on, as near as what was seen tells it', async () => {
+    const departure = async (shown: WholeLog) => {
+      const verdict = await look(shown, { trusted: seen });
+      assert.ok(verdict.outcome === 'not-trusted', flawOf(verdict));
+      return [verdict.judgement.outcome, verdict.departure];
+    };
+    assert.deepEqual(
+      await departure(whole(690)),
+      ['rollback', null],
+      'it is the one that was seen, as far as it goes',
+    );
+    const grown = [...log.entries.slice(0, 690), ...Array.from({ length: 8 }, () => foreign)];
+    assert.deepEqual(await departure(wholeLogOf(grown, signer)), ['rollback', { from: 688, to: 696 }]);
+    const longer = [...grown, ...Array.from({ length: 400 }, () => foreign)];
+    assert.deepEqual(await departure(wholeLogOf(longer, signer)), ['not-consistent', { from: 688, to: 696 }]);
   });
 });
 
