@@ -12,6 +12,8 @@ const run = (...args: string[]) =>
 
 const isSoak = soakFactor() > 1;
 const MAX_P99_SECONDS = 2;
+/** Of the whole request, while both brokers and whoever asks share the machine with ten thousand lines a second. */
+const MAX_MINT_P99_MILLISECONDS = 500;
 
 test('AUD-04: two brokers mint while lines are written: no gap, no fork, and each line is soon under a signed head', async () => {
   const { stdout } = await run(...(isSoak ? [] : ['--rate', '400', '--seconds', '2']));
@@ -20,11 +22,13 @@ test('AUD-04: two brokers mint while lines are written: no gap, no fork, and eac
       .split('\n')
       .find((line) => /^\| \d/.test(line))
       ?.split(' | ') ?? [];
-  const [written, p99, tokens] = [cells[1], cells[4], cells[6]].map(Number);
-  assert.ok(Number(written) > 0 && Number(tokens) > 0, stdout);
+  const [written, p99, tokens, mint] = [cells[1], cells[4], cells[6], cells[8]?.replace(' |', '')].map(
+    Number,
+  );
+  assert.ok(Number(written) > 0 && Number(tokens) > 0 && Number(mint) > 0, stdout);
   assert.match(stdout, /each with one place and none left out, under \d+ signed heads of one history/);
   // How fast anything is, a machine that runs other tests meanwhile cannot tell.
-  if (isSoak) assert.ok(Number(p99) <= MAX_P99_SECONDS, stdout);
+  if (isSoak) assert.ok(Number(p99) <= MAX_P99_SECONDS && Number(mint) <= MAX_MINT_P99_MILLISECONDS, stdout);
 });
 
 test('the benchmark says what it takes when it is asked for something else', async () => {

@@ -217,7 +217,7 @@ for (const [kind, makeRig] of Object.entries(RIGS)) {
       });
     });
 
-    test(`loses nothing, repeats nothing and keeps the order over an outage of ${hours} hours`, async (t) => {
+    test(`AUD-22: loses nothing, repeats nothing and keeps the order over an outage of ${hours} hours`, async (t) => {
       const rig = await makeRig();
       const [name, log] = [newName(), sampleLog(60)];
       const { sink, time, counts } = start(t, { name, log, receiver: rig.make(name) });
@@ -388,7 +388,7 @@ test('a receiver that never answers holds up neither another sink nor the stop',
   assert.ok(performance.now() - began < 10_000);
 });
 
-test('a slow receiver gets one batch at a time, and no more is read than that', async (t) => {
+test('AUD-22: a slow receiver gets one batch at a time, and no more is read than that', async (t) => {
   const rig = await httpRig('webhook');
   t.after(() => rig.stop());
   const [name, log] = [newName(), sampleLog(2_500)];

@@ -135,7 +135,7 @@ sinks:
   }
 });
 
-test('a receiver that never answers and one that is gone delay neither mints nor the log nor a stop', async (t) => {
+test('AUD-22: a receiver that never answers and one that is gone delay neither mints nor the log nor a stop', async (t) => {
   const silent = await startHttpCollector();
   silent.answer = () => 'never';
   t.after(() => silent.stop());
