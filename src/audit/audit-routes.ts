@@ -13,9 +13,9 @@ import { ENTRY_ID, leafOfDocument } from './entry-document.ts';
 import { ENTRY_ACTIONS, isEntryAction } from './entry-schemas.ts';
 import type { EntryFilters, LogReader, PlacedEntry } from './entry-store.ts';
 import { formatLogProof } from './log-proof.ts';
-import type { KeptCheckpoint, KeptHandOver } from './log-store.ts';
 import { formatHash } from './note-text.ts';
 import { type Quorum, readQuorum } from './read-quorum.ts';
+import type { KeptCheckpoint, KeptHandOver } from './signed-head-store.ts';
 import { parseTilePath, TILE_WIDTH, type Tile, widthOfTile } from './tiles.ts';
 import { MissingHashError, type StoredTree } from './tree-store.ts';
 

@@ -2,7 +2,7 @@
 import type { EntryDocument } from './entry-document.ts';
 import type { LogReader } from './entry-store.ts';
 import { formatLogProof } from './log-proof.ts';
-import type { KeptCheckpoint } from './log-store.ts';
+import type { KeptCheckpoint } from './signed-head-store.ts';
 import type { StoredTree } from './tree-store.ts';
 
 /** `proof` is a C2SP tlog-proof of this entry: with the receipt nothing else is needed but the key of the log. */

@@ -1,7 +1,7 @@
 /** What witnesses signed, kept beside the heads that they signed, and the heads as they are handed out: with both. */
 import type { Pool } from 'pg';
-import type { KeptCheckpoint } from './log-store.ts';
 import type { Quorum } from './read-quorum.ts';
+import type { KeptCheckpoint } from './signed-head-store.ts';
 
 export type CosignatureStore = {
   /** The newest head, with every cosignature that it has so far. */

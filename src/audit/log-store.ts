@@ -1,10 +1,11 @@
 /**
- * The log's tables: lines that have no place yet, the places of those that have, and the signed heads. Everything
- * here is added and read, never changed; what is written goes through functions of the owner that refuse a second
- * sequencer and a head that contradicts another.
+ * The log's tables: lines that have no place yet, and the places of those that have; and the signed heads, see
+ * signed-head-store.ts. Everything here is added and read, never changed; what is written goes through functions of the
+ * owner that refuse a second sequencer and a head that contradicts another.
  */
 import type { ClientBase, Pool } from 'pg';
 import type { EntryRow } from './entry-document.ts';
+import { createSignedHeadStore, type SignedHeadStore } from './signed-head-store.ts';
 
 /** Where the sequencer stands when it has worked off what it just read. Opaque but for the last two. */
 export type Progress = {
@@ -23,17 +24,8 @@ export type Progress = {
 
 export type LogHead = { size: number; frontier: Buffer[] };
 export type LogNode = { level: number; index: number; hash: Buffer };
-export type KeptCheckpoint = { size: number; root: Buffer; note: string; kid: string };
-export type KeptHandOver = { toKid: string; fromKid: string; size: number; note: string };
-export type SignedSoFar = {
-  newest: KeptCheckpoint | null;
-  /** The `kid` that signed it, or the one that it was handed over to since. */
-  speaker: string | null;
-  /** A witness saw another log: nothing may be signed. */
-  isDoubted: boolean;
-};
 
-export type LogStore = {
+export type LogStore = SignedHeadStore & {
   readHead(): Promise<LogHead>;
   /**
    * Looks at `limit` lines at most.
@@ -48,17 +40,6 @@ export type LogStore = {
     nodes: readonly LogNode[];
     progress: Progress;
   }): Promise<boolean>;
-  /**
-   * @returns false when one is kept that is as large or larger
-   * @throws when a doubt stands, its key has handed over, or is not the one that speaks
-   */
-  keepCheckpoint(checkpoint: KeptCheckpoint): Promise<boolean>;
-  /** @returns false when it is not from the key that speaks, at the newest head */
-  keepHandOver(handOver: KeptHandOver): Promise<boolean>;
-  newestCheckpoint(): Promise<KeptCheckpoint | null>;
-  signedSoFar(): Promise<SignedSoFar>;
-  /** In the order in which they were made. */
-  handOvers(): Promise<KeptHandOver[]>;
 };
 
 /** An {@link EntryRow} out of `audit_entries as e`: its time as text, so that it is the same bytes for ever. */
@@ -124,24 +105,10 @@ const UNPLACED = {
 };
 
 const HEAD = { name: 'read_log_head', text: 'select size::float8 as size, frontier from audit_log_head' };
-const NEWEST = {
-  name: 'read_newest_checkpoint',
-  text: `select size::float8 as size, root, note, kid from audit_checkpoints
-          order by audit_checkpoints.size desc limit 1`,
-};
-const SIGNED = {
-  name: 'read_signed_so_far',
-  text: `select log_speaker() as speaker, exists (select from audit_doubts_standing) as "isDoubted", c.*
-           from (select) as always left join lateral (${NEWEST.text}) as c on true`,
-};
 const APPEND = {
   name: 'append_leaves',
   text: 'select append_leaves($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15) as done',
 };
-const KEEP = { name: 'keep_checkpoint', text: 'select keep_checkpoint($1, $2, $3, $4) as kept' };
-
-type SignedRow = KeptCheckpoint & { speaker: string | null; isDoubted: boolean };
-
 /** `along` is what the lines are ordered by: their transactions, or their days. */
 type Found = EntryRow & {
   turn: string;
@@ -157,6 +124,7 @@ type Found = EntryRow & {
 /** @param pool connections whose commits wait for whatever this database is configured to wait for */
 export function createLogStore(pool: Pick<Pool, 'query'>): LogStore {
   return {
+    ...createSignedHeadStore(pool),
     async readHead() {
       const { rows } = await pool.query<LogHead>(HEAD);
       const [head] = rows;
@@ -193,34 +161,6 @@ export function createLogStore(pool: Pick<Pool, 'query'>): LogStore {
         ],
       });
       return rows[0]?.done === true;
-    },
-    async keepCheckpoint({ size, root, note, kid }) {
-      const { rows } = await pool.query<{ kept: boolean }>({ ...KEEP, values: [size, root, note, kid] });
-      return rows[0]?.kept === true;
-    },
-    async keepHandOver({ toKid, fromKid, size, note }) {
-      const { rows } = await pool.query<{ kept: boolean }>('select keep_hand_over($1, $2, $3, $4) as kept', [
-        toKid,
-        fromKid,
-        size,
-        note,
-      ]);
-      return rows[0]?.kept === true;
-    },
-    async newestCheckpoint() {
-      const { rows } = await pool.query<KeptCheckpoint>(NEWEST);
-      return rows[0] ?? null;
-    },
-    async signedSoFar() {
-      const { rows } = await pool.query<SignedRow>(SIGNED);
-      const [{ speaker, isDoubted, ...newest }] = rows as [SignedRow];
-      return { speaker, isDoubted, newest: newest.size === null ? null : newest };
-    },
-    async handOvers() {
-      const { rows } = await pool.query<KeptHandOver>(
-        'select to_kid as "toKid", from_kid as "fromKid", size::float8 as size, note from audit_hand_overs order by number',
-      );
-      return rows;
     },
   };
 }

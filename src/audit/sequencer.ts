@@ -27,8 +27,9 @@ import type { Log } from '../errors/log.ts';
 import { type EntryRow, leafOfEntry } from './entry-document.ts';
 import { faultOfDetails } from './entry-schemas.ts';
 import type { LogKey } from './log-key.ts';
-import type { KeptCheckpoint, LogNode, LogStore, SignedSoFar } from './log-store.ts';
+import type { LogNode, LogStore } from './log-store.ts';
 import { appendLeaves, type Frontier, frontierOf, leafHash, rootOf, type Subtree } from './merkle-tree.ts';
+import type { KeptCheckpoint, SignedSoFar } from './signed-head-store.ts';
 import type { StoredTree } from './tree-store.ts';
 
 /** Lines that get their place in one statement. */

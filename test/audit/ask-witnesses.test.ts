@@ -4,66 +4,29 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
-import { CompiledQuery } from 'kysely';
 import pg from 'pg';
 import { askWitnesses, HEARING_SECONDS } from '../../src/audit/ask-witnesses.ts';
-import { openCheckpoint } from '../../src/audit/checkpoint.ts';
 import { createCosignatureStore } from '../../src/audit/cosignature-store.ts';
-import { parseVerifierKey, type VerifierKey } from '../../src/audit/verifier-key.ts';
-import type { Broker } from '../../src/broker.ts';
-import { type Log, silentLog } from '../../src/errors/log.ts';
-import { until as becomesTrue } from '../broker-process.ts';
+import { silentLog } from '../../src/errors/log.ts';
 import { commandLine } from '../cli/command-line.ts';
-import { newSessionKey } from '../test-agent.ts';
-import { createTestWorld } from '../test-broker.ts';
-import { startTestWitness } from './test-witness.ts';
+import { createWitnessedWorld } from './witnessed-world.ts';
 
-const ORIGIN = 'broker.example.com/v1/audit';
-const said: { level: string; witness: unknown; text: string }[] = [];
-const hear = (level: string) => (fields: { witness?: unknown }, text: string) => {
-  if (fields.witness !== undefined) said.push({ level, witness: fields.witness, text });
-};
-const log = { ...silentLog, warn: hear('warn'), error: hear('error') } as unknown as Log;
-
-let logKeys: readonly VerifierKey[] = [];
-const one = await startTestWitness('one.example.com/witness', { origin: ORIGIN, logKeys: () => logKeys });
-const two = await startTestWitness('two.example.com/witness', { origin: ORIGIN, logKeys: () => logKeys });
 const folder = mkdtempSync(join(tmpdir(), 'mayfly-witnesses-'));
+const world = await createWitnessedWorld();
+const { one, two, said, broker, mint, until, asOwner, sizes, cosigners, disagrees, expectNothingSigned } =
+  world;
+let logKey = '';
 after(async () => {
-  await Promise.all([one.close(), two.close()]);
+  await world.close();
   rmSync(folder, { recursive: true, force: true });
 });
-
-const world = await createTestWorld();
-const settings = { MAYFLY_WITNESSES: `${one.setting}, ${two.setting}` };
-let broker = await world.startBroker({ settings, log });
-
-async function mint(by: Broker = broker): Promise<void> {
-  const { status } = await world.agent(by, 'report-writer').token(newSessionKey());
-  assert.equal(status, 200);
-}
-
-/** Says what there is when it never happens. */
-async function until(what: string, condition: () => boolean | Promise<boolean>): Promise<void> {
-  await becomesTrue(condition, what, 60_000).catch((error: Error) =>
-    assert.fail(`${error.message}; ${JSON.stringify({ said, one: one.answers, two: two.answers })}`),
-  );
-}
-
-async function cosigners(): Promise<string[]> {
-  const note = await (await fetch(`${broker.url}/v1/audit/checkpoint`)).text();
-  const opened = openCheckpoint(note, { origin: ORIGIN, keys: logKeys, witnesses: [one.key, two.key] });
-  if (opened.outcome !== 'verified') return [];
-  return opened.signers.filter(({ key }) => key.kind === 'witness').map(({ key }) => key.name);
-}
 
 test('a witness that does not know the log is told of once, asked again, and cosigns as soon as it does', async () => {
   await mint();
   await until('both were asked', () => one.answers.includes(404) && two.answers.includes(404));
   await until('that is said', () => said.length === 2);
   assert.deepEqual(new Set(said.map(({ level }) => level)), new Set(['warn']));
-  const body = (await (await fetch(`${broker.url}/v1/audit/keys`)).json()) as { keys: { vkey: string }[] };
-  logKeys = body.keys.map(({ vkey }) => parseVerifierKey(vkey));
+  logKey = await world.introduceLog();
   await until('both have cosigned the newest', async () => (await cosigners()).length === 2);
   assert.equal(said.length, 2);
 });
@@ -107,7 +70,7 @@ test('a reader gets the newest head that his witnesses cosigned, while the newes
   one.insist(503);
   const lags = one.latest()?.size ?? 0;
   const ask = async (query: string) => {
-    const answer = await fetch(`${broker.url}/v1/audit/checkpoint?${query}`);
+    const answer = await fetch(`${broker().url}/v1/audit/checkpoint?${query}`);
     return { status: answer.status, size: Number((await answer.text()).split('\n')[1]) };
   };
   await until(
@@ -130,9 +93,8 @@ test('a reader gets the newest head that his witnesses cosigned, while the newes
     assert.equal((await ask(query)).status, 400, query);
   }
 
-  const key = logKeys.at(-1)?.vkey;
   const trust = join(folder, 'reader.json');
-  const verify = `audit verify --live --url ${broker.url} --key ${key} --trust ${trust} -o json`;
+  const verify = `audit verify --live --url ${broker().url} --key ${logKey} --trust ${trust} -o json`;
   const insists = `--witness ${one.key.vkey} --witness ${two.key.vkey}`;
   const { stdout, stderr } = await commandLine({})(`${verify} ${insists}`);
   const { log_size: size, cosigned_by: by } = JSON.parse(stdout || stderr);
@@ -150,51 +112,22 @@ test('a signature that is none of the witness is not kept', async () => {
   one.insist(null);
 });
 
-const asOwner = async (text: string) =>
-  (await world.owner.executeQuery<Record<string, unknown>>(CompiledQuery.raw(text))).rows;
-
-async function sizes(): Promise<{ signed: number; placed: number }> {
-  const [row] = await asOwner(
-    `select h.size::float8 as placed, (select max(c.size) from audit_checkpoints c)::float8 as signed
-       from audit_log_head h`,
-  );
-  return row as { signed: number; placed: number };
-}
-
-async function detail(of: Broker): Promise<string> {
-  const { checks } = (await (await fetch(`${of.url}/readyz`)).json()) as {
-    checks: { audit_log: { detail: string } };
-  };
-  return checks.audit_log.detail;
-}
-
-const disagrees = async (of: Broker) =>
-  /^mayfly_audit_log_disagrees 1$/m.test(await (await fetch(`${of.metricsUrl}/metrics`)).text());
-
-/** Entries get places; and a token is still minted. */
-async function expectNothingSigned(by: Broker): Promise<void> {
-  const before = await sizes();
-  await mint(by);
-  await until('its entry gets a place', async () => (await sizes()).placed > before.placed);
-  assert.equal((await sizes()).signed, before.signed);
-}
-
 test('CKP-02: once a witness has seen another log nothing is signed, at any broker and after a restart, until the owner says so', async () => {
   two.remember({ size: 1_000_000, root: Buffer.alloc(32, 7) });
   await mint();
   await until('the alarm', () =>
     said.some(({ level, witness }) => level === 'error' && witness === two.key.name),
   );
-  await expectNothingSigned(broker);
+  await expectNothingSigned();
   await until('readyz says it', async () =>
-    /not to be believed: nothing is signed/.test(await detail(broker)),
+    /not to be believed: nothing is signed/.test(await world.readiness()),
   );
-  await until('the metric says it', () => disagrees(broker));
-  await broker.stop();
+  await until('the metric says it', disagrees);
+  await broker().stop();
 
-  broker = await world.startBroker({ settings, log });
-  await expectNothingSigned(broker);
-  await until('it is known from the start', () => disagrees(broker));
+  await world.startAnotherBroker();
+  await expectNothingSigned();
+  await until('it is known from the start', disagrees);
   assert.deepEqual(await asOwner('select witness from audit_doubts'), [{ witness: two.key.name }]);
   assert.deepEqual(
     await asOwner(
@@ -218,7 +151,7 @@ test('CKP-02: once a witness has seen another log nothing is signed, at any brok
   );
   await until('it is signed again', async () => (await sizes()).signed > signed);
   await until('and cosigned', async () => (await cosigners()).length === 2);
-  await until('and believed', async () => !(await disagrees(broker)));
+  await until('and believed', async () => !(await disagrees()));
 });
 
 test('a broker cannot say that a doubt is settled, nor take one back', async () => {
@@ -235,15 +168,22 @@ test('a broker cannot say that a doubt is settled, nor take one back', async () 
 });
 
 test('CKP-02: of an older copy of the tables nothing is signed, though it agrees with itself: witnesses are asked first', async () => {
-  await until('all has its head', async () => (await sizes()).signed === (await sizes()).placed);
-  const [head] = await asOwner('select * from audit_log_head');
-  const { signed } = await sizes();
+  let head: Record<string, unknown> = {};
+  await until('all has its head', async () => {
+    const [now] = await asOwner(
+      `select h.size::float8 as size, h.frontier, (select max(c.size) from audit_checkpoints c)::float8 as signed
+         from audit_log_head h`,
+    );
+    head = now ?? {};
+    return head.size === head.signed;
+  });
+  const signed = Number(head.signed);
   await mint();
   await until(
     'more is cosigned',
     () => (one.latest()?.size ?? 0) > signed && (two.latest()?.size ?? 0) > signed,
   );
-  await broker.stop();
+  await broker().stop();
   const superuser = new pg.Client({ connectionString: world.database.superuserUrl, ssl: false });
   await superuser.connect();
   await superuser.query('set session_replication_role = replica');
@@ -255,12 +195,12 @@ test('CKP-02: of an older copy of the tables nothing is signed, though it agrees
   ]) {
     await superuser.query(statement);
   }
-  await superuser.query('update audit_log_head set size = $1, frontier = $2', [head?.size, head?.frontier]);
+  await superuser.query('update audit_log_head set size = $1, frontier = $2', [head.size, head.frontier]);
   await superuser.end();
 
   one.insist(503);
-  broker = await world.startBroker({ settings, log });
-  await expectNothingSigned(broker);
+  await world.startAnotherBroker();
+  await expectNothingSigned();
   await until('the doubt', async () => (await asOwner('select from audit_doubts_standing')).length === 1);
   assert.equal((await sizes()).signed, signed);
   one.insist(null);

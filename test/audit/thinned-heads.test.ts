@@ -1,8 +1,8 @@
 /** Old heads are thinned, and nobody who kept one of them notices. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { KeptCheckpoint } from '../../src/audit/log-store.ts';
 import { verifyConsistency } from '../../src/audit/merkle-proof.ts';
+import type { KeptCheckpoint } from '../../src/audit/signed-head-store.ts';
 import { openKysely, type Pool } from '../../src/database/pool.ts';
 import { thinCheckpoints } from '../../src/database/upkeep.ts';
 import { addLines, createLogWorld, expectOneHistory, runAll } from './log-world.ts';
