@@ -3,7 +3,7 @@
  * plain document, and the digest of that document names the version: what the digest does not cover, decisions do
  * not see.
  */
-import { canonicalDigest } from '../json/canonical-json.ts';
+import { canonicalDigest } from '../json/canonical-digest.ts';
 import type { PublicJwk } from '../jws/jwk.ts';
 import { type CatalogueDocument, parseCatalogueDocument } from './catalogue-document.ts';
 import type { Role } from './roles.ts';

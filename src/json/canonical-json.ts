@@ -4,7 +4,6 @@
  * array of strings orders by UTF-16 code units as §3.2.3 demands; what is left is to refuse what has no
  * canonical form.
  */
-import { createHash } from 'node:crypto';
 
 const MAX_DEPTH = 64;
 
@@ -14,11 +13,6 @@ const MAX_DEPTH = 64;
  */
 export function canonicalJson(value: unknown): string {
   return write(value, MAX_DEPTH);
-}
-
-/** base64url(SHA-256(canonical JSON)), 43 characters: how a call's arguments are named in a request token. */
-export function canonicalDigest(value: unknown): string {
-  return createHash('sha256').update(canonicalJson(value)).digest('base64url');
 }
 
 function write(value: unknown, depth: number): string {

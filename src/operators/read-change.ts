@@ -5,7 +5,7 @@
 import { z } from 'zod';
 import { refuse } from '../errors/refusal.ts';
 import type { Call } from '../http/route.ts';
-import { canonicalDigest } from '../json/canonical-json.ts';
+import { canonicalDigest } from '../json/canonical-digest.ts';
 import type { Operator } from './operator-guard.ts';
 
 export type Change = {

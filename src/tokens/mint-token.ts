@@ -9,7 +9,7 @@ import type { ActiveCatalogue } from '../catalogue/active-catalogue.ts';
 import { hourOf, type SpentKey } from '../dpop/replay-key.ts';
 import { Refusal, refuse } from '../errors/refusal.ts';
 import type { Known } from '../http/known.ts';
-import { canonicalDigest } from '../json/canonical-json.ts';
+import { canonicalDigest } from '../json/canonical-digest.ts';
 import { OPERATOR_SESSION_SECONDS, OPERATOR_ZONE } from '../operators/management-actions.ts';
 import type { Clock } from '../time/clock.ts';
 import { newIdentifier } from '../time/identifier.ts';

@@ -16,7 +16,8 @@
  * The digest is taken of the value that the handler gets, after parsing: two parsers that read one body
  * differently cannot be played against each other.
  */
-import { canonicalDigest } from '../json/canonical-json.ts';
+import { argumentsOfQuery } from '../json/arguments-of-query.ts';
+import { canonicalDigest } from '../json/canonical-digest.ts';
 import { JsonError, parseStrictJson } from '../json/strict-json.ts';
 import { refuse } from './refusal.ts';
 import type { NodeRequest } from './resource-request.ts';
@@ -34,18 +35,6 @@ export function digestOfArguments(value: unknown): string {
     if (error instanceof TypeError) return refuseArguments(error);
     throw error;
   }
-}
-
-/** Rule 2. */
-export function argumentsOfQuery(target: string): Record<string, string | string[]> {
-  const start = target.indexOf('?');
-  const parameters = new URLSearchParams(start < 0 ? '' : target.slice(start + 1));
-  const found: Record<string, string | string[]> = Object.create(null); // a parameter may be called __proto__
-  for (const name of new Set(parameters.keys())) {
-    const [first = '', ...more] = parameters.getAll(name);
-    found[name] = more.length === 0 ? first : [first, ...more];
-  }
-  return found;
 }
 
 /**

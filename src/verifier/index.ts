@@ -4,9 +4,11 @@
  *   const verifier = createVerifier({ issuer, resource, key });
  *   app.get('/customers', verifier.requireAction('db:read:customers'), handler);
  */
+
+export { argumentsOfQuery } from '../json/arguments-of-query.ts';
 export type { ActionGuard, Middleware } from './action-guard.ts';
 export type { ResourceKey } from './assertion.ts';
-export { argumentsOfQuery, digestOfArguments } from './call-arguments.ts';
+export { digestOfArguments } from './call-arguments.ts';
 export type { Demand, Granted } from './decision.ts';
 export type { MetadataHandler, MetadataOptions } from './metadata-handler.ts';
 export { createProofMemory, type ProofMemory } from './proof-memory.ts';

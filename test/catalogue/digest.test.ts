@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import fc from 'fast-check';
 import { parse, stringify } from 'yaml';
 import { catalogueFromDocument, type LoadedCatalogue } from '../../src/catalogue/index.ts';
-import { canonicalDigest } from '../../src/json/canonical-json.ts';
+import { canonicalDigest } from '../../src/json/canonical-digest.ts';
 import { type Loose, loadChanged, loadFiles, policyFiles, publicJwk, smallPolicy } from './policy-fixture.ts';
 
 const original = await loadFiles(policyFiles(smallPolicy()));

@@ -5,7 +5,7 @@ import type { Client } from '../../src/agents/client.ts';
 import { checkAssertion, readAssertion } from '../../src/agents/client-assertion.ts';
 import { checkProof } from '../../src/dpop/proof.ts';
 import { REFUSAL_CODES } from '../../src/errors/refusal.ts';
-import { canonicalDigest } from '../../src/json/canonical-json.ts';
+import { canonicalDigest } from '../../src/json/canonical-digest.ts';
 import { parseVerificationKey } from '../../src/jws/jwk.ts';
 import { readOwnToken } from '../../src/tokens/access-token.ts';
 import { managementMetadata, serverMetadata } from '../../src/tokens/server-metadata.ts';

@@ -1,7 +1,7 @@
 /** The requests of the contract's tests: good ones, of which a test bends one part. */
 import assert from 'node:assert/strict';
 import type { Broker } from '../../src/broker.ts';
-import { canonicalDigest } from '../../src/json/canonical-json.ts';
+import { canonicalDigest } from '../../src/json/canonical-digest.ts';
 import { type FormFields, newSessionKey, nowSeconds } from '../test-agent.ts';
 import { TEST_ISSUER, type TestWorld } from '../test-broker.ts';
 import { type Answer, decoded } from './contract.ts';

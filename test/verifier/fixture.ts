@@ -1,7 +1,7 @@
 /** A verifier in front of a fake issuer, and a client of which every part can be bent. */
 import { randomUUID } from 'node:crypto';
 import { tokenHash } from '../../src/dpop/proof.ts';
-import { canonicalDigest } from '../../src/json/canonical-json.ts';
+import { canonicalDigest } from '../../src/json/canonical-digest.ts';
 import type { Clock } from '../../src/time/clock.ts';
 import {
   createProofMemory,

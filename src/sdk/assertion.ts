@@ -1,0 +1,34 @@
+/** "I am this client" (RFC 7523 §2.2), said to one broker, good once and for a minute. */
+import { AgentError, give } from './agent-error.ts';
+import { networkCodeOf } from './send.ts';
+import { newIdentifier } from './session-key.ts';
+import { type Signer, signJwt } from './signer.ts';
+
+const ASSERTION_SECONDS = 60;
+const ASSERTION_TYPE = 'urn:ietf:params:oauth:client-assertion-type:jwt-bearer';
+
+export type Credentials = { client_assertion_type: string; client_assertion: string };
+
+export async function signAssertion(
+  signer: Promise<Signer>,
+  {
+    clientId,
+    issuer,
+    issuedAt,
+    signal,
+  }: { clientId: string; issuer: string; issuedAt: number; signal: AbortSignal },
+): Promise<Credentials> {
+  const { alg, kid, sign } = await signer;
+  const header = { alg, typ: 'client-authentication+jwt', ...(kid === undefined ? {} : { kid }) };
+  const about = { iss: clientId, sub: clientId, aud: issuer }; // the issuer and nothing else: RFC 7523bis §4
+  const claims = { ...about, iat: issuedAt, exp: issuedAt + ASSERTION_SECONDS, jti: newIdentifier() };
+  try {
+    const text = await signJwt({ alg, sign }, { header, claims }, signal);
+    return { client_assertion_type: ASSERTION_TYPE, client_assertion: text };
+  } catch (error) {
+    signal.throwIfAborted();
+    if (error instanceof AgentError) throw error;
+    // A key service that is away. Its own words may hold anything.
+    return give('unavailable', `The key of ${clientId} could not sign (${networkCodeOf(error)}).`);
+  }
+}

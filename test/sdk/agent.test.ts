@@ -1,0 +1,323 @@
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import { AgentError } from '../../src/sdk/index.ts';
+import { until } from '../broker-process.ts';
+import { CUSTOMERS, createAgentWorld, LIST, ORDERS, READ, STORAGE, WRITE } from './agent-world.ts';
+
+const world = await createAgentWorld();
+const olivia = world.operator(world.broker(), 'olivia');
+
+const isRefusal =
+  (code: string, brokerCode?: string) =>
+  (error: unknown): boolean => {
+    assert.ok(error instanceof AgentError, String(error));
+    assert.deepEqual([error.code, error.brokerCode], [code, brokerCode], error.message);
+    return true;
+  };
+
+const told = async (response: Response) => (await response.json()) as { path: string; body: string };
+const bodyOf = async (response: Response) => (await told(response)).body;
+const pathOf = async (response: Response) => (await told(response)).path;
+
+const customers = `${CUSTOMERS}/customers`;
+const orders = `${CUSTOMERS}/orders`;
+const exportsUrl = `${STORAGE}/exports`;
+
+describe('fetch', () => {
+  test('gets the right token by itself, and asks for nothing twice', async () => {
+    const { fetch, seen, lines } = world.recorder();
+    const agent = world.createAgent({ fetch });
+    assert.equal((await agent.fetch(customers)).status, 200);
+    assert.deepEqual(lines(), [
+      'GET /customers 401',
+      'GET /.well-known/oauth-protected-resource 200',
+      'GET /.well-known/oauth-authorization-server 200',
+      'POST /oauth/token 400',
+      'POST /oauth/token 200',
+      'GET /customers 401',
+      'GET /customers 200',
+    ]);
+    assert.equal(seen[0]?.headers.has('authorization'), false, 'nothing is shown before it is asked for');
+    await agent.fetch(`${customers}?page=2`);
+    assert.deepEqual(lines().slice(7), ['GET /customers?page=2 200']);
+    const proofs = seen.map(({ headers }) => headers.get('dpop')).filter((proof) => proof !== null);
+    assert.equal(new Set(proofs).size, proofs.length, 'a proof is used once');
+    await agent.close();
+  });
+
+  test('asks for more once, when the resource says that more is needed, and remembers where', async () => {
+    const { fetch, lines } = world.recorder();
+    const agent = world.createAgent({ fetch });
+    await agent.fetch(customers);
+    assert.equal((await agent.fetch(orders)).status, 200);
+    assert.deepEqual(lines().slice(7), ['GET /orders 403', 'POST /oauth/token 200', 'GET /orders 200']);
+    await agent.fetch(customers);
+    await agent.fetch(orders);
+    assert.deepEqual(lines().slice(10), ['GET /customers 200', 'GET /orders 200']);
+    await agent.close();
+  });
+
+  test('asks no resource about itself when the actions are given', async () => {
+    const { fetch, lines } = world.recorder();
+    const agent = world.createAgent({ fetch });
+    assert.equal((await agent.fetch(exportsUrl, { actions: [LIST] })).status, 200);
+    assert.ok(!lines().some((line) => line.includes('oauth-protected-resource')));
+    const declared = world.createAgent({ fetch, actions: [READ], resource: CUSTOMERS });
+    const before = lines().length;
+    assert.equal((await declared.fetch(customers)).status, 200);
+    assert.ok(
+      !lines()
+        .slice(before)
+        .some((line) => line.includes('oauth-protected-resource')),
+    );
+    await Promise.all([agent.close(), declared.close()]);
+  });
+
+  test('never asks for more than it was made for', async () => {
+    const agent = world.createAgent({ actions: [READ] });
+    assert.equal((await agent.fetch(customers)).status, 200);
+    await assert.rejects(agent.fetch(orders), isRefusal('denied'));
+    await agent.close();
+  });
+
+  test('sends bodies again, also those that were streams', async () => {
+    const agent = world.createAgent();
+    const text = JSON.stringify({ name: 'a' });
+    const bodies = [text, new TextEncoder().encode(text), new Blob([text]).stream()];
+    for (const body of bodies) {
+      const fresh = world.createAgent();
+      const init = { method: 'POST', body, duplex: 'half', headers: { 'Content-Type': 'application/json' } };
+      const response = await fresh.fetch(customers, init as RequestInit);
+      assert.deepEqual([response.status, JSON.parse(await bodyOf(response))], [200, { name: 'a' }]);
+      await fresh.close();
+    }
+    const given = new Request(customers, { method: 'POST', body: text });
+    assert.equal(await bodyOf(await agent.fetch(given)), text);
+    await agent.close();
+  });
+
+  test('hands out the refusal of a body that it cannot send again, and the next one passes', async () => {
+    const agent = world.createAgent();
+    const init = () => ({
+      method: 'POST',
+      duplex: 'half' as const,
+      body: new Blob([JSON.stringify({ name: 'a'.repeat(1_100_000) })]).stream(),
+      actions: [READ],
+    });
+    assert.equal((await agent.fetch(customers, init())).status, 401);
+    assert.equal((await agent.fetch(customers, init())).status, 200);
+    await agent.close();
+  });
+
+  test('follows redirects on the same origin with a proof of their own, and carries nothing elsewhere', async () => {
+    const { fetch, seen } = world.recorder();
+    const agent = world.createAgent({ fetch, actions: [READ], resource: CUSTOMERS });
+    const response = await agent.fetch(`${CUSTOMERS}/moved`);
+    assert.equal(await pathOf(response), '/customers');
+    await assert.rejects(agent.fetch(`${CUSTOMERS}/away`), isRefusal('protocol'));
+    assert.equal((await agent.fetch(`${CUSTOMERS}/away`, { redirect: 'manual' })).status, 302);
+    assert.ok(!seen.some(({ line }) => line.includes('evil')));
+    await agent.close();
+  });
+
+  test('takes a caller’s signal as fetch does, and lets the others go on', async () => {
+    const agent = world.createAgent();
+    const leaving = new AbortController();
+    const left = agent.fetch(customers, { signal: leaving.signal });
+    const staying = agent.fetch(customers);
+    leaving.abort(new Error('enough'));
+    await assert.rejects(left, /enough/);
+    assert.equal((await staying).status, 200);
+    await assert.rejects(agent.fetch(customers, { signal: AbortSignal.abort() }), { name: 'AbortError' });
+    await agent.close();
+  });
+
+  test('is one question to the broker for two hundred callers', async () => {
+    const agent = world.createAgent();
+    const answers = await Promise.all(Array.from({ length: 200 }, () => agent.fetch(customers)));
+    assert.deepEqual([...new Set(answers.map(({ status }) => status))], [200]);
+    assert.equal(await world.mintedBy(agent.id ?? ''), 1);
+    await agent.close();
+  });
+});
+
+describe('What is taken from it', () => {
+  test('A revoked token is replaced, once for all callers', async () => {
+    const agent = world.createAgent();
+    await agent.fetch(customers);
+    const { accessToken } = await agent.token({ actions: [READ], resource: CUSTOMERS });
+    const revoker = world.agent(world.broker(), 'report-writer');
+    await revoker.post('/oauth/revoke', revoker.authenticated({ token: accessToken }));
+    await until(async () => {
+      const answers = await Promise.all(Array.from({ length: 20 }, () => agent.fetch(customers)));
+      assert.ok(answers.every(({ status }) => status === 200));
+      return (await world.mintedBy(agent.id ?? '')) > 1;
+    }, 'the resource server hears of it');
+    assert.equal(await world.mintedBy(agent.id ?? ''), 2);
+    await agent.close();
+  });
+
+  test('A session that an operator ends is followed by another one; one that was opened by itself is not', async () => {
+    const agent = world.createAgent();
+    const session = await agent.session({ actions: [READ] });
+    assert.match(session.id ?? '', /^ses_/);
+    await agent.fetch(customers);
+    const [first, other] = [agent.id ?? '', session.id ?? ''];
+    assert.notEqual(first, other);
+    for (const id of [first, other]) {
+      await olivia.post(`/v1/sessions/${id}/revoke`, 'mayfly:revoke:sessions', { reason: 'a test' });
+    }
+    await until(async () => {
+      assert.equal((await agent.fetch(customers)).status, 200);
+      return agent.id !== first;
+    }, 'the resource server hears of it');
+    await assert.rejects(session.fetch(orders, { actions: [ORDERS] }), isRefusal('stopped', 'session_ended'));
+    await agent.close();
+  });
+
+  test('An agent that is quarantined is told so, opens nothing, and goes on when it is released', async () => {
+    const name = 'support-assistant';
+    const { fetch, lines } = world.recorder();
+    const agent = world.createAgent({ clientId: name, key: world.scopes.keys.get(name) as never, fetch });
+    await agent.token({ actions: [READ] });
+    const change = (what: string) =>
+      olivia.post(`/v1/agents/${name}/${what}`, `mayfly:${what}:agents` as never, { reason: 'a test' });
+    await change('quarantine');
+    const before = lines().length;
+    await assert.rejects(agent.token({ actions: [ORDERS] }), isRefusal('stopped', 'agent_stopped'));
+    assert.equal(lines().length, before + 1);
+    await change('release');
+    assert.ok((await agent.token({ actions: [ORDERS] })).expiresAt > Date.now());
+    await agent.close();
+  });
+
+  test('A closed agent asks for nothing, and what it had is dead', async () => {
+    const { fetch, lines } = world.recorder();
+    const agent = world.createAgent({ fetch });
+    const session = await agent.session({ actions: [READ] });
+    await session.fetch(customers);
+    await session.close();
+    await session.close();
+    assert.equal(lines().filter((line) => line.startsWith('POST /v1/sessions/current/revoke 20')).length, 1);
+    await assert.rejects(session.fetch(customers), isRefusal('closed'));
+    assert.equal((await agent.fetch(customers)).status, 200, 'the agent itself goes on');
+    await agent.close();
+    await assert.rejects(agent.fetch(customers), isRefusal('closed'));
+    await assert.rejects(agent.session(), isRefusal('closed'));
+    const rows = await world.query<{ count: string }>(
+      "select count(*) from revocations where kind = 'session' and target = any($1)",
+      [[session.id, agent.id]],
+    );
+    assert.equal(rows[0]?.count, '2');
+  });
+});
+
+describe('The broker’s no', () => {
+  test('says which rule it was and who could change it', async () => {
+    const agent = world.createAgent();
+    await assert.rejects(
+      agent.fetch(customers, { actions: ['db:update:customers'] }),
+      (error: AgentError) => {
+        isRefusal('denied', 'invalid_scope')(error);
+        assert.match(error.hint ?? '', /scopes\/agents\/report-writer\.yaml lists; its owner, data-platform/);
+        assert.match(error.requestId ?? '', /^req_/);
+        assert.equal(error.status, 400);
+        return true;
+      },
+    );
+    await assert.rejects(agent.token({ actions: [WRITE] }), isRefusal('denied', 'invalid_scope'));
+    await agent.close();
+  });
+
+  test('names an approval that is missing', async () => {
+    const name = 'privacy-clerk';
+    const agent = world.createAgent({ clientId: name, key: world.scopes.keys.get(name) as never });
+    const call = { action: 'db:delete:customers', url: customers, arguments: {} };
+    await assert.rejects(agent.call(call), isRefusal('approval_pending', 'approval_required'));
+    await agent.close();
+  });
+
+  test('is about the configuration when nobody knows this agent, or its key is another one', async () => {
+    const nobody = world.createAgent({ clientId: 'nobody' });
+    await assert.rejects(nobody.token({ actions: [READ] }), isRefusal('misconfigured', 'invalid_client'));
+    const other = world.createAgent({ key: world.scopes.keys.get('olivia') as never });
+    await assert.rejects(other.token({ actions: [READ] }), isRefusal('misconfigured', 'invalid_client'));
+    assert.throws(
+      () => world.createAgent({ issuer: 'http://broker.example.com' }),
+      isRefusal('misconfigured'),
+    );
+    assert.throws(() => world.createAgent({ clientId: '' }), isRefusal('misconfigured'));
+    assert.throws(() => world.createAgent({ actions: ['a b'] }), isRefusal('misconfigured'));
+    await assert.rejects(nobody.token(), isRefusal('misconfigured'));
+  });
+});
+
+describe('A call with a token of its own', () => {
+  const json = { name: 'weekly-report', format: 'csv', rows: 3 };
+
+  test('is made once for each time that it is asked for', async () => {
+    const { fetch, seen } = world.recorder();
+    const agent = world.createAgent({ fetch });
+    const call = { action: WRITE, url: exportsUrl, arguments: json };
+    for (const _ of [1, 2]) {
+      const response = await agent.call(call);
+      assert.deepEqual([response.status, JSON.parse(await bodyOf(response))], [200, json]);
+    }
+    const tokens = new Set(
+      seen
+        .filter(({ line }) => line === 'POST /exports 200')
+        .map(({ headers }) => headers.get('authorization')),
+    );
+    assert.equal(tokens.size, 2);
+    await agent.close();
+  });
+
+  test('may have its arguments in the query', async () => {
+    const agent = world.createAgent();
+    const response = await agent.call({
+      action: LIST,
+      url: `${exportsUrl}?after=a%20b&kind=csv&kind=pdf#here`,
+    });
+    assert.equal(response.status, 200);
+    await agent.close();
+  });
+
+  test('has arguments that are JSON', async () => {
+    const agent = world.createAgent();
+    for (const strange of [{ rows: Number.NaN }, { at: new Date() }, ['\ud800'], 1n]) {
+      const call = { action: WRITE, url: exportsUrl, arguments: strange };
+      await assert.rejects(agent.call(call), isRefusal('misconfigured'));
+    }
+    await agent.close();
+  });
+});
+
+test('A token for those who send requests themselves comes with what each request carries', async () => {
+  const { fetch } = world.recorder();
+  const agent = world.createAgent({ actions: [READ], resource: CUSTOMERS });
+  await agent.fetch(customers); // it has a nonce of that server now
+  const token = await agent.token();
+  assert.deepEqual(token.actions, [READ]);
+  const headers = await token.credentials({ method: 'GET', url: customers });
+  assert.equal((await fetch(customers, { headers })).status, 200);
+  assert.equal((await fetch(customers, { headers })).status, 401, 'once');
+  await assert.rejects(
+    token.credentials({ method: 'GET', url: 'http://customers.example.com/' }),
+    isRefusal('misconfigured'),
+  );
+  await agent.close();
+});
+
+test('Brokers restart and signing keys are rotated, and no call fails', async () => {
+  const agent = world.createAgent();
+  const call = async () => assert.equal((await agent.fetch(customers)).status, 200);
+  await call();
+  await world.restart();
+  await call();
+  await agent.token({ actions: [LIST], resource: STORAGE });
+  await world.rotateSigningKey();
+  const { sessionId } = await agent.token({ actions: [ORDERS], resource: CUSTOMERS });
+  assert.equal((await agent.fetch(orders)).status, 200);
+  assert.equal(sessionId, agent.id, 'it is one session all the time');
+  await agent.close();
+});
