@@ -105,13 +105,17 @@ test('the installed command checks a catalogue', () => {
 
 test('the exports can be imported by name', () => {
   const script = `
+    import { createAgent } from 'mayfly/agent';
+    import { keyFromFile } from 'mayfly/agent/node';
     import { createVerifier } from 'mayfly/verifier';
     import { loadCatalogue } from 'mayfly/catalogue';
     const { catalogue } = await loadCatalogue('node_modules/mayfly/scopes');
-    process.stdout.write(JSON.stringify([typeof createVerifier, catalogue.agents.size > 0]));
+    const verbs = [createAgent, keyFromFile, createVerifier].map((verb) => typeof verb);
+    process.stdout.write(JSON.stringify([...verbs, catalogue.agents.size > 0]));
   `;
   writeFileSync(join(installed, 'import.js'), script);
-  assert.deepEqual(JSON.parse(run(process.execPath, ['import.js'], installed)), ['function', true]);
+  const found = JSON.parse(run(process.execPath, ['import.js'], installed));
+  assert.deepEqual(found, ['function', 'function', 'function', true]);
 });
 
 /** A resource server of somebody who installed the package, in a process of its own that ends by itself. */

@@ -82,10 +82,11 @@ export async function createAgentWorld(verifierOptions: Partial<VerifierOptions>
     storage,
     recorder,
     broker: () => broker,
-    /** At another port: whoever had a connection to the old one has none any more. */
+    /** One after the other, as fleets are: whoever had a connection to the old one has none any more. */
     async restart() {
-      await broker.stop();
+      const before = broker;
       broker = await world.startBroker({ settings });
+      await before.stop();
     },
     /** At once, as an administrator may. */
     async rotateSigningKey() {

@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { AgentError } from '../../src/sdk/index.ts';
+import { type AgentClock, AgentError } from '../../src/sdk/index.ts';
 import { until } from '../broker-process.ts';
+import { soakFactor } from '../soak.ts';
 import { CUSTOMERS, createAgentWorld, LIST, ORDERS, READ, STORAGE, WRITE } from './agent-world.ts';
 
 const world = await createAgentWorld();
@@ -319,5 +320,42 @@ test('Brokers restart and signing keys are rotated, and no call fails', async ()
   const { sessionId } = await agent.token({ actions: [ORDERS], resource: CUSTOMERS });
   assert.equal((await agent.fetch(orders)).status, 200);
   assert.equal(sessionId, agent.id, 'it is one session all the time');
+  await agent.close();
+});
+
+/** Two minutes as they are for \`npm run soak\`; otherwise they pass forty times as fast for the agent. */
+const SPEED = soakFactor() === 1 ? 40 : 1;
+
+function hurriedClock(): AgentClock {
+  const [wall, monotonic] = [Date.now(), performance.now()];
+  const passed = () => (performance.now() - monotonic) * SPEED;
+  return {
+    milliseconds: () => wall + passed() + 90_000,
+    monotonicMilliseconds: passed,
+    wait: (milliseconds) => new Promise((resolve) => setTimeout(resolve, milliseconds / SPEED)),
+  };
+}
+
+test('In two minutes with tokens of one, brokers restarting and keys rotating, no call of many callers fails', async () => {
+  const clock = hurriedClock();
+  const agent = world.createAgent({ clock, tokenLifetimeSeconds: 60 });
+  // A key that signs at once is looked for by resource servers, but not twice within a moment.
+  const rotate = soakFactor() === 1 ? [] : [world.rotateSigningKey];
+  const troubles = [world.restart, ...rotate, world.restart];
+  const statuses = new Map<number, number>();
+  const callers = soakFactor() === 1 ? 10 : 200;
+  let trouble: Promise<void> = Promise.resolve();
+  while (clock.monotonicMilliseconds() < 120_000) {
+    if (clock.monotonicMilliseconds() > 120_000 * (1 - (troubles.length + 0.5) / 4)) {
+      const next = troubles.shift();
+      if (next !== undefined) trouble = trouble.then(next);
+    }
+    const answers = await Promise.all(Array.from({ length: callers }, () => agent.fetch(customers)));
+    for (const { status } of answers) statuses.set(status, (statuses.get(status) ?? 0) + 1);
+  }
+  await trouble;
+  assert.deepEqual([troubles.length, [...statuses.keys()]], [0, [200]]);
+  const minted = await world.mintedBy(agent.id ?? '');
+  assert.ok(minted >= 3 && minted <= 4, `${minted} tokens in two minutes`);
   await agent.close();
 });
