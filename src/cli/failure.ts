@@ -9,7 +9,7 @@
  *     5  this operator may not do that
  *     7  what was to be verified is not genuine
  */
-import { networkCodeOf } from '../sdk/discover.ts';
+import { networkCodeOf } from '../sdk/send.ts';
 import { plainText } from './plain-text.ts';
 
 export const EXIT = {

@@ -4,9 +4,10 @@
  * disk, and the session ends with the command.
  */
 import type { ManagementAction } from '../operators/management-actions.ts';
+import { AgentError } from '../sdk/agent-error.ts';
 import { type BoundSession, type Exchange, openSession } from '../sdk/bound-session.ts';
 import { type Client, createClient } from '../sdk/client.ts';
-import { type Broker, BrokerError, discoverBroker } from '../sdk/discover.ts';
+import { type Broker, discoverBroker } from '../sdk/discover-broker.ts';
 import { CommandFailure, EXIT, fail, refusedBy, unreachable } from './failure.ts';
 import type { Identity } from './operator-identity.ts';
 
@@ -92,9 +93,13 @@ async function findBroker(issuer: string): Promise<Broker> {
   try {
     return (await discoverBroker(issuer)) ?? fail('unreachable', `No broker answers at ${issuer}.`);
   } catch (error) {
-    if (error instanceof BrokerError) throw new CommandFailure(EXIT.unreachable, error.message);
+    if (error instanceof AgentError) throw new CommandFailure(EXIT.unreachable, textOf(error));
     throw error;
   }
+}
+
+function textOf({ message, hint }: AgentError): string {
+  return hint === undefined ? message : `${message} ${hint}`;
 }
 
 function wireOf(

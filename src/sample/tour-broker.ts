@@ -4,7 +4,8 @@ import { once } from 'node:events';
 import { setTimeout as wait } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import type { Configuration } from '../config/configuration.ts';
-import { BrokerError, discoverBroker } from '../sdk/discover.ts';
+import { AgentError } from '../sdk/agent-error.ts';
+import { discoverBroker } from '../sdk/discover-broker.ts';
 import { SampleError } from './development-key.ts';
 
 export type TourBroker = {
@@ -67,7 +68,7 @@ async function tokenEndpointOf(issuer: string): Promise<string | null> {
   try {
     return (await discoverBroker(issuer))?.tokenEndpoint ?? null;
   } catch (error) {
-    if (!(error instanceof BrokerError)) throw error;
+    if (!(error instanceof AgentError)) throw error;
     throw new SampleError(`${error.message} MAYFLY_PORT chooses another place for a broker of its own.`);
   }
 }

@@ -1,7 +1,7 @@
 /** An operator of the tour: the same kind of client as an agent, with tokens for the management API. */
 import { callWithToken, type Exchange, openSession } from '../sdk/bound-session.ts';
 import { createClient } from '../sdk/client.ts';
-import type { Broker } from '../sdk/discover.ts';
+import type { Broker } from '../sdk/discover-broker.ts';
 import { readDevelopmentKey } from './development-key.ts';
 import { jsonOf } from './exchange-text.ts';
 

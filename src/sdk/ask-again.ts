@@ -1,6 +1,7 @@
 /** Asks until there is an answer or a refusal for good, boundedly; what is retried has changed nothing by failing. */
 import type { AgentClock } from './agent-clock.ts';
 import { AgentError } from './agent-error.ts';
+import { notReached } from './discover-broker.ts';
 import { pauseAfter } from './retry.ts';
 import { NetworkFailure } from './send.ts';
 
@@ -31,11 +32,4 @@ export function createAskAgain({
       await clock.wait(pause, signal);
     }
   };
-}
-
-function notReached(issuer: string, { message }: NetworkFailure): AgentError {
-  const isAboutTrust = /CERT|SELF_SIGNED|ISSUER/.test(message);
-  return new AgentError('unavailable', `The broker at ${issuer} cannot be reached (${message}).`, {
-    hint: isAboutTrust ? 'In Node, NODE_EXTRA_CA_CERTS names certificates to trust.' : undefined,
-  });
 }

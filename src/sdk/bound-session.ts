@@ -1,10 +1,10 @@
 /**
- * One run of a client: a key that was made for it and never leaves it, and the nonces that servers gave out. Each
- * request goes out with a proof of its own (RFC 9449 §4.2), and once more, with the same body, when the server
- * asks for a nonce. Everything that went over the wire is handed back, which is what the tour shows.
+ * One run of a client that shows what it does: requests go out with a proof each, once more when the server asks for a
+ * nonce, and everything that went over the wire is handed back. For the tour and for commands, which end soon: whoever
+ * stays needs `createAgent()`.
  */
-import { createHash, randomUUID } from 'node:crypto';
-import { type CryptoKey, exportJWK, generateKeyPair, type JWK, SignJWT } from 'jose';
+import { createNonces } from './nonces.ts';
+import { makeSessionKey } from './session-key.ts';
 
 /** One request and its answer. */
 export type Exchange = {
@@ -25,17 +25,17 @@ export type BoundSession = {
 const TIMEOUT_MILLISECONDS = 20_000;
 
 export async function openSession(): Promise<BoundSession> {
-  const { privateKey, publicKey } = await generateKeyPair('ES256');
-  const publicJwk = await exportJWK(publicKey);
-  /** By origin: each server has nonces of its own, and the newest counts (RFC 9449 §8.2). */
-  const nonces = new Map<string, string>();
+  const key = await makeSessionKey();
+  const nonces = createNonces();
 
   async function attempt({ token, ...request }: Asked): Promise<Exchange> {
-    const { origin } = new URL(request.url);
-    const proof = await signProof({ privateKey, publicJwk, token, nonce: nonces.get(origin) }, request);
-    const exchange = await send({ ...request, headers: { ...request.headers, DPoP: proof } });
-    const nonce = exchange.response.headers.get('dpop-nonce');
-    if (nonce !== null) nonces.set(origin, nonce);
+    const { method, url } = request;
+    const { origin } = new URL(url);
+    const issuedAt = Math.floor(Date.now() / 1_000);
+    const proof = { method, url, issuedAt, nonce: nonces.of(origin), accessToken: token };
+    const DPoP = await key.sign(proof, AbortSignal.timeout(TIMEOUT_MILLISECONDS));
+    const exchange = await send({ ...request, headers: { ...request.headers, DPoP } });
+    nonces.learn(origin, exchange.response.headers);
     return exchange;
   }
 
@@ -68,30 +68,6 @@ export async function send({
   const response = await fetch(url, { ...init, redirect: 'error', signal });
   const { status, headers } = response;
   return { request, response: { status, headers, body: await response.text() } };
-}
-
-type Proving = {
-  privateKey: CryptoKey;
-  publicJwk: JWK;
-  token: string | undefined;
-  nonce: string | undefined;
-};
-
-/** With a token its hash is in the proof, so that the proof opens nothing for another token. */
-function signProof(
-  { privateKey, publicJwk, token, nonce }: Proving,
-  { method, url }: { method: string; url: string },
-): Promise<string> {
-  return new SignJWT({
-    htm: method,
-    htu: url.split('?')[0],
-    ...(token === undefined ? {} : { ath: createHash('sha256').update(token).digest('base64url') }),
-    ...(nonce === undefined ? {} : { nonce }),
-  })
-    .setProtectedHeader({ typ: 'dpop+jwt', alg: 'ES256', jwk: publicJwk })
-    .setJti(randomUUID())
-    .setIssuedAt()
-    .sign(privateKey);
 }
 
 /** 400 and JSON at the broker, 401 and a challenge at a resource server (RFC 9449 §8, §9). */

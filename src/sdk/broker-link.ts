@@ -8,9 +8,9 @@ import { type AgentError, give } from './agent-error.ts';
 import { createAskAgain } from './ask-again.ts';
 import { signAssertion } from './assertion.ts';
 import { type BrokerAnswer, codeOf, refusalOf } from './broker-refusal.ts';
-import { type Broker, readBroker } from './discover-broker.ts';
+import { askBroker, type Broker, readBroker } from './discover-broker.ts';
 import type { Nonces } from './nonces.ts';
-import { requireIssuer, wellKnown } from './places.ts';
+import { requireIssuer } from './places.ts';
 import { readAnswer } from './read-answer.ts';
 import { retryAfterOf } from './retry.ts';
 import { type FetchLike, sendPlainly } from './send.ts';
@@ -52,8 +52,7 @@ const REFUSED_FOR_TIME_PERHAPS: readonly string[] = ['invalid_client', 'invalid_
 
 export function createBrokerLink(options: BrokerLinkOptions): BrokerLink {
   const { issuer, clientId, signer, fetch, clock, times, nonces } = options;
-  const place = requireIssuer(issuer);
-  const { origin } = place;
+  const { origin } = requireIssuer(issuer);
   const askAgain = createAskAgain(options);
   let found: Promise<Broker> | undefined;
 
@@ -68,14 +67,8 @@ export function createBrokerLink(options: BrokerLinkOptions): BrokerLink {
   }
 
   async function look(signal: AbortSignal): Promise<Broker | AgentError> {
-    const url = wellKnown('oauth-authorization-server', place);
-    const headers = { Accept: 'application/json' };
     const askedAt = momentOf(clock);
-    const response = await sendPlainly(fetch, url, {
-      headers,
-      signal,
-      withinMilliseconds: ANSWER_MILLISECONDS,
-    });
+    const response = await askBroker(fetch, issuer, signal);
     times.learn(origin, response.headers);
     return isOutage(response) ? refusal(await answerOf(response, askedAt)) : readBroker(response, issuer);
   }

@@ -1,9 +1,9 @@
 /**
- * A client as anybody could write one, an agent or an operator: a long-lived key says who it is, a fresh key per
- * session makes its tokens worthless to others.
+ * A client that shows what it does, an agent or an operator: a long-lived key says who it is, a fresh key per session
+ * makes its tokens worthless to others.
  */
-import { randomUUID } from 'node:crypto';
-import { importJWK, type JWK, SignJWT } from 'jose';
+import { type AgentKey, openKey } from './agent-key.ts';
+import { signAssertion } from './assertion.ts';
 import type { BoundSession, Exchange } from './bound-session.ts';
 
 export type Client = {
@@ -14,51 +14,38 @@ export type Client = {
   endSession(session: BoundSession, options?: { withinMilliseconds?: number }): Promise<Exchange[]>;
 };
 
-const ASSERTION_SECONDS = 60;
-const ASSERTION_TYPE = 'urn:ietf:params:oauth:client-assertion-type:jwt-bearer';
+const SIGN_MILLISECONDS = 20_000;
 
-/** @param key private, P-256 or Ed25519 */
+/** @throws {AgentError} for what is no key */
 export async function createClient(options: {
   name: string;
-  key: JWK & { kid: string };
+  key: AgentKey;
   issuer: string;
   tokenEndpoint: string;
 }): Promise<Client> {
-  const { name, key, issuer, tokenEndpoint } = options;
-  const alg = key.kty === 'OKP' ? 'EdDSA' : 'ES256';
-  const privateKey = await importJWK(key, alg);
+  const { name, issuer, tokenEndpoint } = options;
+  const signer = Promise.resolve(await openKey(options.key));
 
-  /** RFC 7523 §2.2: "I am this client", said to this broker, good for a minute and for one request. */
-  const assertion = () =>
-    new SignJWT()
-      .setProtectedHeader({ alg, typ: 'client-authentication+jwt', kid: key.kid })
-      .setIssuer(name)
-      .setSubject(name)
-      .setAudience(issuer)
-      .setJti(randomUUID())
-      .setIssuedAt()
-      .setExpirationTime(`${ASSERTION_SECONDS}s`)
-      .sign(privateKey);
+  function credentials() {
+    const issuedAt = Math.floor(Date.now() / 1_000);
+    const signal = AbortSignal.timeout(SIGN_MILLISECONDS);
+    return signAssertion(signer, { clientId: name, issuer, issuedAt, signal });
+  }
 
   return {
     name,
     async askForToken(session, fields) {
-      const form = new URLSearchParams({
-        grant_type: 'client_credentials',
-        client_assertion_type: ASSERTION_TYPE,
-        client_assertion: await assertion(),
-        ...fields,
-      });
+      const form = { grant_type: 'client_credentials', ...(await credentials()), ...fields };
       const headers = { 'Content-Type': 'application/x-www-form-urlencoded' };
-      return session.send({ method: 'POST', url: tokenEndpoint, headers, body: form.toString() });
+      const body = new URLSearchParams(form).toString();
+      return session.send({ method: 'POST', url: tokenEndpoint, headers, body });
     },
     async endSession(session, { withinMilliseconds } = {}) {
-      const body = { client_assertion_type: ASSERTION_TYPE, client_assertion: await assertion() };
       return session.send({
         method: 'POST',
         url: `${issuer}/v1/sessions/current/revoke`,
         headers: { 'Content-Type': 'application/json' },
-        body: JSON.stringify(body),
+        body: JSON.stringify(await credentials()),
         ...(withinMilliseconds === undefined ? {} : { withinMilliseconds }),
       });
     },
