@@ -14,11 +14,13 @@ import { createKeyOperations } from '../../src/signing-keys/key-operations.ts';
 import { systemClock } from '../../src/time/clock.ts';
 import { createVerifier, type Verifier, type VerifierOptions } from '../../src/verifier/index.ts';
 import { createTestWorld, TEST_ISSUER } from '../test-broker.ts';
+import { createMcpRoute } from './mcp-server.ts';
 
 export const CUSTOMERS = 'https://customers.example.com';
 export const STORAGE = 'https://storage.example.com';
 export const READ = 'db:read:customers';
 export const ORDERS = 'db:read:orders';
+export const TOOLS = 'https://tools.example.com';
 export const LIST = 'storage:list:exports';
 export const WRITE = 'storage:write:exports';
 
@@ -47,6 +49,7 @@ export async function createAgentWorld(verifierOptions: Partial<VerifierOptions>
   };
   const customers = verifierOf(CUSTOMERS, 'customers');
   const storage = verifierOf(STORAGE, 'storage');
+  const tools = verifierOf(TOOLS, 'tools');
   const places: Record<string, string> = {
     [CUSTOMERS]: await serve(customers, {
       'GET /customers': { action: READ, verifier: customers },
@@ -57,9 +60,11 @@ export async function createAgentWorld(verifierOptions: Partial<VerifierOptions>
       'GET /exports': { action: LIST, verifier: storage },
       'POST /exports': { action: WRITE, requestToken: true, verifier: storage },
     }),
+    [TOOLS]: await serve(tools, {}, { '/mcp': createMcpRoute(tools) }),
   };
-  await Promise.all([customers.ready(), storage.ready()]);
-  after(() => Promise.all([customers.close(), storage.close()]));
+  const verifiers = [customers, storage, tools];
+  await Promise.all(verifiers.map((verifier) => verifier.ready()));
+  after(() => Promise.all(verifiers.map((verifier) => verifier.close())));
 
   /** @returns a fetch, and what went through it */
   function recorder(): { fetch: FetchLike; seen: Seen[]; lines(): string[] } {
@@ -117,7 +122,9 @@ export async function createAgentWorld(verifierOptions: Partial<VerifierOptions>
   };
 }
 
-async function serve(verifier: Verifier, routes: Guarded): Promise<string> {
+type Open = Record<string, (request: IncomingMessage, response: ServerResponse) => void>;
+
+async function serve(verifier: Verifier, routes: Guarded, open: Open = {}): Promise<string> {
   const metadata = verifier.metadata({ title: 'Test' });
   const guards = Object.fromEntries(
     Object.entries(routes).map(([route, { action, requestToken = false, verifier: by }]) => [
@@ -133,6 +140,8 @@ async function serve(verifier: Verifier, routes: Guarded): Promise<string> {
     if (path === '/away')
       return void response.writeHead(302, { Location: 'https://evil.example.com/' }).end();
     metadata(request, response, () => {
+      const route = open[path];
+      if (route !== undefined) return route(request, response);
       const guard = guards[`${request.method} ${path}`];
       const answer = () => sendJson(response, { path, method: request.method, body });
       if (guard === undefined) response.writeHead(404).end();
