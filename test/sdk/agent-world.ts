@@ -34,6 +34,12 @@ export async function createAgentWorld(verifierOptions: Partial<VerifierOptions>
   const world = await createTestWorld();
   const settings = { MAYFLY_DPOP_NONCE: 'required' };
   let broker = await world.startBroker({ settings });
+  // Resource servers look for keys that they do not know every ten seconds, and for published ones long before they sign.
+  let passedMilliseconds = 0;
+  const clock = {
+    milliseconds: () => Date.now() + passedMilliseconds,
+    monotonicMilliseconds: () => performance.now() + passedMilliseconds,
+  };
   const atBroker: typeof fetch = (url, init) => fetch(String(url).replace(TEST_ISSUER, broker.url), init);
   const verifierOf = (resource: string, file: string) => {
     const key = world.scopes.keys.get(file) as VerifierOptions['key'];
@@ -43,6 +49,7 @@ export async function createAgentWorld(verifierOptions: Partial<VerifierOptions>
       resource,
       key,
       fetch: atBroker,
+      clock,
       timeoutMilliseconds: 10_000,
       ...verifierOptions,
     });
@@ -93,7 +100,7 @@ export async function createAgentWorld(verifierOptions: Partial<VerifierOptions>
       broker = await world.startBroker({ settings });
       await before.stop();
     },
-    /** At once, as an administrator may. */
+    /** At once, as an administrator may; whoever started meanwhile signs with it. */
     async rotateSigningKey() {
       const { DATABASE_URL = '', MAYFLY_KEK: current = '' } = world.environment();
       const pool = createPool({ url: DATABASE_URL, size: 1, applicationName: 'test keys', log: silentLog });
@@ -101,6 +108,7 @@ export async function createAgentWorld(verifierOptions: Partial<VerifierOptions>
       const operations = createKeyOperations({ pool, kek, clock: systemClock, actor: 'test' });
       await operations.rotate({ purpose: 'token', immediately: true });
       await pool.end();
+      passedMilliseconds += 11_000;
     },
     createAgent(options: Partial<AgentOptions> = {}) {
       const key = world.scopes.keys.get('report-writer') as AgentOptions['key'];
