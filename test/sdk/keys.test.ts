@@ -108,6 +108,31 @@ for (const kind of ['ec', 'ed25519'] as const) {
   });
 }
 
+test('No private key that it was given or made can be exported', async (t) => {
+  const made: CryptoKey[] = [];
+  const { importKey, generateKey } = crypto.subtle;
+  t.mock.method(crypto.subtle, 'importKey', async (...given: Parameters<typeof importKey>) => {
+    const key = await Reflect.apply(importKey, crypto.subtle, given);
+    made.push(key);
+    return key;
+  });
+  t.mock.method(crypto.subtle, 'generateKey', async (...given: Parameters<typeof generateKey>) => {
+    const pair = (await Reflect.apply(generateKey, crypto.subtle, given)) as unknown as {
+      privateKey: CryptoKey;
+    };
+    made.push(pair.privateKey);
+    return pair;
+  });
+  for (const kind of ['ec', 'ed25519'] as const) {
+    const pair = keyPair(kind);
+    await assertionOf(pair.jwk, pair);
+    await assertionOf(pair.pem, pair);
+  }
+  const privateKeys = made.filter(({ type }) => type === 'private');
+  assert.equal(privateKeys.length, 8, 'one of the agent and one of the session, each time');
+  assert.ok(privateKeys.every(({ extractable }) => !extractable));
+});
+
 const CANARY = 'CaNaRy-0123456789abcdefghijklmnopqrstuvwxyz';
 
 test('What is no such key is refused without a word of it', async () => {
