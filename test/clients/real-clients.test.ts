@@ -3,6 +3,7 @@ import { type ClientWorld, startClientWorld } from './client-world.ts';
 import { describeMcpClient } from './mcp-client.ts';
 import { describeOauth4webapi } from './oauth4webapi.ts';
 import { describeOpenidClient } from './openid-client.ts';
+import { describePythonClient } from './python-client.ts';
 
 let world: ClientWorld | undefined;
 before(async () => {
@@ -18,3 +19,4 @@ function started(): ClientWorld {
 describeOpenidClient(started);
 describeOauth4webapi(started);
 describeMcpClient(started);
+describePythonClient(started);
