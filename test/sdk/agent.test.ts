@@ -3,7 +3,9 @@ import { describe, test } from 'node:test';
 import { type AgentClock, AgentError } from '../../src/sdk/index.ts';
 import { until } from '../broker-process.ts';
 import { soakFactor } from '../soak.ts';
+import { TEST_ISSUER } from '../test-broker.ts';
 import { CUSTOMERS, createAgentWorld, LIST, ORDERS, READ, STORAGE, TOOLS, WRITE } from './agent-world.ts';
+import { RESOURCE, RESOURCE_METADATA, startHostileServer } from './hostile-server.ts';
 
 const world = await createAgentWorld();
 const olivia = world.operator(world.broker(), 'olivia');
@@ -227,6 +229,22 @@ describe('The broker’s no', () => {
       },
     );
     await assert.rejects(agent.token({ actions: [WRITE] }), isRefusal('denied', 'invalid_scope'));
+    await agent.close();
+  });
+
+  test('is what somebody gets who calls himself a resource of this broker', async () => {
+    const stranger = await startHostileServer();
+    const document = {
+      resource: stranger.url,
+      authorization_servers: [TEST_ISSUER],
+      scopes_supported: [READ],
+    };
+    stranger.answers(RESOURCE_METADATA, { status: 200, body: document });
+    stranger.answers(RESOURCE, { status: 401, headers: { 'WWW-Authenticate': `DPoP scope="${READ}"` } });
+    const agent = world.createAgent();
+    await agent.fetch(customers); // it has a token for that very action
+    await assert.rejects(agent.fetch(`${stranger.url}/thing`), isRefusal('denied', 'invalid_target'));
+    assert.ok(stranger.asked.every(({ headers }) => headers.authorization === undefined));
     await agent.close();
   });
 
