@@ -19,8 +19,10 @@ export type HeldToken = {
   actions: readonly string[];
   sessionId: string | undefined;
   lifetimeMilliseconds: number;
-  /** How much of its life is over. */
+  /** How much of its life is over, by whichever clock says more. */
   ageMilliseconds(): number;
+  /** By the clock that never jumps, and may have stood still. */
+  leastAgeMilliseconds(): number;
 };
 
 const TOKEN = /^[A-Za-z0-9\-._~+/]{1,16384}=*$/;
@@ -46,5 +48,6 @@ export function readToken({ json, askedAt }: BrokerAnswer, clock: AgentClock): H
     sessionId: typeof id === 'string' && /^[\w-]{1,64}$/.test(id) ? id : undefined,
     lifetimeMilliseconds: seconds * 1_000,
     ageMilliseconds: () => since(askedAt, clock),
+    leastAgeMilliseconds: () => clock.monotonicMilliseconds() - askedAt.monotonic,
   };
 }

@@ -6,6 +6,7 @@
 
 import type { HeldToken, Wanted } from './access-token.ts';
 import { unlessAborted } from './agent-clock.ts';
+import { AgentError } from './agent-error.ts';
 
 export type HeldTokens = {
   get(wanted: Wanted, signal?: AbortSignal): Promise<HeldToken>;
@@ -62,6 +63,16 @@ export function createHeldTokens({
     return kind.flight;
   }
 
+  /** A wall clock that was put right makes old what is not: when there is no other one, whoever is shown it decides. */
+  function flyUnlessDoubtful(kind: Kind, wanted: Wanted): Promise<HeldToken> {
+    const { held } = kind;
+    return fly(kind, wanted).catch((error: unknown) => {
+      if (held === undefined || held !== kind.held || !isAway(error)) throw error;
+      if (isOver(held, held.leastAgeMilliseconds())) throw error;
+      return held;
+    });
+  }
+
   /** The old one is good for a while, and whoever finds it dead is told what is wrong. */
   function renewAhead(kind: Kind, held: HeldToken, wanted: Wanted): void {
     if (kind.flight !== undefined || held.ageMilliseconds() < kind.renewAtMilliseconds) return;
@@ -76,7 +87,9 @@ export function createHeldTokens({
       signal?.throwIfAborted();
       const kind = kindOf(wanted);
       const { held } = kind;
-      if (held === undefined || isOver(held)) return unlessAborted(fly(kind, wanted), signal);
+      if (held === undefined || isOver(held, held.ageMilliseconds())) {
+        return unlessAborted(flyUnlessDoubtful(kind, wanted), signal);
+      }
       renewAhead(kind, held, wanted);
       return held;
     },
@@ -86,8 +99,11 @@ export function createHeldTokens({
   };
 }
 
-function isOver(token: HeldToken): boolean {
-  const { lifetimeMilliseconds } = token;
+function isOver({ lifetimeMilliseconds }: HeldToken, ageMilliseconds: number): boolean {
   const last = Math.min(LAST_MILLISECONDS, lifetimeMilliseconds * LAST_SHARE);
-  return token.ageMilliseconds() >= lifetimeMilliseconds - last;
+  return ageMilliseconds >= lifetimeMilliseconds - last;
+}
+
+function isAway(error: unknown): boolean {
+  return error instanceof AgentError && (error.code === 'unavailable' || error.code === 'throttled');
 }

@@ -397,6 +397,6 @@ test('In two minutes with tokens of one, brokers restarting and keys rotating, n
   await trouble;
   assert.deepEqual([troubles.length, [...statuses.keys()]], [0, [200]]);
   const minted = await world.mintedBy(agent.id ?? '');
-  assert.ok(minted >= 3 && minted <= 4, `${minted} tokens in two minutes`);
+  assert.ok(minted >= 2 && minted <= 4, `${minted} tokens in two minutes`);
   await agent.close();
 });

