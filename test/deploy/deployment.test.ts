@@ -115,7 +115,8 @@ test('an agent gets tokens through the front, of either broker, with one nonce',
 test('where a request comes from is what the front saw, whatever a stranger says', {
   skip: withoutNginx,
 }, async () => {
-  const forged = { 'X-Forwarded-For': '198.51.100.1', Forwarded: 'for=198.51.100.2' };
+  // A proof that is none is refused; one without a nonce would only be challenged, and leave no line.
+  const forged = { 'X-Forwarded-For': '198.51.100.1', Forwarded: 'for=198.51.100.2', DPoP: 'nonsense' };
   const { status, body } = await mint(newSessionKey(), { headers: forged, localAddress: '127.0.0.7' });
   assert.equal(status, 400, body);
   const rows = await asSuperuser(

@@ -72,9 +72,11 @@ test('what was sent does not count when the other side ended first, broke, or st
   await becomesTrue(async () => (await ended.deliver(entries.slice(1, 2))).outcome === 'failed');
 
   const asked = receiverOf(collector.port);
-  const before = collector.closed;
+  const isOver = () => collector.closed === collector.connections;
+  await becomesTrue(isOver, 'the end of those before');
+  const before = collector.connections;
   await asked.deliver(entries.slice(0, 1));
-  await becomesTrue(() => collector.closed > before, 'the other side’s end');
+  await becomesTrue(() => collector.connections > before && isOver(), 'the other side’s end');
   assert.equal(await asked.confirm?.(), false);
 
   const broken = receiverOf(collector.port, { maxMessageBytes: 100_000 });
