@@ -118,6 +118,28 @@ test('the exports can be imported by name', () => {
   assert.deepEqual(found, ['function', 'function', 'function', true]);
 });
 
+test('the types for agents need no others than those of the web', () => {
+  const program = `
+    import { AgentError, createAgent, type AgentSession, type FetchLike } from 'mayfly/agent';
+    declare const key: CryptoKey;
+    const viaProxy: FetchLike = (url, init) => fetch(url, init);
+    const agent = createAgent({ issuer: 'https://a', clientId: 'b', key, fetch: viaProxy });
+    const handedOn: typeof fetch = agent.fetch;
+    const session: AgentSession = await agent.session({ actions: ['a:b:c'] });
+    const response: Response = await session.call({ action: 'a:b:c', url: 'https://d', arguments: { e: 1 } });
+    const codes = [new AgentError('denied', 'no').code === 'denied'];
+    export { codes, handedOn, response };
+  `;
+  const compilerOptions = {
+    ...{ target: 'es2024', lib: ['es2024', 'dom'], module: 'nodenext', types: [] },
+    ...{ strict: true, exactOptionalPropertyTypes: true, noEmit: true },
+  };
+  writeFileSync(join(installed, 'use.ts'), program);
+  writeFileSync(join(installed, 'tsconfig.json'), JSON.stringify({ compilerOptions, files: ['use.ts'] }));
+  const compiler = fileURLToPath(new URL('bin/tsc', import.meta.resolve('typescript/package.json')));
+  assert.equal(run(process.execPath, [compiler, '-p', installed], installed), '');
+});
+
 /** A resource server of somebody who installed the package, in a process of its own that ends by itself. */
 function askWithInstalledVerifier(issuer: string): unknown {
   const script = `

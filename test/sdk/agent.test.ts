@@ -144,6 +144,19 @@ describe('fetch', () => {
   });
 });
 
+/** What a call rejects with, as soon as the resource server has heard of it. */
+async function toldWhenRefused(call: () => Promise<Response>): Promise<unknown> {
+  let told: unknown;
+  await until(async () => {
+    told = await call().then(
+      () => undefined,
+      (error: unknown) => error,
+    );
+    return told !== undefined;
+  }, 'it is refused');
+  return told;
+}
+
 describe('What is taken from it', () => {
   test('A revoked token is replaced, once for all callers', async () => {
     const agent = world.createAgent();
@@ -182,13 +195,15 @@ describe('What is taken from it', () => {
     const name = 'support-assistant';
     const { fetch, lines } = world.recorder();
     const agent = world.createAgent({ clientId: name, key: world.scopes.keys.get(name) as never, fetch });
-    await agent.token({ actions: [READ] });
+    await agent.fetch(customers);
     const change = (what: string) =>
       olivia.post(`/v1/agents/${name}/${what}`, `mayfly:${what}:agents` as never, { reason: 'a test' });
     await change('quarantine');
     const before = lines().length;
     await assert.rejects(agent.token({ actions: [ORDERS] }), isRefusal('stopped', 'agent_stopped'));
     assert.equal(lines().length, before + 1);
+    const told = await toldWhenRefused(() => agent.fetch(customers));
+    assert.ok(isRefusal('stopped', 'agent_stopped')(told), 'also who has a token from before');
     await change('release');
     assert.ok((await agent.token({ actions: [ORDERS] })).expiresAt > Date.now());
     await agent.close();
