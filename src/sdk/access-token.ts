@@ -3,7 +3,7 @@
  * spread nor an inspection of the object gets to.
  */
 import { type AgentClock, since } from './agent-clock.ts';
-import { give } from './agent-error.ts';
+import { giveUp } from './agent-error.ts';
 import type { BrokerAnswer } from './broker-refusal.ts';
 import { actionsOf } from './challenge.ts';
 
@@ -36,11 +36,11 @@ export function readToken({ json, askedAt }: BrokerAnswer, clock: AgentClock): H
   const { access_token: text, token_type: type, expires_in: seconds, scope, session_id: id } = json;
   const isLife = typeof seconds === 'number' && seconds > 0 && seconds <= MAX_LIFETIME_SECONDS;
   if (typeof text !== 'string' || !TOKEN.test(text) || !isLife) {
-    give('protocol', 'What the broker answered is no token.');
+    giveUp('protocol', 'What the broker answered is no token.');
   }
   // RFC 9449 §5: anything else is good in anybody's hands
   if (typeof type !== 'string' || type.toLowerCase() !== 'dpop') {
-    give('protocol', 'The broker gave out a token that is bound to no key.');
+    giveUp('protocol', 'The broker gave out a token that is bound to no key.');
   }
   return {
     text: () => text,

@@ -56,8 +56,8 @@ export class AgentError extends Error {
   }
 }
 
-/** Throws: `throw` as an expression. */
-export function give(code: AgentErrorCode, message: string, details?: AgentErrorDetails): never {
+/** There is nothing more to try. Throws: `throw` as an expression. */
+export function giveUp(code: AgentErrorCode, message: string, details?: AgentErrorDetails): never {
   throw new AgentError(code, message, details);
 }
 

@@ -3,7 +3,7 @@
  * a key that WebCrypto keeps and does not give back, at once; the text or object is kept nowhere. A key that never
  * leaves its service comes as a signer.
  */
-import { AgentError, give } from './agent-error.ts';
+import { AgentError, giveUp } from './agent-error.ts';
 import { decodeBase64 } from './base64url.ts';
 import { type Signer, type SigningAlgorithm, signerOf } from './signer.ts';
 
@@ -61,7 +61,7 @@ const IMPORTS = {
 } as const;
 
 async function openJwk({ kty = '', crv = '', x = '', y = '', d = '', kid }: PrivateJwk): Promise<Signer> {
-  if (d === '') give('misconfigured', 'The key of the agent has to be a private JWK, with d.');
+  if (d === '') giveUp('misconfigured', 'The key of the agent has to be a private JWK, with d.');
   const alg = algorithmOf(`${kty} ${crv}`);
   const jwk = { kty, crv, x, d, ...(alg === 'ES256' ? { y } : {}) };
   return signerOf(await crypto.subtle.importKey('jwk', jwk, IMPORTS[alg], false, ['sign']), alg, kid);
@@ -90,7 +90,7 @@ function openCryptoKey(key: CryptoKey, kid?: string): Signer {
 }
 
 function unusable(): never {
-  return give(
+  return giveUp(
     'misconfigured',
     'The key of the agent has to be a private P-256 or Ed25519 key: a JWK, a PKCS#8 PEM (BEGIN PRIVATE KEY), a ' +
       'CryptoKey that may sign, or { alg, kid, sign }.',

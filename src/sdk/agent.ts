@@ -7,7 +7,7 @@
  */
 import type { HeldToken, Wanted } from './access-token.ts';
 import { type AgentClock, systemClock, unlessAborted } from './agent-clock.ts';
-import { AgentError, give } from './agent-error.ts';
+import { AgentError, giveUp } from './agent-error.ts';
 import { type AgentKey, openKey } from './agent-key.ts';
 import { type AgentFetch, createAuthorisedFetch } from './authorised-fetch.ts';
 import { createBrokerLink } from './broker-link.ts';
@@ -167,15 +167,15 @@ function wantedBy({ actions, resource }: TokenRequest, declared: AgentOptions): 
   const wanted = actions ?? declared.actions;
   if (wanted !== undefined && wanted.length > 0)
     return { actions: wanted, resource: resource ?? declared.resource };
-  return give('misconfigured', 'A token is for actions: say which ones.');
+  return giveUp('misconfigured', 'A token is for actions: say which ones.');
 }
 
 function checkOptions({ clientId, actions = [], resource }: AgentOptions): void {
   if (typeof clientId !== 'string' || clientId === '') {
-    give('misconfigured', 'clientId is the name that the catalogue declares for this agent.');
+    giveUp('misconfigured', 'clientId is the name that the catalogue declares for this agent.');
   }
-  if (!actions.every(isAction)) give('misconfigured', 'actions are names like db:read:customers.');
+  if (!actions.every(isAction)) giveUp('misconfigured', 'actions are names like db:read:customers.');
   if (resource !== undefined && parseSafeUrl(resource) === null) {
-    give('misconfigured', 'resource has to be an https URL, or an http one on this machine.');
+    giveUp('misconfigured', 'resource has to be an https URL, or an http one on this machine.');
   }
 }

@@ -1,5 +1,5 @@
 /** "I am this client" (RFC 7523 §2.2), said to one broker, good once and for a minute. */
-import { AgentError, give } from './agent-error.ts';
+import { AgentError, giveUp } from './agent-error.ts';
 import { networkCodeOf } from './send.ts';
 import { newIdentifier } from './session-key.ts';
 import { type Signer, signJwt } from './signer.ts';
@@ -29,6 +29,6 @@ export async function signAssertion(
     signal.throwIfAborted();
     if (error instanceof AgentError) throw error;
     // A key service that is away. Its own words may hold anything.
-    return give('unavailable', `The key of ${clientId} could not sign (${networkCodeOf(error)}).`);
+    return giveUp('unavailable', `The key of ${clientId} could not sign (${networkCodeOf(error)}).`);
   }
 }

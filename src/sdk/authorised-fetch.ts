@@ -4,7 +4,7 @@
  * too little is asked for anew. What comes after that is the answer, whatever it is.
  */
 import type { Wanted } from './access-token.ts';
-import { give } from './agent-error.ts';
+import { giveUp } from './agent-error.ts';
 import type { Demands } from './demands.ts';
 import { discard, type Grant, type Presented, type Presenter } from './presenter.ts';
 import { type AgentRequest, readRequest, redirected } from './request.ts';
@@ -87,7 +87,7 @@ export function createAuthorisedFetch(options: {
       await discard(response);
       const next = redirected(request, response);
       if (next === null || request.redirect === 'error' || left === 0) {
-        give('protocol', `${request.url.origin} redirects a request that is not sent on.`, {
+        giveUp('protocol', `${request.url.origin} redirects a request that is not sent on.`, {
           status: response.status,
           hint: 'Redirects are followed on the same origin, without a body, and not often.',
         });

@@ -4,7 +4,7 @@
  * business: whoever asks gets an answer, or the reason why there is none.
  */
 import { type AgentClock, type Moment, momentOf } from './agent-clock.ts';
-import { type AgentError, give } from './agent-error.ts';
+import { type AgentError, giveUp } from './agent-error.ts';
 import { createAskAgain } from './ask-again.ts';
 import { signAssertion } from './assertion.ts';
 import { type BrokerAnswer, codeOf, refusalOf } from './broker-refusal.ts';
@@ -94,7 +94,7 @@ export function createBrokerLink(options: BrokerLinkOptions): BrokerLink {
       const answer = await answerOf(response, askedAt);
       if (codeOf(answer) !== 'use_dpop_nonce') return answer;
     }
-    return give('protocol', 'The broker asks for another nonce again and again.');
+    return giveUp('protocol', 'The broker asks for another nonce again and again.');
   }
 
   /** Once more when it was dated wrongly, which the answer shows, and will not be again. */
@@ -139,7 +139,7 @@ function isOutage({ status }: { status: number }): boolean {
 
 function refuseClock(aheadSeconds: number, brokerCode: string): never {
   const way = aheadSeconds > 0 ? 'ahead of' : 'behind';
-  return give('clock', `The clock here is ${Math.round(Math.abs(aheadSeconds))} s ${way} the broker's.`, {
+  return giveUp('clock', `The clock here is ${Math.round(Math.abs(aheadSeconds))} s ${way} the broker's.`, {
     brokerCode,
     hint: `Up to ${MAX_SKEW_SECONDS} s are put right without anybody's help; this is too much. Set the clock.`,
   });

@@ -3,7 +3,7 @@
  * new, what it asked for lately elsewhere. A wrong guess costs one request: the answer says what is needed.
  */
 import type { Wanted } from './access-token.ts';
-import { give } from './agent-error.ts';
+import { giveUp } from './agent-error.ts';
 import type { Demanded } from './challenge.ts';
 import { covers } from './places.ts';
 import type { ResourceDirectory } from './resource-directory.ts';
@@ -38,9 +38,13 @@ export function createDemands({
   function within(actions: readonly string[]): readonly string[] {
     const strange = actions.filter((action) => declared.actions?.includes(action) === false);
     if (strange.length === 0) return actions;
-    return give('denied', `The resource asks for ${strange.join(' ')}, which this agent was not made for.`, {
-      hint: 'createAgent({ actions }) lists what it may ask for.',
-    });
+    return giveUp(
+      'denied',
+      `The resource asks for ${strange.join(' ')}, which this agent was not made for.`,
+      {
+        hint: 'createAgent({ actions }) lists what it may ask for.',
+      },
+    );
   }
 
   /** Of all that a resource offers, what this agent is for. */
@@ -75,7 +79,7 @@ export function createDemands({
       const asked = demanded?.actions ?? [];
       const actions = asked.length > 0 ? within(asked) : offered(resource.actions);
       if (actions.length > 0) return { resource: resource.name, actions };
-      return give('misconfigured', `${url.origin} does not say which actions it asks for.`, {
+      return giveUp('misconfigured', `${url.origin} does not say which actions it asks for.`, {
         hint: 'Say it: fetch(url, { actions: [...] }).',
       });
     },

@@ -1,5 +1,5 @@
 /** Where a broker of this name has what (RFC 8414), asked of the broker itself. */
-import { AgentError, give } from './agent-error.ts';
+import { AgentError, giveUp } from './agent-error.ts';
 import { parseSafeUrl, requireIssuer, wellKnown } from './places.ts';
 import { readAnswer } from './read-answer.ts';
 import { type FetchLike, NetworkFailure, sendPlainly } from './send.ts';
@@ -20,13 +20,13 @@ export async function readBroker(response: Response, issuer: string): Promise<Br
   const { issuer: named, token_endpoint: tokenEndpoint } = await readAnswer(response);
   // RFC 8414 §3.3: to the letter, or assertions for one broker could be got by another one
   if (!response.ok || named !== issuer) {
-    give('misconfigured', `What answers at ${issuer} is no broker of that name.`, {
+    giveUp('misconfigured', `What answers at ${issuer} is no broker of that name.`, {
       status: response.status,
       hint: 'The issuer has to be spelt as the broker spells it, without a slash at the end.',
     });
   }
   if (parseSafeUrl(tokenEndpoint)?.origin !== new URL(issuer).origin) {
-    give('protocol', `The broker at ${issuer} names a token endpoint that is not its own.`);
+    giveUp('protocol', `The broker at ${issuer} names a token endpoint that is not its own.`);
   }
   return { issuer, tokenEndpoint: tokenEndpoint as string };
 }

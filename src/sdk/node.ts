@@ -3,14 +3,14 @@
  * of the key is kept nowhere.
  */
 import { readFile } from 'node:fs/promises';
-import { give } from './agent-error.ts';
+import { giveUp } from './agent-error.ts';
 import { openKey } from './agent-key.ts';
 import type { Signer } from './signer.ts';
 
 /** @param path of a private JWK or a PKCS#8 PEM @throws {AgentError} `misconfigured` */
 export async function keyFromFile(path: string | URL): Promise<Signer> {
   const text = await readFile(path, 'utf8').catch((error: NodeJS.ErrnoException) =>
-    give('misconfigured', `The key at ${path} cannot be read (${error.code}).`),
+    giveUp('misconfigured', `The key at ${path} cannot be read (${error.code}).`),
   );
   return openKey(text);
 }
@@ -23,5 +23,5 @@ export async function keyFromEnvironment(name: string): Promise<Signer> {
   const { [name]: text, [`${name}_FILE`]: path } = process.env;
   if (text !== undefined && text !== '') return openKey(text);
   if (path !== undefined && path !== '') return keyFromFile(path);
-  return give('misconfigured', `Neither ${name} nor ${name}_FILE is set.`);
+  return giveUp('misconfigured', `Neither ${name} nor ${name}_FILE is set.`);
 }

@@ -4,7 +4,7 @@
  */
 import { argumentsOfQuery } from '../json/arguments-of-query.ts';
 import { canonicalJson } from '../json/canonical-json.ts';
-import { give } from './agent-error.ts';
+import { giveUp } from './agent-error.ts';
 import { sha256 } from './base64url.ts';
 import { discard, type Grant, type Presenter } from './presenter.ts';
 import { readRequest } from './request.ts';
@@ -61,7 +61,7 @@ function textOf(given: unknown): string {
   try {
     return canonicalJson(given);
   } catch {
-    return give(
+    return giveUp(
       'misconfigured',
       'The arguments of a call have to be JSON: plain objects, arrays, finite numbers.',
     );

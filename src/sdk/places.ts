@@ -1,5 +1,5 @@
 /** Which addresses may be spoken to, and which of them belong together. */
-import { give } from './agent-error.ts';
+import { giveUp } from './agent-error.ts';
 
 const LOOPBACK = /^(?:localhost|.+\.localhost|127(?:\.\d{1,3}){3}|\[::1\])$/;
 
@@ -19,7 +19,7 @@ export function parseSafeUrl(text: unknown): URL | null {
 export function requireIssuer(issuer: string): URL {
   const url = parseSafeUrl(issuer);
   if (url === null || url.search !== '') {
-    give(
+    giveUp(
       'misconfigured',
       'The issuer has to be an https URL, or an http one on this machine, without a query.',
     );

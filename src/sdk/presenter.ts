@@ -3,7 +3,7 @@
  * that another proof does not change.
  */
 import type { HeldToken } from './access-token.ts';
-import { give } from './agent-error.ts';
+import { giveUp } from './agent-error.ts';
 import { type Demanded, demandedBy } from './challenge.ts';
 import type { Nonces } from './nonces.ts';
 import { isSafe } from './places.ts';
@@ -43,7 +43,7 @@ export function createPresenter(options: {
     { token, key }: Grant,
   ): Promise<Credentials> {
     if (!isSafe(url)) {
-      give('misconfigured', `No token is sent to ${url.origin}: it would go over the network in clear.`);
+      giveUp('misconfigured', `No token is sent to ${url.origin}: it would go over the network in clear.`);
     }
     const accessToken = token.text();
     const issuedAt = times.nowSeconds(url.origin);

@@ -3,7 +3,7 @@
  * they take. Who names another broker than ours is told nothing by us, and nobody else is asked about our resource.
  */
 import { type AgentClock, type Moment, momentOf, since, unlessAborted } from './agent-clock.ts';
-import { give } from './agent-error.ts';
+import { giveUp } from './agent-error.ts';
 import { isAction } from './challenge.ts';
 import { covers, parseSafeUrl, wellKnown } from './places.ts';
 import { readAnswer } from './read-answer.ts';
@@ -50,7 +50,10 @@ export function createResourceDirectory(options: {
       return response.ok ? document : null;
     } catch (error) {
       if (!(error instanceof NetworkFailure)) throw error;
-      return give('unavailable', `The metadata of ${new URL(url).origin} cannot be had (${error.message}).`);
+      return giveUp(
+        'unavailable',
+        `The metadata of ${new URL(url).origin} cannot be had (${error.message}).`,
+      );
     }
   }
 
@@ -75,7 +78,7 @@ export function createResourceDirectory(options: {
         const document = await unlessAborted(documentAt(place), signal);
         if (document !== null) return readResource(document, { url, issuer });
       }
-      if (named !== undefined) give('protocol', `${url.origin} names metadata that is not there.`);
+      if (named !== undefined) giveUp('protocol', `${url.origin} names metadata that is not there.`);
       return null;
     },
   };
@@ -88,7 +91,7 @@ function usualPlaces(url: URL): string[] {
 /** Somebody else's document could send us anywhere. */
 function ownPlace(named: string, { origin }: URL): string {
   if (parseSafeUrl(named)?.origin === origin) return named;
-  return give('protocol', `${origin} says that its metadata is at another origin, which is not asked.`);
+  return giveUp('protocol', `${origin} says that its metadata is at another origin, which is not asked.`);
 }
 
 function readResource(
@@ -98,10 +101,10 @@ function readResource(
   const named = parseSafeUrl(resource);
   // RFC 9728 §3.3: otherwise one resource server could get tokens for another one
   if (named === null || !covers(named, url)) {
-    give('protocol', `The metadata of ${url.origin} is not about what was asked for there.`);
+    giveUp('protocol', `The metadata of ${url.origin} is not about what was asked for there.`);
   }
   if (!Array.isArray(servers) || !servers.includes(issuer)) {
-    give('misconfigured', `${url.origin} does not say that it takes tokens of ${issuer}, so it gets none.`);
+    giveUp('misconfigured', `${url.origin} does not say that it takes tokens of ${issuer}, so it gets none.`);
   }
   return { name: resource as string, actions: Array.isArray(actions) ? actions.filter(isAction) : [] };
 }

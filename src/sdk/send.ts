@@ -1,5 +1,5 @@
 /** One request that goes out, as it stands; redirects are never followed here. */
-import { AgentError, give } from './agent-error.ts';
+import { AgentError, giveUp } from './agent-error.ts';
 
 /** Where requests go: the `fetch` of the platform, or one with a proxy or certificates of its own. */
 export type FetchLike = (url: string, init: RequestInit) => Promise<Response>;
@@ -52,7 +52,7 @@ export async function sendPlainly(
     });
     if (!isRedirect(response)) return response;
     await response.body?.cancel();
-    return give(
+    return giveUp(
       'protocol',
       `What answers at ${new URL(url).origin} redirects elsewhere, and is not followed.`,
     );
