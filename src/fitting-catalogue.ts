@@ -1,5 +1,6 @@
 /** Whether these files can be served with these settings: what neither of them can be found wrong in alone. */
 import { developmentClients } from './agents/development-keys.ts';
+import { AWS_PATH } from './catalogue/aws-access.ts';
 import type { Catalogue } from './catalogue/catalogue.ts';
 import { type Configuration, ConfigurationError } from './config/configuration.ts';
 
@@ -21,5 +22,10 @@ function* problemsOf({ database, issuer }: Configuration, catalogue: Catalogue):
     if (catalogue.resources.has(name)) {
       yield `${name} is the issuer, the resource of mayfly's own actions: no file can declare it. Give the resource server another name`;
     }
+  }
+  const own = `${issuer}${AWS_PATH}`;
+  for (const { name, aws, resource } of catalogue.actions.values()) {
+    if (aws === undefined || resource === own) continue;
+    yield `${name} gives AWS credentials, which the broker serves itself: its resource has to be ${own}, and is ${resource}`;
   }
 }

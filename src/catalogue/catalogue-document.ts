@@ -4,9 +4,12 @@
  * comes back: a row that somebody edited by hand must not become authority.
  */
 import { z } from 'zod';
+import { canonicalJson } from '../json/canonical-json.ts';
 import { JwkError } from '../jws/jwk.ts';
 import { AUDIENCE } from './audience.ts';
+import { type AwsAccess, awsAccessOf, awsFlaws, writtenAws } from './aws-access.ts';
 import { checkReferences } from './check-references.ts';
+import { isMapping } from './fields.ts';
 import { MAX_KEYS, namedKey } from './keys.ts';
 import { ACTION_NAME, KID, NAME, OWNER, TITLE } from './names.ts';
 import { printable } from './problem.ts';
@@ -48,18 +51,26 @@ const key = z
     }
   });
 
-const action = z.strictObject({
-  name: ACTION_NAME.schema,
-  title: TITLE.schema,
-  sensitivity: z.literal([...SENSITIVITIES]),
-  effect: z.literal([...EFFECTS]),
-  lifetime: z
-    .strictObject({ defaultSeconds: LIFETIME_SECONDS.schema, maxSeconds: LIFETIME_SECONDS.schema })
-    .refine(({ defaultSeconds, maxSeconds }) => defaultSeconds <= maxSeconds),
-  use: z.literal([...USES]),
-  approval: z.literal([...APPROVALS]),
-  arguments: z.record(z.string(), z.unknown()).exactOptional(),
-});
+const action = z
+  .strictObject({
+    name: ACTION_NAME.schema,
+    title: TITLE.schema,
+    sensitivity: z.literal([...SENSITIVITIES]),
+    effect: z.literal([...EFFECTS]),
+    lifetime: z
+      .strictObject({ defaultSeconds: LIFETIME_SECONDS.schema, maxSeconds: LIFETIME_SECONDS.schema })
+      .refine(({ defaultSeconds, maxSeconds }) => defaultSeconds <= maxSeconds),
+    use: z.literal([...USES]),
+    approval: z.literal([...APPROVALS]),
+    arguments: z.record(z.string(), z.unknown()).exactOptional(),
+    aws: z.custom<AwsAccess>(isMapping).exactOptional(),
+  })
+  .refine(({ aws, arguments: schema }) => aws === undefined || isWholeAws(aws, schema));
+
+function isWholeAws(aws: AwsAccess, schema: object | undefined): boolean {
+  const written = writtenAws(aws);
+  return awsFlaws(written, schema).length === 0 && canonicalJson(awsAccessOf(written)) === canonicalJson(aws);
+}
 
 const keys = z
   .array(key)
@@ -124,7 +135,8 @@ export function parseCatalogueDocument(value: unknown): CatalogueDocument {
 }
 
 function refuseKeyless({ resources, agents, operators = [] }: CatalogueDocument): void {
-  for (const { developmentKey, keys: declared } of [...resources, ...agents, ...operators]) {
+  const servers = resources.filter(({ actions }) => !actions.some(({ aws }) => aws !== undefined));
+  for (const { developmentKey, keys: declared } of [...servers, ...agents, ...operators]) {
     if (declared.length === 0 && !developmentKey) {
       throw new CatalogueDocumentError('a client of the catalogue has no key');
     }
@@ -144,7 +156,7 @@ function refuseInconsistent({ zones, resources, agents, operators = [] }: Catalo
     resources: resources.map((declared) => ({
       ...declared,
       keys: thumbprints(declared.keys),
-      actions: declared.actions.map(({ name }) => ({ name, section })),
+      actions: declared.actions.map(({ name, aws }) => ({ name, aws, section })),
       section,
     })),
     agents: agents.map((declared) => ({

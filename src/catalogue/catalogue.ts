@@ -5,6 +5,7 @@
  */
 import { canonicalDigest } from '../json/canonical-digest.ts';
 import type { PublicJwk } from '../jws/jwk.ts';
+import type { AwsAccess } from './aws-access.ts';
 import { type CatalogueDocument, parseCatalogueDocument } from './catalogue-document.ts';
 import type { Role } from './roles.ts';
 
@@ -27,6 +28,8 @@ export type Action = {
   approval: 'none' | 'one' | 'two';
   /** JSON Schema 2020-12 for the call's arguments; `compileArgumentSchema` makes a check of it. */
   arguments?: object;
+  /** What it gives at AWS: credentials of a role, narrowed to a policy. Then the broker itself serves it. */
+  aws?: AwsAccess;
 };
 
 export type Resource = {

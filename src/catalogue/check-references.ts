@@ -3,8 +3,8 @@
  * its zone may reach. They hold for files, where each finding has a place, and for a stored document, where any
  * finding refuses the whole; so the place is a parameter.
  */
-
 import { didYouMean } from '../errors/nearest-name.ts';
+import { AWS_PATH } from './aws-access.ts';
 import type { Finding } from './fields.ts';
 import { quoted } from './problem.ts';
 
@@ -13,9 +13,10 @@ export type Declarations<At> = {
   resources: readonly {
     audience?: string | undefined;
     zone?: string | undefined;
+    developmentKey?: boolean;
     developmentPath?: string | undefined;
     keys: readonly { thumbprint: string; section: At }[];
-    actions: readonly { name: string; section: At }[];
+    actions: readonly { name: string; aws?: object | undefined; section: At }[];
     section: At;
   }[];
   agents: readonly {
@@ -37,6 +38,7 @@ export type Tell<At> = (at: At, steps: readonly string[], finding: Finding, part
 
 export function checkReferences<At>(declarations: Declarations<At>, tell: Tell<At>): void {
   checkUnique(declarations, tell);
+  checkAws(declarations, tell);
   checkZones(declarations, tell);
   checkGrants(declarations, tell);
 }
@@ -76,6 +78,33 @@ function declaredTwice(kind: string, name: string): Finding {
         : `Rename or remove one of the two.`,
   };
 }
+
+/** What gives AWS credentials is served by the broker: nobody else has a key for it, and nothing else is there. */
+function checkAws<At>({ resources }: Declarations<At>, tell: Tell<At>): void {
+  for (const { audience, keys, developmentKey = false, actions, section } of resources) {
+    const others = actions.filter(({ aws }) => aws === undefined);
+    if (others.length === actions.length) continue;
+    if (audience !== undefined && !audience.endsWith(AWS_PATH)) tell(section, ['resource'], AWS_ELSEWHERE);
+    if (keys.length > 0 || developmentKey) tell(section, [], AWS_WITH_KEY, 'key');
+    for (const { section: at } of others) tell(at, [], AWS_MISSING, 'key');
+  }
+}
+
+const AWS_ELSEWHERE: Finding = {
+  rule: 'aws-resource',
+  message: `expected a resource at ${AWS_PATH} of the issuer for actions with aws`,
+  fix: `The broker serves them itself. Write resource: https://<the issuer>${AWS_PATH}.`,
+};
+const AWS_WITH_KEY: Finding = {
+  rule: 'aws-resource',
+  message: 'expected neither keys nor development_key for a resource whose actions have aws',
+  fix: 'Remove them: the broker serves this resource itself.',
+};
+const AWS_MISSING: Finding = {
+  rule: 'aws-resource',
+  message: 'expected aws in every action of this resource, found an action without',
+  fix: 'Move the action to the resource that serves it.',
+};
 
 function checkZones<At>({ zones, resources, agents }: Declarations<At>, tell: Tell<At>): void {
   const known = new Set(zones.map(({ name }) => name));

@@ -2,6 +2,7 @@
 import { canonicalJson } from '../json/canonical-json.ts';
 import type { Action, Catalogue } from './catalogue.ts';
 import { type NamedChange, partition, type Versions } from './catalogue-change.ts';
+import { compareAws } from './compare-aws.ts';
 import { isProvablyNarrower } from './narrower-schema.ts';
 import { APPROVALS, SENSITIVITIES } from './read-action.ts';
 
@@ -32,6 +33,7 @@ const COMPARISONS: readonly Comparison[] = [
   compareUse,
   compareApproval,
   compareArguments,
+  compareAws,
 ];
 
 function changesOfAction(versions: Versions<Action>, who: string): NamedChange[] {

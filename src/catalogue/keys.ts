@@ -30,23 +30,23 @@ const KEY_SHAPE = {
   use: { ...text, optional: true },
 };
 
-/** Reads `keys`. `developmentKey` says that mayfly makes the key itself, so that the list may be absent. */
+/** Reads `keys`. The list may be absent where mayfly makes the key itself, or is itself who would have it. */
 export function readKeys(
   declaration: Section,
-  { developmentKey }: { developmentKey: boolean },
+  { mayBeAbsent }: { mayBeAbsent: boolean },
   report: Report,
 ): DeclaredKey[] {
   const list = sectionAt(declaration, 'keys');
   if (list.value === REFUSED) return [];
   if (list.value === undefined) {
-    if (!developmentKey) reportAt(declaration, report, NO_KEYS, 'key');
+    if (!mayBeAbsent) reportAt(declaration, report, NO_KEYS, 'key');
     return [];
   }
   if (!Array.isArray(list.value) || list.value.length > MAX_KEYS) {
     reportAt(list, report, { ...NO_KEYS, rule: 'invalid-value' });
     return [];
   }
-  if (list.value.length === 0 && !developmentKey) reportAt(list, report, NO_KEYS, 'key');
+  if (list.value.length === 0 && !mayBeAbsent) reportAt(list, report, NO_KEYS, 'key');
   const keys = [...list.value.keys()].map((index) => readKey(sectionAt(list, index), report));
   return withoutRepeatedKid(
     keys.filter((key) => key !== null),

@@ -141,9 +141,10 @@ function resourceEntry({ section: _section, developmentPath, ...resource }: Reso
     ...(developmentPath === undefined ? {} : { developmentPath }),
     keys: resource.keys.map(({ jwk }) => jwk),
     actions: resource.actions.map(
-      ({ section: _place, acceptances: _accepted, arguments: schema, ...action }) => ({
+      ({ section: _place, acceptances: _accepted, arguments: schema, aws, ...action }) => ({
         ...action,
         ...(schema === undefined ? {} : { arguments: schema }),
+        ...(aws === undefined ? {} : { aws }),
       }),
     ),
   };

@@ -1,6 +1,7 @@
 /** Reads one action of a resource: what it does, how dangerous it is, and what a token for it may be. */
 import { z } from 'zod';
 import { type Acceptance, readAcceptances } from './acceptances.ts';
+import { type AwsAccess, awsAccessOf, awsFlaws } from './aws-access.ts';
 import {
   type Field,
   invalidValue,
@@ -32,6 +33,7 @@ export type ActionDeclaration = {
   use: (typeof USES)[number] | undefined;
   approval: (typeof APPROVALS)[number] | undefined;
   arguments: object | undefined;
+  aws: AwsAccess | undefined;
   acceptances: Acceptance[];
   section: Section;
 };
@@ -62,6 +64,7 @@ const SHAPE = {
     fix: 'Write a JSON Schema 2020-12, or leave arguments out.',
     optional: true,
   },
+  aws: READ_ELSEWHERE,
   accept: READ_ELSEWHERE,
 };
 
@@ -79,6 +82,7 @@ export function readAction(name: string, section: Section, report: Report): Acti
     use: fields.use,
     approval: fields.approval,
     arguments: isWhole(fields.arguments) ? fields.arguments : undefined,
+    aws: readAws(section, fields.arguments, report),
     acceptances: readAcceptances(section, report),
     section,
   };
@@ -100,6 +104,17 @@ function readLifetime(action: Section, report: Report): ActionDeclaration['lifet
     });
   }
   return { defaultSeconds, maxSeconds };
+}
+
+function readAws(action: Section, schema: object | undefined, report: Report): AwsAccess | undefined {
+  const section = sectionAt(action, 'aws');
+  if (section.value === undefined || !isWhole(section.value) || !isWhole(schema)) return undefined;
+  const flaws = awsFlaws(section.value, schema);
+  for (const { steps, message } of flaws) {
+    const fix = 'The README describes aws of an action, and what a policy there may say.';
+    reportAt(sectionAt(section, ...steps), report, { rule: 'invalid-aws', message, fix });
+  }
+  return flaws.length > 0 ? undefined : awsAccessOf(section.value as Record<string, unknown>);
 }
 
 function oneOf<const T extends readonly string[]>(values: T, fix: string): Field<T[number]> {

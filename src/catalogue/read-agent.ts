@@ -61,7 +61,7 @@ export function readAgent(source: PolicySource, report: Report): AgentDeclaratio
     owner: fields.owner,
     zone: fields.zone,
     developmentKey,
-    keys: readKeys(section, { developmentKey }, report),
+    keys: readKeys(section, { mayBeAbsent: developmentKey }, report),
     sessionSeconds: fields.session_seconds,
     may: readList(may, { ...ACTION_NAME, diagnose: diagnoseWildcard }, report).map(({ value, index }) => ({
       action: value,

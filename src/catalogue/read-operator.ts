@@ -36,7 +36,7 @@ export function readOperator(source: PolicySource, report: Report): OperatorDecl
     title: fields.title,
     roles: readList(sectionAt(section, 'roles'), ROLE, report).map(({ value }) => value),
     developmentKey,
-    keys: readKeys(section, { developmentKey }, report),
+    keys: readKeys(section, { mayBeAbsent: developmentKey }, report),
     acceptances: readAcceptances(section, report),
     section,
   };

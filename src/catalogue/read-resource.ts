@@ -64,16 +64,18 @@ export function readResource(source: PolicySource, report: Report): ResourceDecl
   if (fields.development_path !== undefined && !developmentKey) {
     reportAt(sectionAt(section, 'development_path'), report, PATH_WITHOUT_KEY, 'key');
   }
+  const actions = Object.keys(fields.actions ?? {}).map((name) =>
+    readAction(name, sectionAt(section, 'actions', name), report),
+  );
+  const isServedHere = actions.some((action) => sectionAt(action.section, 'aws').value !== undefined);
   return {
     audience: fields.resource,
     title: fields.title,
     zone: fields.zone,
     developmentKey,
     developmentPath: fields.development_path,
-    keys: readKeys(section, { developmentKey }, report),
-    actions: Object.keys(fields.actions ?? {}).map((name) =>
-      readAction(name, sectionAt(section, 'actions', name), report),
-    ),
+    keys: readKeys(section, { mayBeAbsent: developmentKey || isServedHere }, report),
+    actions,
     section,
   };
 }
