@@ -62,6 +62,9 @@ const PLACED = `
     from audit_leaves l left join lateral (
       select * from audit_entries e where e.day = l.day and e.id = l.entry_id limit 1) as e on true`;
 
+/** One look at an index for each line, never all leaves. */
+const ITS_LEAF = '(select * from audit_leaves l where l.entry_id = e.id limit 1)';
+
 /** Values of filters are parameters $4 and on; null means that nobody asks. */
 const ASKED = `($4::text is null or e.session_id = $4) and ($5::text is null or e.actor = $5)
      and ($6::text is null or e.details->>'agent' = $6) and ($7::text is null or e.action = $7)
@@ -79,7 +82,7 @@ const ofSession = (maxLookedThrough: number) => `
   ), few as materialized (select count(*) <= ${maxLookedThrough} as are_few from of_session)
   select f.are_few, x.*
     from few f left join lateral (
-      select ${COLUMNS} from of_session e join audit_leaves l on l.entry_id = e.id
+      select ${COLUMNS} from of_session e cross join lateral ${ITS_LEAF} as l
        where f.are_few and l.leaf_index < $1 and l.leaf_index >= $3 and ${ASKED}
        order by l.leaf_index desc limit $2) as x on true
    order by x.index desc`;
@@ -116,7 +119,7 @@ const LEDGER_ACTIONS: readonly EntryAction[] = [
 /** A day of leeway: the line's day is that of its transaction's begin. */
 const OF_REVOCATION = `
   select ${COLUMNS}
-    from audit_entries e join audit_leaves l on l.entry_id = e.id
+    from audit_entries e cross join lateral ${ITS_LEAF} as l
    where e.details->>'epoch' = $1 and e.action in (${LEDGER_ACTIONS.map((action) => `'${action}'`).join(', ')})
      and e.day >= floor(extract(epoch from $2::timestamptz) / 86400)::integer - 1
    order by l.leaf_index limit 1`;
