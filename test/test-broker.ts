@@ -47,7 +47,13 @@ export async function createTestWorld({ files = {} }: { files?: Readonly<Record<
   const { catalogue, problems } = await loadCatalogue(scopes.directory);
   if (catalogue === null) throw new Error(JSON.stringify(problems, null, 1));
   const owner = openKysely<unknown>(
-    createPool({ url: database.ownerUrl, size: 2, applicationName: 'test owner', log: silentLog }),
+    createPool({
+      url: database.ownerUrl,
+      size: 2,
+      applicationName: 'test owner',
+      log: silentLog,
+      connectTimeoutMilliseconds: 20_000,
+    }),
   );
   const kek = randomBytes(32).toString('base64url');
   const brokers: Broker[] = [];

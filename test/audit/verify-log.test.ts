@@ -20,7 +20,7 @@ const ENTRIES = 1_000;
 const SEEN = 700;
 const HANDED_OVER = 400;
 /** Ten thousand together, and ten thousand of each in `npm run soak`. */
-const [LIVE_MUTATIONS, PACK_MUTATIONS] = soakFactor() === 1 ? [2_000, 8_000] : [10_000, 10_000];
+const [LIVE_MUTATIONS, PACK_MUTATIONS] = soakFactor() === 1 ? [1_000, 9_000] : [10_000, 10_000];
 const MAX_STRETCH = 24;
 const SEED = 20_261_123;
 
