@@ -3,9 +3,9 @@ import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { resolve } from 'node:path';
 import { test } from 'node:test';
-import fc from 'fast-check';
 import { readConfiguration } from '../src/config/configuration.ts';
 import { welcome } from '../src/welcome.ts';
+import { fc } from './properties.ts';
 
 function printed(settings: Record<string, string>, tour = 'npm run tour'): string {
   const configuration = readConfiguration(settings);

@@ -1,6 +1,5 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import fc from 'fast-check';
 import {
   EntryFaultError,
   type EntryRow,
@@ -14,6 +13,7 @@ import { leafHash } from '../../src/audit/merkle-tree.ts';
 import { writableDetails } from '../../src/audit/writable-details.ts';
 import { canonicalJson } from '../../src/json/canonical-json.ts';
 import { parseStrictJson } from '../../src/json/strict-json.ts';
+import { fc } from '../properties.ts';
 import { sampleRow } from './sample-log.ts';
 
 const row = sampleRow(5);

@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import fc from 'fast-check';
 import { fromTiles } from '../../src/audit/log-tree.ts';
 import { leafHash } from '../../src/audit/merkle-tree.ts';
 import { formatTilePath, TILE_WIDTH, type Tile } from '../../src/audit/tiles.ts';
+import { fc } from '../properties.ts';
 import { createMemoryTree } from './memory-tree.ts';
 
 const LEAVES = 70_000;

@@ -1,7 +1,6 @@
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { describe, test } from 'node:test';
-import fc from 'fast-check';
 import {
   planConsistency,
   planInclusion,
@@ -18,6 +17,7 @@ import {
   rootOf,
   rootOfLeaves,
 } from '../../src/audit/merkle-tree.ts';
+import { fc } from '../properties.ts';
 import { createMemoryTree } from './memory-tree.ts';
 
 const hex = (hash: Uint8Array) => Buffer.from(hash).toString('hex');

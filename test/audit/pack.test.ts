@@ -1,6 +1,5 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import fc from 'fast-check';
 import { AuditFormatError } from '../../src/audit/format-error.ts';
 import {
   formatPackEntry,
@@ -14,6 +13,7 @@ import {
 import { packLines } from '../../src/audit/pack-lines.ts';
 import { pinLog, type TrustedLog } from '../../src/audit/trusted-log.ts';
 import { type PackPolicy, type PackVerdict, verifyPack } from '../../src/audit/verify-pack.ts';
+import { fc } from '../properties.ts';
 import { createSampleLog, newSigningKey, sampleEntries } from './sample-log.ts';
 import { packHeader, packOf } from './sample-pack.ts';
 

@@ -1,7 +1,6 @@
 import assert from 'node:assert/strict';
 import { createHash, generateKeyPairSync, sign } from 'node:crypto';
 import { describe, test } from 'node:test';
-import fc from 'fast-check';
 import { AuditFormatError } from '../../src/audit/format-error.ts';
 import { cosignNote, signNote } from '../../src/audit/sign-note.ts';
 import {
@@ -16,6 +15,7 @@ import {
   parseSignedNote,
 } from '../../src/audit/signed-note.ts';
 import { parseVerifierKey, verifierKeyOf } from '../../src/audit/verifier-key.ts';
+import { fc } from '../properties.ts';
 import { addSignatures } from './add-signatures.ts';
 import { newSigningKey } from './sample-log.ts';
 

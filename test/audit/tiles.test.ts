@@ -1,6 +1,5 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import fc from 'fast-check';
 import { formatEntryBundle, parseEntryBundle } from '../../src/audit/entry-bundle.ts';
 import { AuditFormatError } from '../../src/audit/format-error.ts';
 import { planConsistency, planInclusion, proofOf } from '../../src/audit/merkle-proof.ts';
@@ -15,6 +14,7 @@ import {
   tilesOfPlan,
   widthOfTile,
 } from '../../src/audit/tiles.ts';
+import { fc } from '../properties.ts';
 import { createMemoryTree } from './memory-tree.ts';
 
 describe('The path of a tile', () => {

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import fc from 'fast-check';
 import { CatalogueDocumentError, catalogueFromDocument } from '../../src/catalogue/index.ts';
+import { fc } from '../properties.ts';
 import { type Loose, loadFiles, policyFiles, publicJwk, smallPolicy } from './policy-fixture.ts';
 
 const { catalogue } = await loadFiles(policyFiles(smallPolicy()));

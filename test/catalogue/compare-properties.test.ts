@@ -1,8 +1,8 @@
 /** Properties of the comparison, over catalogues that differ from a small one by random steps. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import fc from 'fast-check';
 import { type Catalogue, catalogueFromDocument, compareCatalogues } from '../../src/catalogue/index.ts';
+import { fc } from '../properties.ts';
 import { loadFiles, policyFiles, smallPolicy } from './policy-fixture.ts';
 
 const { catalogue: loaded } = await loadFiles(policyFiles(smallPolicy()));

@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import fc from 'fast-check';
 import { parse, stringify } from 'yaml';
 import { catalogueFromDocument, type LoadedCatalogue } from '../../src/catalogue/index.ts';
 import { canonicalDigest } from '../../src/json/canonical-digest.ts';
+import { fc } from '../properties.ts';
 import { type Loose, loadChanged, loadFiles, policyFiles, publicJwk, smallPolicy } from './policy-fixture.ts';
 
 const original = await loadFiles(policyFiles(smallPolicy()));

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Ajv2020 } from 'ajv/dist/2020.js';
-import fc from 'fast-check';
 import { isProvablyNarrower } from '../../src/catalogue/narrower-schema.ts';
+import { fc } from '../properties.ts';
 import type { Loose } from './policy-fixture.ts';
 
 const narrower = (before: unknown, after: unknown): boolean => isProvablyNarrower({ before, after });

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
-import fc from 'fast-check';
+import { fc } from '../properties.ts';
 import { loadFiles, policyFiles, rulesOf, smallPolicy } from './policy-fixture.ts';
 
 const BLNS: string[] = JSON.parse(

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import fc from 'fast-check';
 import { plainJson, plainText } from '../../src/cli/plain-text.ts';
 import { sheet, table } from '../../src/cli/table.ts';
+import { fc } from '../properties.ts';
 
 const UNICODE = fc.string({ unit: 'binary' });
 /** Everything that is no letter, mark, number, sign or space. */

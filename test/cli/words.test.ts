@@ -1,13 +1,13 @@
 /** The sentences that commands say by themselves. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import fc from 'fast-check';
 import { wantsJson } from '../../src/cli/error-text.ts';
 import { complaintAbout } from '../../src/cli/reason.ts';
 import { growingTable } from '../../src/cli/table.ts';
 import { outlookOf, verdictOf } from '../../src/cli/verdict.ts';
 import { warningOf } from '../../src/cli/who-is-left.ts';
 import { reasonSchema } from '../../src/operators/read-change.ts';
+import { fc } from '../properties.ts';
 
 test('a reason is complained about exactly when no broker would take it', () => {
   const texts = fc.oneof(

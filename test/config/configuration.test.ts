@@ -4,9 +4,9 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
-import fc from 'fast-check';
 import { ConfigurationError, readConfiguration } from '../../src/config/configuration.ts';
 import { normaliseTarget, requireTarget } from '../../src/dpop/target-url.ts';
+import { fc } from '../properties.ts';
 import { makeCertificate } from '../test-certificate.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'mayfly-configuration-'));

@@ -6,11 +6,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { TLSSocket } from 'node:tls';
-import fc from 'fast-check';
 import { ConnectionUrlError, parseConnectionUrl } from '../../src/config/connection-url.ts';
 import { databaseUnavailable } from '../../src/database/database-error.ts';
 import { createPool } from '../../src/database/pool.ts';
 import { silentLog } from '../../src/errors/log.ts';
+import { fc } from '../properties.ts';
 import { makeCertificate, type TestCertificate } from '../test-certificate.ts';
 import { createTestDatabase } from '../test-database.ts';
 

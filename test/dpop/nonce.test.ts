@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { createSecretKey, randomBytes } from 'node:crypto';
 import { test } from 'node:test';
-import fc from 'fast-check';
 import { createNonces, NONCE_STEP_SECONDS } from '../../src/dpop/nonce.ts';
+import { fc } from '../properties.ts';
 
 function clockAt(seconds: number) {
   const clock = {

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import fc from 'fast-check';
 import { normaliseTarget } from '../../src/dpop/target-url.ts';
+import { fc } from '../properties.ts';
 
 const TARGET = 'https://broker.example.com/oauth/token';
 

@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import fc from 'fast-check';
 import { Refusal, type RefusalReason } from '../../src/errors/refusal.ts';
 import { readForm } from '../../src/http/form.ts';
 import { HTTP_LIMITS } from '../../src/http/limits.ts';
+import { fc } from '../properties.ts';
 
 const read = (body: string | Buffer) => readForm(Buffer.from(body), HTTP_LIMITS);
 

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import fc from 'fast-check';
+import { fc } from '../properties.ts';
 import { soakFactor } from '../soak.ts';
 import { assertOracle, FORM, JSON_TYPE, openClient, request, startEdge } from './wire.ts';
 

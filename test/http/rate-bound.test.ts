@@ -2,10 +2,10 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
-import fc from 'fast-check';
 import { Refusal } from '../../src/errors/refusal.ts';
 import { createRequestBounds, RATE_LIMITS } from '../../src/http/rate-bound.ts';
 import { createBuckets } from '../../src/http/token-bucket.ts';
+import { fc } from '../properties.ts';
 
 const from = (network: string) => ({ address: network, network });
 

@@ -2,8 +2,8 @@ import assert from 'node:assert/strict';
 import { IncomingMessage } from 'node:http';
 import { Socket } from 'node:net';
 import { describe, test } from 'node:test';
-import fc from 'fast-check';
 import { createSourceReader, sourceOf } from '../../src/http/source.ts';
+import { fc } from '../properties.ts';
 
 type Forwarded = { 'x-forwarded-for'?: string; forwarded?: string };
 

@@ -2,10 +2,10 @@ import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { readdirSync, readFileSync } from 'node:fs';
 import { describe, test } from 'node:test';
-import fc from 'fast-check';
 import { canonicalDigest } from '../../src/json/canonical-digest.ts';
 import { canonicalJson } from '../../src/json/canonical-json.ts';
 import { parseStrictJson } from '../../src/json/strict-json.ts';
+import { fc } from '../properties.ts';
 
 const VECTORS = new URL('../vectors/jcs/', import.meta.url);
 

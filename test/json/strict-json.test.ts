@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import fc from 'fast-check';
 import { JsonError, parseStrictJson, parseStrictJsonObject } from '../../src/json/strict-json.ts';
+import { fc } from '../properties.ts';
 
 const BOUNDS = { maxDepth: 16, maxMembers: 1_000 };
 

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import fc from 'fast-check';
 import { decodeBase64url, encodeBase64url } from '../../src/jws/base64url.ts';
+import { fc } from '../properties.ts';
 
 describe('One byte sequence has one spelling', () => {
   const cases: [string, string][] = [

@@ -1,7 +1,6 @@
 import assert from 'node:assert/strict';
 import { createPrivateKey, createPublicKey, generateKeyPairSync, type KeyObject } from 'node:crypto';
 import { describe, test } from 'node:test';
-import fc from 'fast-check';
 import {
   encodeHeader,
   JwsError,
@@ -10,6 +9,7 @@ import {
   verifySignature,
 } from '../../src/jws/compact-jws.ts';
 import { type JwsAlgorithm, parseVerificationKey, type VerificationKey } from '../../src/jws/jwk.ts';
+import { fc } from '../properties.ts';
 
 const MAX_LENGTH = 8_192;
 const encode = (value: unknown) =>

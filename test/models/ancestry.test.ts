@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import fc from 'fast-check';
 import { copyOfSnapshot, type LedgerCopy } from '../../src/revocations/ledger-copy.ts';
 import type { LedgerEntry, LedgerPage } from '../../src/revocations/ledger-entry.ts';
 import { isDead } from '../../src/revocations/rule.ts';
+import { fc } from '../properties.ts';
 import { soakFactor } from '../soak.ts';
 import { command, KID, LEDGER_RULES, type LedgerRule, revocable } from './ancestry.ts';
 import { type Told, tell } from './ancestry-history.ts';

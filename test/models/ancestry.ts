@@ -5,9 +5,10 @@
  * Children are ahead of the code: the broker delegates nothing yet. What is modelled of it is what L6 asks for, that
  * a child carries the keys of its ancestors and that every mint in its session looks at the token that opened it.
  */
-import fc from 'fast-check';
+
 import { ledgerKey, type RevocationTarget } from '../../src/revocations/revocation.ts';
 import { type Revocable, tokenKeys } from '../../src/revocations/rule.ts';
+import { fc } from '../properties.ts';
 import { ACTIONS, AGENTS, RESOURCE, ZONES } from '../revocations/history.ts';
 
 const KINDS = ['token', 'session', 'agent', 'zone', 'action', 'resource', 'subject', 'all'] as const;

@@ -4,8 +4,8 @@
  */
 import assert from 'node:assert/strict';
 import { before, test } from 'node:test';
-import fc from 'fast-check';
 import type { Broker } from '../../src/broker.ts';
+import { fc } from '../properties.ts';
 import { soakFactor } from '../soak.ts';
 import { newSessionKey } from '../test-agent.ts';
 import { createTestWorld, type TestWorld } from '../test-broker.ts';

@@ -1,6 +1,6 @@
-import fc from 'fast-check';
 import { ledgerKey, type Revocation, type RevocationTarget } from '../../src/revocations/revocation.ts';
 import { tokenKeys } from '../../src/revocations/rule.ts';
+import { fc } from '../properties.ts';
 
 /*
  * Histories are generated as commands; a naive oracle replays the order of events and looks at the true fields of

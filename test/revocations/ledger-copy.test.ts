@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import fc from 'fast-check';
 import { copyOfSnapshot, type LedgerCopy } from '../../src/revocations/ledger-copy.ts';
 import type { LedgerEntry, LedgerPage } from '../../src/revocations/ledger-entry.ts';
 import type { Revocation, RevocationTarget } from '../../src/revocations/revocation.ts';
 import { isDead } from '../../src/revocations/rule.ts';
+import { fc } from '../properties.ts';
 import { command, replay, revocable } from './history.ts';
 
 const DIGEST = 'A'.repeat(43);

@@ -1,7 +1,6 @@
 /** What the table says, page by page: gapless, whole, and to the same effect as the whole ledger. */
 import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
-import fc from 'fast-check';
 import { createPool, openKysely } from '../../src/database/pool.ts';
 import { pruneRevocations, pruneVerifiers, raiseLedgerFloor } from '../../src/database/upkeep.ts';
 import { silentLog } from '../../src/errors/log.ts';
@@ -10,6 +9,7 @@ import type { LedgerPage } from '../../src/revocations/ledger-entry.ts';
 import { createLedgerStore, type LedgerStore } from '../../src/revocations/ledger-store.ts';
 import type { Revocation } from '../../src/revocations/revocation.ts';
 import { isDead } from '../../src/revocations/rule.ts';
+import { fc } from '../properties.ts';
 import { soakFactor } from '../soak.ts';
 import { asSuperuser } from '../test-cluster.ts';
 import { createTestDatabase, type TestDatabase } from '../test-database.ts';

@@ -1,7 +1,6 @@
 /** What a dry run counts, over a whole database at once, is what the rule says of each session and each token. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import fc from 'fast-check';
 import { CompiledQuery, sql } from 'kysely';
 import { createPool, openKysely } from '../../src/database/pool.ts';
 import { silentLog } from '../../src/errors/log.ts';
@@ -9,6 +8,7 @@ import { createReachStore } from '../../src/revocations/reach-store.ts';
 import type { RevocationTarget } from '../../src/revocations/revocation.ts';
 import { SESSION_OPEN, TOKEN_LIVES } from '../../src/revocations/rule-store.ts';
 import { until } from '../broker-process.ts';
+import { fc } from '../properties.ts';
 import { soakFactor } from '../soak.ts';
 import { beforeDrop, createTestDatabase } from '../test-database.ts';
 

@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict';
 import { before, test } from 'node:test';
-import fc from 'fast-check';
 import { ledgerKey, type Revocation, type RevocationTarget } from '../../src/revocations/revocation.ts';
 import { isDead } from '../../src/revocations/rule.ts';
 import { systemClock } from '../../src/time/clock.ts';
 import { newIdentifier } from '../../src/time/identifier.ts';
 import { createTokenStore } from '../../src/tokens/token-store.ts';
+import { fc } from '../properties.ts';
 import { mintRow, prepareMinting } from '../tokens/mint-fixture.ts';
 import { command, diesByOrder, RESOURCE, replay, revocable, type Token, ZONES } from './history.ts';
 

@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import fc from 'fast-check';
 import { actionsOf, demandedBy, parseChallenges } from '../../src/sdk/challenge.ts';
 import { createNonces } from '../../src/sdk/nonces.ts';
 import { covers } from '../../src/sdk/places.ts';
 import { MAX_ATTEMPTS, MAX_HONOURED_SECONDS, pauseAfter, retryAfterOf } from '../../src/sdk/retry.ts';
+import { fc } from '../properties.ts';
 import { soakFactor } from '../soak.ts';
 
 const numRuns = 200 * soakFactor();

@@ -5,8 +5,8 @@
  */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import fc from 'fast-check';
 import { type AgentClock, type AgentOptions, createAgent } from '../../src/sdk/index.ts';
+import { fc } from '../properties.ts';
 import { soakFactor } from '../soak.ts';
 import { createPaperBroker, ISSUER, RESOURCE } from './paper-broker.ts';
 

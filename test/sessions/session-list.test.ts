@@ -1,11 +1,11 @@
 /** Lists and reads of sessions: complete, filtered, paged, and the same as what the rule of the ledger says. */
 import assert from 'node:assert/strict';
 import { before, test } from 'node:test';
-import fc from 'fast-check';
 import type { Broker } from '../../src/broker.ts';
 import { createRevocationStore } from '../../src/revocations/revocation-store.ts';
 import { isDead, sessionKeys } from '../../src/revocations/rule.ts';
 import { systemClock } from '../../src/time/clock.ts';
+import { fc } from '../properties.ts';
 import { newSessionKey } from '../test-agent.ts';
 import { createTestWorld, type TestWorld } from '../test-broker.ts';
 import type { TestOperator } from '../test-operator.ts';

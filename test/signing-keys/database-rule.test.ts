@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import fc from 'fast-check';
 import { type KeyTimes, maySign, stateOf, withRetirement } from '../../src/signing-keys/key-state.ts';
+import { fc } from '../properties.ts';
 import { openStage, type Stage } from './ring-stage.ts';
 
 const PERMISSION_DENIED = { code: '42501' };

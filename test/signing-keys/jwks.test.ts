@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import fc from 'fast-check';
 import { parseVerificationKey } from '../../src/jws/jwk.ts';
 import type { KeyRing } from '../../src/signing-keys/key-ring.ts';
+import { fc } from '../properties.ts';
 import { openStage, type Stage } from './ring-stage.ts';
 
 const MEMBERS = ['alg', 'crv', 'kid', 'kty', 'use', 'x'];

@@ -1,6 +1,5 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import fc from 'fast-check';
 import {
   isInUse,
   KEY_PURPOSES,
@@ -17,6 +16,7 @@ import {
   MAX_COPY_AGE_SECONDS,
   DEFAULT_ROTATION_POLICY as POLICY,
 } from '../../src/signing-keys/rotation-policy.ts';
+import { fc } from '../properties.ts';
 import { type ModelRing, modelRing } from './model-ring.ts';
 
 const LIFETIME = POLICY.tokenLifetimeSeconds;

@@ -2,11 +2,11 @@ import assert from 'node:assert/strict';
 import { createHmac, randomBytes, sign, verify } from 'node:crypto';
 import { describe, it } from 'node:test';
 import { inspect } from 'node:util';
-import fc from 'fast-check';
 import { importKeks } from '../../src/signing-keys/key-encryption-key.ts';
 import { KEY_PURPOSES, type KeyPurpose } from '../../src/signing-keys/key-state.ts';
 import { openKey, type SealedKey, sealKey } from '../../src/signing-keys/sealed-key.ts';
 import { algorithmFor, generateKey, secretBytesOf } from '../../src/signing-keys/signing-key.ts';
+import { fc } from '../properties.ts';
 
 const keks = importKeks({ current: randomBytes(32), previous: [] });
 const purposes = fc.constantFrom(...KEY_PURPOSES);

@@ -1,13 +1,13 @@
 import assert from 'node:assert/strict';
 import { isIP } from 'node:net';
 import { describe, test } from 'node:test';
-import fc from 'fast-check';
 import type { EntryDocument } from '../../src/audit/entry-document.ts';
 import { canonicalJson } from '../../src/json/canonical-json.ts';
 import { EVENT_FORMATS, eventText } from '../../src/sinks/event-text.ts';
 import { OCSF_ACTIONS, OCSF_VERSION } from '../../src/sinks/ocsf-classes.ts';
 import { ocsfEvent } from '../../src/sinks/ocsf-event.ts';
 import { syslogFrame, syslogMessage } from '../../src/sinks/syslog-message.ts';
+import { fc } from '../properties.ts';
 import {
   AUTH_PROTOCOLS,
   CLASSES,

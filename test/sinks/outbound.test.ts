@@ -2,9 +2,9 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { type AddressInfo, createServer, type Socket } from 'node:net';
 import { describe, type TestContext, test } from 'node:test';
-import fc from 'fast-check';
 import { mayCall } from '../../src/sinks/outbound-address.ts';
 import { clientContext, createOutbound, type OutboundPost } from '../../src/sinks/outbound-request.ts';
+import { fc } from '../properties.ts';
 import { makeCertificate } from '../test-certificate.ts';
 import { startHttpCollector, tls } from './collectors.ts';
 

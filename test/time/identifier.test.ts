@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import fc from 'fast-check';
 import { millisecondsOfIdentifier, newIdentifier } from '../../src/time/identifier.ts';
+import { fc } from '../properties.ts';
 
 const MAX_MILLISECONDS = 2 ** 48 - 1;
 const at = (milliseconds: number) => ({

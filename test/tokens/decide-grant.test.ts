@@ -1,13 +1,13 @@
 import assert from 'node:assert/strict';
 import { before, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import fc from 'fast-check';
 import type { Action, Agent, Catalogue } from '../../src/catalogue/catalogue.ts';
 import { loadCatalogue } from '../../src/catalogue/load-catalogue.ts';
 import { Refusal } from '../../src/errors/refusal.ts';
 import type { Call } from '../../src/tokens/call.ts';
 import { decideGrant, resourceAliases } from '../../src/tokens/decide-grant.ts';
 import type { TokenRequest } from '../../src/tokens/token-request.ts';
+import { fc } from '../properties.ts';
 
 let catalogue: Catalogue;
 before(async () => {

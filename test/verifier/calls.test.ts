@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { after, describe, test } from 'node:test';
-import fc from 'fast-check';
 import { argumentsOfQuery, digestOfArguments } from '../../src/verifier/index.ts';
+import { fc } from '../properties.ts';
 import { CONSUME, LEASE, sendJson } from './fake-issuer.ts';
 import { ACTION, AUDIENCE, claimsOf, createFixture, outcomeOf } from './fixture.ts';
 

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { after, describe, test } from 'node:test';
-import fc from 'fast-check';
 import type { ResourceRequest, Verification } from '../../src/verifier/index.ts';
 import { createVerifier } from '../../src/verifier/index.ts';
+import { fc } from '../properties.ts';
 import { ACTION, codeOf, createFixture, outcomeOf } from './fixture.ts';
 
 const world = await createFixture();

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import fc from 'fast-check';
 import { createEventReader } from '../../src/verifier/event-reader.ts';
+import { fc } from '../properties.ts';
 
 const readerOf = (maxLength = 1_000) => createEventReader({ event: 'ledger', maxLength });
 

@@ -1,12 +1,12 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import fc from 'fast-check';
 import type { Sensitivity } from '../../src/revocations/ledger-message.ts';
 import type { RevocationTarget } from '../../src/revocations/revocation.ts';
 import { isDead } from '../../src/revocations/rule.ts';
 import { createLeaseState, type LeaseAnswer } from '../../src/verifier/lease-state.ts';
 import type { Moment } from '../../src/verifier/moment.ts';
 import { LEASE_SECONDS } from '../../src/verifiers/lease-lengths.ts';
+import { fc } from '../properties.ts';
 import { revocable } from '../revocations/history.ts';
 import { soakFactor } from '../soak.ts';
 import { createPaperLedger } from './paper-ledger.ts';

@@ -5,9 +5,9 @@
  */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import fc from 'fast-check';
 import type { Question } from '../../src/revocations/ledger-message.ts';
 import { createLeaseRenewals, type LeaseRenewals } from '../../src/verifiers/renew-leases.ts';
+import { fc } from '../properties.ts';
 import { soakFactor } from '../soak.ts';
 import { createFakeDatabase, type FakeDatabase, type Fault, LEASE_TICKS } from './fake-ledger-database.ts';
 
