@@ -3,7 +3,7 @@
  * `webhook-signature: v1,<base64 of HMAC-SHA256(secret, id "." timestamp "." body)>`. The same batch has the same id
  * each time it is sent; each event in it has its own.
  */
-import { createHmac, type KeyObject } from 'node:crypto';
+import { createHash, createHmac, type KeyObject } from 'node:crypto';
 import { type Clock, numericDate } from '../time/clock.ts';
 import { type EventFormat, eventText } from './event-text.ts';
 import { createHttpReceiver, type HttpTarget } from './http-receiver.ts';
@@ -61,10 +61,15 @@ export function signatureOf({
   return `v1,${digest}`;
 }
 
-/** Of the ends of the batch: what is sent again after a failure begins and ends where it did. */
+/**
+ * Of the entries themselves: what is sent again after a failure has the same, and nothing else has. Receivers throw away
+ * what has a name that they have seen, and places in a log come again: in one that was restored, or in another one.
+ */
 function batchId(name: string, batch: readonly SinkEvent[]): string {
-  const [first, last] = [batch[0], batch.at(-1)];
-  return first === undefined || last === undefined || first.index === null
-    ? `msg_${name}_${first?.document.id ?? 'none'}`
-    : `msg_${name}_${first.index}_${last.index}`;
+  const digest = createHash('sha256')
+    .update(JSON.stringify([name, ...batch.map(idOf)]))
+    .digest('base64url');
+  return `msg_${digest}`;
 }
+
+const idOf = ({ index, document }: SinkEvent) => [index, document.id];

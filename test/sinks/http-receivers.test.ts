@@ -42,15 +42,33 @@ test('a webhook is one array, signed with its id and its time', async (t) => {
   assert.equal(url, '/hook?x=1');
   assert.equal(headers.authorization, 'Bearer abc');
   assert.equal(headers['content-type'], 'application/json');
-  assert.equal(headers['webhook-id'], 'msg_hook_0_2');
+  const id = headers['webhook-id'];
+  assert.match(String(id), /^msg_[A-Za-z0-9_-]{43}$/);
   assert.equal(headers['webhook-timestamp'], String(START / 1000));
-  const signed = `msg_hook_0_2.${START / 1000}.${body}`;
+  const signed = `${id}.${START / 1000}.${body}`;
   const digest = createHmac('sha256', secret).update(signed).digest('base64');
   assert.equal(headers['webhook-signature'], `v1,${digest}`);
   assert.deepEqual(
     JSON.parse(body.toString()),
     entries.map(({ document }) => document),
   );
+});
+
+test('a batch has one name whenever it is sent, and no other batch has it, nor that of another log at the same leaves', async (t) => {
+  const collector = await startHttpCollector();
+  t.after(() => collector.stop());
+  const target = targetOf(collector.port, '/hook');
+  const sendsOf = (name: string) =>
+    createWebhookReceiver({ name, format: 'native', target, secret, clock, post });
+  const restored = sampleLog(3, (index) => sampleDocument(index + 1_000)).entries;
+  const [first = assert.fail()] = entries;
+  const batches = [entries, restored, entries.slice(0, 2), [first], [{ ...first, index: null }]];
+  for (const batch of batches) await sendsOf('hook').deliver(batch);
+  await sendsOf('other').deliver(entries);
+  await sendsOf('hook').deliver(entries);
+  const ids = collector.arrivals.map(({ headers }) => headers['webhook-id']);
+  assert.equal(ids.at(-1), ids[0]);
+  assert.equal(new Set(ids).size, batches.length + 1);
 });
 
 for (const compress of [false, true]) {
