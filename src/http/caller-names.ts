@@ -1,7 +1,10 @@
 import type { IncomingMessage } from 'node:http';
 
-/** Short and plain, or not written down at all: it goes into logs that people read in terminals. */
-const PLAIN_NAME = /^[A-Za-z0-9_.-]{1,64}$/;
+/**
+ * Short and plain, or not written down at all: it goes into logs that people read in terminals. Nor is what begins as
+ * every JWT does (`{"` in base64url): a name may be kept, a token that came into the wrong header may not.
+ */
+const PLAIN_NAME = /^(?!eyJ)[A-Za-z0-9_.-]{1,64}$/;
 
 /**
  * What the caller calls its request: so that its log and ours can be laid side by side. It is written down beside our id

@@ -389,6 +389,7 @@ describe('TRN-32: names that a client gives its request', () => {
     'a\u0080',
     '{}',
     'a,b',
+    'eyJhbGciOiJFZERTQSJ9.eyJqdGkiOiIxIn0.c2ln', // a token
   ];
   for (const claimed of hostile) {
     test(`${JSON.stringify(claimed.slice(0, 20))} (${claimed.length}) is not recorded`, async (context) => {
