@@ -200,11 +200,13 @@ function readAction(query: Form): string | undefined {
 
 const MOMENT = /^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}(?:\.\d{1,6})?Z$/;
 
-function readMoment(query: Form, name: string): Date | undefined {
+/** To the letter: a `Date` would forget microseconds and take the 30th of February for the 2nd of March. */
+function readMoment(query: Form, name: string): string | undefined {
   const text = query.one(name);
   if (text === undefined) return undefined;
   const moment = new Date(text);
-  if (MOMENT.test(text) && !Number.isNaN(moment.getTime())) return moment;
+  const isThere = !Number.isNaN(moment.getTime()) && moment.toISOString().slice(0, 19) === text.slice(0, 19);
+  if (MOMENT.test(text) && isThere) return text;
   return refuse('parameter_invalid', { hint: `${name} is a moment in UTC, e.g. 2026-11-23T08:00:00Z.` });
 }
 

@@ -19,9 +19,9 @@ export type EntryFilters = {
   agent?: string | undefined;
   action?: string | undefined;
   outcome?: string | undefined;
-  /** From this moment on, and before that one. */
-  since?: Date | undefined;
-  until?: Date | undefined;
+  /** From this moment on, and before that one: RFC 3339 in UTC, to the microsecond at most. */
+  since?: string | undefined;
+  until?: string | undefined;
 };
 
 export type LogReader = {
@@ -131,8 +131,8 @@ export function createLogReader(pool: Pick<Pool, 'query'>, maxLookedThrough = MA
   }
 
   /** The leaf from which on no entry is of an earlier day than this moment's and `days` more. */
-  async function firstOfDay(moment: Date, days: number): Promise<number> {
-    const day = Math.floor(moment.getTime() / DAY_MILLISECONDS) + days;
+  async function firstOfDay(moment: string, days: number): Promise<number> {
+    const day = Math.floor(Date.parse(moment) / DAY_MILLISECONDS) + days;
     const { rows } = await pool.query<{ index: number }>(FIRST_OF_DAY, [day]);
     return rows[0]?.index ?? 0;
   }

@@ -186,6 +186,23 @@ test('entries are listed newest first, by what they are about, page by page', as
   assert.deepEqual(none.body, { data: [], next_cursor: null });
 });
 
+test('a time is what it says, to the microsecond, and no day that does not exist', async () => {
+  const { body } = await auditor.get('/v1/audit/entries?action=token.minted&limit=1', READ);
+  const [{ id, at }] = body.data;
+  const idsWith = async (query: string): Promise<string[]> => {
+    const answer = await auditor.get(`/v1/audit/entries?action=token.minted&limit=200&${query}`, READ);
+    return answer.body.data.map((entry: { id: string }) => entry.id);
+  };
+  const after = `${at.slice(0, -7)}${String(Math.min(999_999, Number(at.slice(-7, -1)) + 1)).padStart(6, '0')}Z`;
+  assert.ok((await idsWith(`since=${at}`)).includes(id));
+  assert.equal((await idsWith(`until=${at}`)).includes(id), false);
+  assert.equal((await idsWith(`since=${after}`)).includes(id), false);
+  assert.ok((await idsWith(`until=${after}`)).includes(id));
+  for (const none of ['2026-02-30T00:00:00Z', '2026-04-31T10:00:00.5Z', '2026-01-01T24:00:00Z']) {
+    assert.equal((await auditor.get(`/v1/audit/entries?since=${none}`, READ)).status, 400, none);
+  }
+});
+
 test('an action that no entry has is refused with the one that was meant', async () => {
   for (const [action, hint] of [
     ['token.mintd', /^Did you mean token\.minted\? The actions of entries are token\.minted, /],
