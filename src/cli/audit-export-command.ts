@@ -14,7 +14,7 @@ import { formatPackEntry, formatPackHeader, type PackEntry } from '../audit/pack
 import type { TreeHead } from '../audit/trusted-log.ts';
 import type { Environment } from '../config/environment.ts';
 import { type EntryText, entryTexts } from './entry-texts.ts';
-import { fail } from './failure.ts';
+import { EXIT, fail } from './failure.ts';
 import { memoryPath, openLogMemory } from './log-memory.ts';
 import { addWitnessOptions, policyOf, readableKeys, wholeNumber } from './log-trust.ts';
 import { createOperatorClient } from './operator-client.ts';
@@ -47,6 +47,7 @@ export function auditExportCommand(environment: Environment): Command {
     const client = createOperatorClient(readIdentity(environment, options));
     const log = openPublicLog(client.issuer);
     const { head, note, keys } = await signedHead(log, originOf(client.issuer), options);
+    process.exitCode = EXIT.usage; // whoever reads it may stop reading: print.ts ends then, and this is half a pack
     const { from, to } = rangeWithin(head.size, options);
     const tree = log.tree(head.size);
     const since = options.since ?? rememberedSize(environment, keys.origin, head.size);
@@ -54,6 +55,7 @@ export function auditExportCommand(environment: Environment): Command {
     for await (const { entries } of entryTexts(client, { from, to, size: head.size })) {
       for (const entry of entries) await write(formatPackEntry(await proved(tree, head, entry)));
     }
+    process.exitCode = 0;
     say(`${to - from} entries, under a signed head over ${head.size}.`);
   });
 }
@@ -79,10 +81,10 @@ function rangeWithin(
   size: number,
   { from, to = size, since = 0 }: ExportOptions,
 ): { from: number; to: number } {
-  if (from <= to && to <= size && since <= size) return { from, to };
+  if (from < to && to <= size && since <= size) return { from, to };
   return fail(
     'usage',
-    `The log has ${size} entries: --from, --to and --since are within that, and --from is not after --to.`,
+    `The log has ${size} entries: --from, --to and --since are within that, and --from is before --to.`,
   );
 }
 

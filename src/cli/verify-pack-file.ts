@@ -26,9 +26,16 @@ export async function verifyPackFile(
   const { trusted, policy } = trust;
   const { archived: allowOlder, bodiesFrom } = options;
   const verdict = await verifyPack(followedBy(line, lines), { ...policy, trusted, allowOlder, bodiesFrom });
+  if (verdict.outcome === 'sound' && verdict.entries === 0) return NOTHING;
   if (verdict.outcome === 'sound') await trust.memory.keep(verdict.trusted);
   return findingOf(verdict, trust);
 }
+
+/** Whoever cut every entry out of a pack is not told that all is well. */
+const NOTHING: Finding = {
+  facts: { reason: 'no-entries' },
+  why: 'It holds no entries, so that there is nothing to verify.',
+};
 
 async function firstLine(
   lines: AsyncGenerator<string>,

@@ -1,6 +1,6 @@
 /** The audit log from the command line, on a real broker: read, followed, taken away, verified. */
 import assert from 'node:assert/strict';
-import { readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { after, describe, test } from 'node:test';
 import { parseVerifierKey } from '../../src/audit/verifier-key.ts';
 import { hasPython, python } from '../audit/python-checker.ts';
@@ -150,6 +150,25 @@ describe('A pack', () => {
     assert.equal((await mayfly(`audit verify - --key ${vkey} ${fresh()}`, stdout)).code, 0);
     assert.equal((await mayfly(`audit export --from 7 --to 6`)).code, 1);
     assert.equal((await mayfly(`audit export --to 1000000`)).code, 1);
+  });
+
+  test('SDK-12: without entries is no evidence: it is not written, and not verified', async () => {
+    const { code, stdout } = await mayfly('audit export --from 7 --to 7');
+    assert.deepEqual([code, stdout], [1, '']);
+    const [header = ''] = readFileSync(pack, 'utf8').split('\n');
+    const none = file('none');
+    writeFileSync(none, `${JSON.stringify({ ...JSON.parse(header), to: 100 }).replaceAll('—', '\\u2014')}\n`);
+    const trust = fresh();
+    await refused(`audit verify ${none} --key ${vkey} ${trust}`, /It holds no entries/);
+    assert.equal(existsSync(trust.split(' ')[1] ?? ''), false);
+  });
+
+  test('SDK-12: of which somebody takes only a part ends with an error', async () => {
+    const { code, stderr } = await shell(
+      '"$NODE" "$LAUNCHER" audit export | head -n 1 > header',
+      audit.settings,
+    );
+    assert.equal(code, 1, stderr);
   });
 
   const withoutPython = hasPython ? false : 'there is no python3 on this machine';
