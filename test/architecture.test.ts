@@ -14,7 +14,7 @@ const DRAWING: readonly (readonly string[])[] = [
   ['sdk'],
   ['main'],
   ['kill-switch'],
-  ['verifier', 'tokens'],
+  ['verifier', 'tokens', 'aws'],
   ['verifiers'],
   ['sessions'],
   ['agents'],

@@ -205,6 +205,12 @@ export const REFUSAL_REASONS = {
   token_inactive: 'invalid_token',
   proof_token_hash: 'invalid_dpop_proof',
   action_not_covered: 'insufficient_scope',
+  // AWS credentials
+  action_gives_no_aws: 'invalid_request',
+  arguments_not_accepted: 'invalid_request',
+  call_differs: 'invalid_token',
+  aws_refused: 'temporarily_unavailable',
+  aws_unavailable: 'temporarily_unavailable',
   // what is managed
   session_not_found: 'not_found',
   checkpoint_missing: 'checkpoint_missing',
