@@ -5,6 +5,8 @@
 
 import type { AgentRoutes } from './agents/agent-routes.ts';
 import { AUDIT_PATH, type AuditRoutes } from './audit/audit-routes.ts';
+import { AWS_METADATA_PATH, type AwsRoutes, CREDENTIALS_PATH } from './aws/aws-routes.ts';
+import { AWS_JWKS_PATH, OPENID_PATH } from './aws/web-identity.ts';
 import type { HealthRoutes } from './health.ts';
 import type { Route } from './http/route.ts';
 import type { DrillRoutes } from './kill-switch/drill-routes.ts';
@@ -46,11 +48,23 @@ export type Capabilities = {
   signingKeys: SigningKeyRoutes;
   verifiers: VerifierRoutes;
   audit: AuditRoutes;
+  aws: AwsRoutes;
 };
 
 export function routesOf(capabilities: Capabilities): Route[] {
-  const { tokenEndpoint, tokens, discovery, health, feed, leases, proofs, operatorGuard, ownSession, audit } =
-    capabilities;
+  const {
+    tokenEndpoint,
+    tokens,
+    discovery,
+    health,
+    feed,
+    leases,
+    proofs,
+    operatorGuard,
+    ownSession,
+    audit,
+    aws,
+  } = capabilities;
   const token = createTokenEndpoint(tokenEndpoint);
   const decisions: Route[] = [
     // method, path, error format, who may call it, body, what answers
@@ -89,6 +103,18 @@ export function routesOf(capabilities: Capabilities): Route[] {
     },
     { method: 'GET', path: PATHS.jwks, format: 'oauth', may: 'anyone', answer: discovery.jwks },
     { method: 'GET', path: PATHS.ledgerJwks, format: 'oauth', may: 'anyone', answer: discovery.ledgerJwks },
+    // AWS asks these of an OpenID provider that it trusts
+    { method: 'GET', path: OPENID_PATH, format: 'oauth', may: 'anyone', answer: aws.openid },
+    { method: 'GET', path: AWS_JWKS_PATH, format: 'oauth', may: 'anyone', answer: aws.jwks },
+    { method: 'GET', path: AWS_METADATA_PATH, format: 'oauth', may: 'anyone', answer: aws.metadata },
+    {
+      method: 'POST',
+      path: CREDENTIALS_PATH,
+      format: 'problem',
+      may: 'agent with a token for the action',
+      body: 'json',
+      answer: aws.credentials,
+    },
     {
       method: 'POST',
       path: '/v1/tokens/:jti/consume',

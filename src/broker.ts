@@ -7,6 +7,7 @@ import { createAuditStore } from './audit/audit-store.ts';
 import { createRefusalRecorder } from './audit/refusal-recorder.ts';
 import { openAuditLog } from './audit-log.ts';
 import { startAuditSinks } from './audit-sinks.ts';
+import { vouchesAtAws } from './aws-parts.ts';
 import { followCatalogue } from './catalogue/active-catalogue.ts';
 import type { Catalogue } from './catalogue/catalogue.ts';
 import { createCatalogueStore } from './catalogue/catalogue-store.ts';
@@ -75,6 +76,7 @@ export async function startBroker(options: BrokerOptions): Promise<Broker> {
     pool: database.pool,
     kek: await keyEncryptionKeys(configuration),
     rotationSeconds: configuration.signingKeyRotationSeconds,
+    webIdentity: vouchesAtAws(catalogue),
     clock,
     log,
   });

@@ -1,9 +1,11 @@
 /** The capabilities of a running broker, built by hand out of what they need. */
+
 import { type ClientAuthenticator, createClientAuthenticator } from './agents/authenticate-client.ts';
 import type { ClientDirectory } from './agents/client.ts';
 import type { Capabilities } from './app.ts';
 import type { AuditRoutes } from './audit/audit-routes.ts';
 import type { RefusalRecorder } from './audit/refusal-recorder.ts';
+import { buildAws } from './aws-parts.ts';
 import { createRecent } from './bounds/recent.ts';
 import type { ActiveCatalogue } from './catalogue/active-catalogue.ts';
 import type { Configuration } from './config/configuration.ts';
@@ -111,6 +113,7 @@ export function buildCapabilities(
     killSwitch: buildSwitch(options, commit),
     drills: options.drills.routes,
     audit: options.audit,
+    aws: buildAws(options, nonces),
     ...buildManagement(options, { authenticator, nonces, commit, ownEnds }),
     operatorGuard,
     feed: createFeedRoutes({

@@ -117,6 +117,14 @@ function importersOf(name: string): string[] {
   );
 }
 
+test("AWS's client is loaded by whoever asks AWS, when it does", () => {
+  const early = files.filter((path) =>
+    /^import (?!type )[^;]*from '@aws-sdk/m.test(readFileSync(resolve(SOURCE, path), 'utf8')),
+  );
+  assert.deepEqual(early, []);
+  assert.deepEqual(importersOf('@aws-sdk'), ['aws/sts.ts']);
+});
+
 test('express stays at the edge', () => {
   const allowed = /^(http|sample|verifier)\//;
   assert.deepEqual(

@@ -442,15 +442,19 @@ create table signing_keys (
   published_at timestamp with time zone not null default date_trunc('milliseconds'::text, now()),
   active_from timestamp with time zone not null,
   revoked_at timestamp with time zone,
-  constraint signing_keys_algorithm_check CHECK ((algorithm = ANY (ARRAY['Ed25519'::text, 'HMAC-SHA256'::text]))),
+  constraint signing_keys_algorithm_check CHECK (((algorithm = ANY (ARRAY['Ed25519'::text, 'ES256'::text, 'HMAC-SHA256'::text])) AND ((algorithm = 'ES256'::text) = (purpose = 'web-identity'::text)))),
   constraint signing_keys_check CHECK ((active_from >= published_at)),
   constraint signing_keys_check1 CHECK (((purpose = 'nonce'::text) = (public_key IS NULL))),
   constraint signing_keys_check2 CHECK (((purpose = 'nonce'::text) = (algorithm = 'HMAC-SHA256'::text))),
   constraint signing_keys_check3 CHECK (((revoked_at IS NULL) OR (sealed_secret IS NULL))),
   constraint signing_keys_generation_check CHECK ((generation > 0)),
   constraint signing_keys_kid_check CHECK ((length(kid) = 43)),
-  constraint signing_keys_public_key_check CHECK ((length(public_key) = 32)),
-  constraint signing_keys_purpose_check CHECK ((purpose = ANY (ARRAY['token'::text, 'ledger'::text, 'nonce'::text, 'log'::text]))),
+  constraint signing_keys_public_key_check CHECK ((length(public_key) =
+CASE
+    WHEN (algorithm = 'ES256'::text) THEN 64
+    ELSE 32
+END)),
+  constraint signing_keys_purpose_check CHECK ((purpose = ANY (ARRAY['token'::text, 'ledger'::text, 'nonce'::text, 'log'::text, 'web-identity'::text]))),
   constraint signing_keys_sealed_secret_check CHECK (((length(sealed_secret) >= 1) AND (length(sealed_secret) <= 256))),
   constraint signing_keys_pkey PRIMARY KEY (kid),
   constraint signing_keys_purpose_generation_key UNIQUE (purpose, generation)

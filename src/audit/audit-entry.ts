@@ -12,6 +12,8 @@ export type AuditAction =
   | 'token.consumed'
   | 'proofs.spent'
   | 'operator.admitted'
+  | 'aws.credentials_requested'
+  | 'aws.credentials_issued'
   | 'ledger.read'
   | 'request.refused'
   | 'login.failed'

@@ -10,7 +10,7 @@ const name = z.string().min(1).max(300);
 const address = z.string().min(1).max(100);
 const epoch = z.int().nonnegative();
 const kid = z.string().min(1).max(100);
-const purpose = z.enum(['token', 'ledger', 'nonce', 'log']);
+const purpose = z.enum(['token', 'ledger', 'nonce', 'log', 'web-identity']);
 const effect = z.enum(['revoked', 'none']);
 
 const catalogueChange = z.strictObject({
@@ -130,6 +130,27 @@ export const ENTRY_DETAILS = {
     catalogue: catalogue.optional(),
     epoch: epoch.optional(),
     ...target,
+  }),
+  /** The holder of a token was let in; what AWS said is another line, or a refusal. */
+  'aws.credentials_requested': z.strictObject({
+    action: name,
+    source: address,
+    agent: name,
+    jkt,
+    proof,
+    catalogue,
+    epoch,
+  }),
+  /** Nothing of the credentials: their RoleSessionName is the token, and `expires` the end that their policy has. */
+  'aws.credentials_issued': z.strictObject({
+    action: name,
+    source: address,
+    agent: name,
+    role_arn: z.string().max(512),
+    region: name,
+    policy_sha256: sha256.describe('Of the session policy, as it was sent.'),
+    expires: z.int(),
+    epoch,
   }),
   'ledger.read': z.strictObject({ source: address.optional() }),
   /** What has no name of its own; until these names were given, every entry of the ledger. */

@@ -5,7 +5,7 @@
 import { Command, Option } from 'commander';
 import { newKekText } from '../signing-keys/key-encryption-key.ts';
 import type { KeyListing, KeyOperations } from '../signing-keys/key-operations.ts';
-import { KEY_PURPOSES, type KeyPurpose } from '../signing-keys/key-state.ts';
+import { ALL_KEY_PURPOSES, type KeyPurpose } from '../signing-keys/key-state.ts';
 import { table } from './table.ts';
 
 export type OpenKeys = () => Promise<KeyOperations & { close(): Promise<void> }>;
@@ -40,7 +40,7 @@ function rotateCommand(open: OpenKeys): Command {
     .option('--immediately', 'let it sign at once: verifiers have to notice the new kid by themselves', false)
     .addOption(
       new Option('--purpose <purpose>', 'which key')
-        .choices(KEY_PURPOSES)
+        .choices(ALL_KEY_PURPOSES)
         .default('token' satisfies KeyPurpose),
     )
     .addOption(outputOption())

@@ -35,6 +35,8 @@ export type Configuration = {
   /** The file that declares the sinks of the audit log. */
   auditSinks: string | undefined;
   witnesses: WitnessSetting[];
+  /** Instead of the endpoint of each region. */
+  stsEndpoint: string | undefined;
   drainSeconds: number;
   /** 0: the kill switch is not tested on a schedule. */
   drillSeconds: number;
@@ -110,6 +112,7 @@ export function readConfiguration(
     auditRetentionDays: read.integer('MAYFLY_AUDIT_RETENTION_DAYS', 400, { min: 30, max: 3_650 }),
     auditSinks: readPath(read, 'MAYFLY_AUDIT_SINKS'),
     witnesses: readWitnesses(read),
+    stsEndpoint: readStsEndpoint(read),
     drainSeconds: read.integer('MAYFLY_DRAIN_SECONDS', 10, { min: 0, max: 300 }),
     drillSeconds: read.integer('MAYFLY_DRILL_SECONDS', 60, { min: 0, max: DAY_SECONDS }),
     missedDrillStopsHigh:
@@ -145,6 +148,19 @@ function readIssuer(read: SettingReader, fallback: string): string {
     );
   } else if (url.protocol === 'http:' && !isLoopback(url.hostname)) {
     read.refuse('MAYFLY_ISSUER has to be https unless its host is loopback');
+  }
+  return value;
+}
+
+function readStsEndpoint(read: SettingReader): string | undefined {
+  const value = read.text('MAYFLY_AWS_STS_ENDPOINT');
+  if (value === undefined) return undefined;
+  const url = URL.canParse(value) ? new URL(value) : null;
+  const isSafe = url?.protocol === 'https:' || (url?.protocol === 'http:' && isLoopback(url.hostname));
+  if (url?.origin !== value || !isSafe) {
+    read.refuse(
+      'MAYFLY_AWS_STS_ENDPOINT has to be an origin such as https://vpce-1.sts.eu-central-1.vpce.amazonaws.com; https unless loopback',
+    );
   }
   return value;
 }

@@ -108,6 +108,11 @@ export const SETTINGS: readonly Setting[] = [
     meaning: 'who cosigns the audit log (C2SP tlog-witness): `<url> <vkey>`, separated by commas',
     fallback: 'none',
   },
+  {
+    name: 'MAYFLY_AWS_STS_ENDPOINT',
+    meaning: 'origin of STS for actions with `aws`, such as that of a VPC endpoint',
+    fallback: 'that of the region',
+  },
   { name: 'MAYFLY_DRAIN_SECONDS', meaning: 'how long a stop waits for requests in flight', fallback: '10' },
   {
     name: 'MAYFLY_DRILL_SECONDS',

@@ -206,7 +206,6 @@ export const REFUSAL_REASONS = {
   proof_token_hash: 'invalid_dpop_proof',
   action_not_covered: 'insufficient_scope',
   // AWS credentials
-  action_gives_no_aws: 'invalid_request',
   arguments_not_accepted: 'invalid_request',
   call_differs: 'invalid_token',
   aws_refused: 'temporarily_unavailable',

@@ -1,15 +1,14 @@
 /**
- * The challenge of the management API (RFC 6750 §3, RFC 9449 §7.1): one, the scheme first, every value quoted, since
+ * The challenge where the broker itself is the resource server (RFC 6750 §3, RFC 9449 §7.1): one, the scheme first, every value quoted, since
  * deployed clients read it with regular expressions.
  */
 import { REFUSAL_CODES, Refusal, type RefusalCode } from '../errors/refusal.ts';
 import { plain } from '../http/refusal-answer.ts';
 import { JWS_ALGORITHMS } from '../jws/jwk.ts';
-import type { ManagementAction } from './management-actions.ts';
 
 export type Challenged = {
   /** Everything that the operation needs: the complete `scope` (RFC 6750 §3.1). */
-  action: ManagementAction;
+  action: string;
   resourceMetadataUrl: string;
 };
 

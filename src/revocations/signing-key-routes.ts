@@ -4,7 +4,7 @@ import { pageAnswer, readChoice, readPage, refuseCursor } from '../http/list.ts'
 import type { Answer, Call } from '../http/route.ts';
 import type { Operator } from '../operators/operator-guard.ts';
 import type { KeyListing } from '../signing-keys/key-operations.ts';
-import { KEY_PURPOSES } from '../signing-keys/key-state.ts';
+import { ALL_KEY_PURPOSES } from '../signing-keys/key-state.ts';
 import type { ManagedChangeStore } from './managed-change-store.ts';
 import type { ManagedChanges } from './managed-changes.ts';
 
@@ -24,7 +24,7 @@ export function createSigningKeyRoutes(options: {
   return {
     async list({ query }) {
       const { after, limit } = readPage(query, { filters: ['purpose'], isIdentifier });
-      const purpose = readChoice(query, 'purpose', KEY_PURPOSES);
+      const purpose = readChoice(query, 'purpose', ALL_KEY_PURPOSES);
       const keys = (await ring.list())
         .filter((key) => purpose === undefined || key.purpose === purpose)
         .sort((one, other) => other.publishedAtMilliseconds - one.publishedAtMilliseconds);

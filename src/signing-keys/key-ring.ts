@@ -9,7 +9,7 @@
  */
 import type { Log } from '../errors/log.ts';
 import type { VerificationKey } from '../jws/jwk.ts';
-import { type Jwks, jwksOf } from './jwks.ts';
+import { type Jwks, jwksOf, webIdentityJwksOf } from './jwks.ts';
 import { keepUpRing } from './keep-up-ring.ts';
 import { type KeyListing, listing, type RingOptions, storedRing } from './key-operations.ts';
 import { isInUse } from './key-state.ts';
@@ -29,6 +29,8 @@ export type KeyRing = Signers & {
   jwks(): Jwks;
   /** The keys of ledger messages. */
   ledgerJwks(): Jwks;
+  /** The keys by which AWS verifies; none before they are needed. */
+  webIdentityJwks(): object;
   /** Every key that ever signed the audit log, the oldest first: what was signed is verified for years. */
   logKeys(): Promise<{ kid: string; publicKey: Buffer }[]>;
   /** The newest generations of every purpose, as the database has them now. */
@@ -42,7 +44,12 @@ export type KeyRing = Signers & {
   close(): Promise<void>;
 };
 
-type KeyRingOptions = RingOptions & { log: Log; schedule?: Schedule };
+type KeyRingOptions = RingOptions & {
+  log: Log;
+  schedule?: Schedule;
+  /** Whether mayfly has to tell AWS who an agent is. */
+  webIdentity?: boolean;
+};
 
 /**
  * Makes what keys are missing, seals anew what a previous KEK sealed, and keeps the copy fresh until closed.
@@ -50,7 +57,12 @@ type KeyRingOptions = RingOptions & { log: Log; schedule?: Schedule };
  * @param schedule when to read again; a timer of POLL_SECONDS unless told otherwise
  * @throws {KeyRingError} when a key in use cannot be opened, or the configuration is not acceptable
  */
-export async function createKeyRing({ log, schedule, ...options }: KeyRingOptions): Promise<KeyRing> {
+export async function createKeyRing({
+  log,
+  schedule,
+  webIdentity = false,
+  ...options
+}: KeyRingOptions): Promise<KeyRing> {
   const ring = storedRing(options);
   const { clock } = options;
   const openKeys = createKeyOpener({ keks: ring.keks, log });
@@ -64,6 +76,7 @@ export async function createKeyRing({ log, schedule, ...options }: KeyRingOption
   }
 
   await prepare(ring, log);
+  if (webIdentity) await requireWebIdentity(ring);
   let copy = await read();
   const polling = startPolling({
     work: async () => {
@@ -91,6 +104,7 @@ export async function createKeyRing({ log, schedule, ...options }: KeyRingOption
     },
     jwks: () => jwksOf(copy.keysOf('token', isInUse)),
     ledgerJwks: () => jwksOf(copy.keysOf('ledger', isInUse)),
+    webIdentityJwks: () => webIdentityJwksOf(copy.keysOf('web-identity', isInUse)),
     async logKeys() {
       const { keys } = await ring.store.readHistory();
       return keys
@@ -115,4 +129,12 @@ async function prepare(ring: StoredRing, log: Log): Promise<void> {
   const resealed = await resealRing(ring, { actor: 'mayfly:start' });
   if (resealed > 0) log.info({ resealed }, 'Sealed signing keys anew, with the current key-encryption key.');
   requireOpen(ring, await keepUpRing(ring));
+}
+
+/** Its first key; the later ones come by the schedule. However many brokers ask, there is one. */
+async function requireWebIdentity(ring: StoredRing): Promise<void> {
+  const purpose = 'web-identity';
+  const { keys } = await ring.store.readRing();
+  if (keys.some((key) => key.purpose === purpose)) return;
+  await rotateRing(ring, { purpose, immediately: false, actor: 'mayfly:start' });
 }

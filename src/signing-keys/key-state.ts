@@ -15,11 +15,15 @@
 
 /**
  * `token` signs access tokens, `ledger` signs ledger, lease and receipt messages (L11), `nonce` derives nonces, `log`
- * signs the heads of the audit log.
+ * signs the heads of the audit log, `web-identity` what mayfly tells AWS of an agent.
  */
-export type KeyPurpose = 'token' | 'ledger' | 'nonce' | 'log';
+export type KeyPurpose = 'token' | 'ledger' | 'nonce' | 'log' | 'web-identity';
 
+/** What every ring has. */
 export const KEY_PURPOSES: readonly KeyPurpose[] = ['token', 'ledger', 'nonce', 'log'];
+
+/** With what a ring has from when it was first needed. */
+export const ALL_KEY_PURPOSES: readonly KeyPurpose[] = [...KEY_PURPOSES, 'web-identity'];
 
 /** Auditors pin the key of the log by hand: it changes when somebody says so, never by the calendar. */
 export function rotatesBySchedule(purpose: KeyPurpose): boolean {

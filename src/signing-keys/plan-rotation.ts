@@ -4,6 +4,7 @@
  * take it. So the rule may be run by anybody, at any time, as often as they like.
  */
 import {
+  ALL_KEY_PURPOSES,
   isInUse,
   KEY_PURPOSES,
   type KeyPurpose,
@@ -40,7 +41,11 @@ export function planRotation(
   policy: RotationPolicy,
   demand?: RotationDemand,
 ): RotationStep[] {
-  return KEY_PURPOSES.flatMap((purpose) => {
+  const isKept = (purpose: KeyPurpose) =>
+    KEY_PURPOSES.includes(purpose) ||
+    demand?.purpose === purpose ||
+    keys.some((key) => key.purpose === purpose);
+  return ALL_KEY_PURPOSES.filter(isKept).flatMap((purpose) => {
     const ofPurpose = keys.filter((key) => key.purpose === purpose);
     const wanted =
       demand?.purpose === purpose && !isMet(demand, ofPurpose, nowMilliseconds) ? demand : undefined;

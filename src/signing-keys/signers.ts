@@ -22,6 +22,8 @@ export type Signers = {
   tokenSignerOf(kid: string): TokenSigner | null;
   /** For ledger, lease and receipt messages, never for tokens (L11). @throws like tokenSigner */
   ledgerSigner(): Signer;
+  /** For what AWS is told of an agent, never for a token of mayfly. @throws like tokenSigner */
+  webIdentitySigner(): Signer;
   /**
    * For the heads of the audit log: the newest key that may sign, and before it those that still exist and may hand
    * over to it, the newest first. @throws like tokenSigner
@@ -49,6 +51,7 @@ export function createSigners(copy: () => RingCopy): Signers {
       return key === undefined ? null : { ...signerOf(key), encodedHeader: tokenHeader(kid) };
     },
     ledgerSigner: () => signerOf(signingKey(copy(), 'ledger')),
+    webIdentitySigner: () => signerOf(signingKey(copy(), 'web-identity')),
     logSigners() {
       const current = signingKey(copy(), 'log');
       const earlier = copy()
@@ -75,7 +78,7 @@ function signingKey(copy: RingCopy, purpose: KeyPurpose): OpenedKey {
 }
 
 function signerOf({ kid, material }: OpenedKey): Signer {
-  if (material.algorithm !== 'Ed25519') throw new Error('a key that signs is an Ed25519 key');
+  if (material.algorithm === 'HMAC-SHA256') throw new Error('a key that signs has two halves');
   return { kid, privateKey: material.privateKey };
 }
 

@@ -13,34 +13,42 @@ import {
 import { parseVerificationKey, type VerificationKey } from '../jws/jwk.ts';
 import type { KeyPurpose } from './key-state.ts';
 
-export type KeyAlgorithm = 'Ed25519' | 'HMAC-SHA256';
+export type KeyAlgorithm = 'Ed25519' | 'ES256' | 'HMAC-SHA256';
 
 export type KeyMaterial =
-  | { algorithm: 'Ed25519'; kid: string; privateKey: KeyObject; verificationKey: VerificationKey }
+  | { algorithm: 'Ed25519' | 'ES256'; kid: string; privateKey: KeyObject; verificationKey: VerificationKey }
   | { algorithm: 'HMAC-SHA256'; kid: string; secret: KeyObject };
 
 const SECRET_BYTES = 32;
 
 export function algorithmFor(purpose: KeyPurpose): KeyAlgorithm {
+  if (purpose === 'web-identity') return 'ES256'; // AWS knows no Ed25519
   return purpose === 'nonce' ? 'HMAC-SHA256' : 'Ed25519';
 }
 
 export function generateKey(purpose: KeyPurpose): KeyMaterial {
-  if (algorithmFor(purpose) === 'Ed25519') return signingKey(generateKeyPairSync('ed25519').privateKey);
+  const algorithm = algorithmFor(purpose);
+  if (algorithm === 'Ed25519') return signingKey(generateKeyPairSync('ed25519').privateKey);
+  if (algorithm === 'ES256') {
+    return signingKey(generateKeyPairSync('ec', { namedCurve: 'P-256' }).privateKey);
+  }
   const kid = randomBytes(SECRET_BYTES).toString('base64url');
   return { algorithm: 'HMAC-SHA256', kid, secret: createSecretKey(randomBytes(SECRET_BYTES)) };
 }
 
 /** The bytes to seal: PKCS #8 of a private key, or the secret itself. The caller wipes them. */
 export function secretBytesOf(material: KeyMaterial): Buffer {
-  return material.algorithm === 'Ed25519'
-    ? material.privateKey.export({ type: 'pkcs8', format: 'der' })
-    : material.secret.export();
+  return material.algorithm === 'HMAC-SHA256'
+    ? material.secret.export()
+    : material.privateKey.export({ type: 'pkcs8', format: 'der' });
 }
 
-/** The 32 bytes of the public key (RFC 8032 §5.1.5), null for a secret kind. */
+/** The 32 bytes of a public key (RFC 8032 §5.1.5), the 64 of both coordinates on P-256, null for a secret kind. */
 export function publicBytesOf(material: KeyMaterial): Buffer | null {
-  return material.algorithm === 'Ed25519' ? Buffer.from(material.verificationKey.jwk.x, 'base64url') : null;
+  if (material.algorithm === 'HMAC-SHA256') return null;
+  const { jwk } = material.verificationKey;
+  const coordinates = jwk.kty === 'EC' ? [jwk.x, jwk.y] : [jwk.x];
+  return Buffer.concat(coordinates.map((coordinate) => Buffer.from(coordinate, 'base64url')));
 }
 
 /** Inverse of {@link secretBytesOf}; null when the bytes are no key of that algorithm, or another than `kid`. */
@@ -50,10 +58,11 @@ export function restoreKey(algorithm: KeyAlgorithm, kid: string, secretBytes: Bu
     return { algorithm, kid, secret: createSecretKey(secretBytes) };
   }
   const material = signingKey(createPrivateKey({ key: secretBytes, format: 'der', type: 'pkcs8' }));
-  return material.kid === kid ? material : null;
+  return material.kid === kid && material.algorithm === algorithm ? material : null;
 }
 
-function signingKey(privateKey: KeyObject): KeyMaterial {
+function signingKey(privateKey: KeyObject): Exclude<KeyMaterial, { algorithm: 'HMAC-SHA256' }> {
   const verificationKey = parseVerificationKey(createPublicKey(privateKey).export({ format: 'jwk' }));
-  return { algorithm: 'Ed25519', kid: verificationKey.thumbprint, privateKey, verificationKey };
+  const algorithm = verificationKey.jwk.kty === 'EC' ? 'ES256' : 'Ed25519';
+  return { algorithm, kid: verificationKey.thumbprint, privateKey, verificationKey };
 }

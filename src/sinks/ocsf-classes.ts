@@ -43,6 +43,8 @@ const ROWS: Readonly<Record<string, OcsfRow>> = {
   'login.failed': LOGON,
   'proof.challenged': row('authentication', 99, 'Other'),
   'operator.admitted': LOGON,
+  'aws.credentials_requested': LOGON,
+  'aws.credentials_issued': row('api', 1, 'Create'),
   'session.revoked': row('authentication', 2, 'Logoff'),
   'token.introspected': row('api', 2, 'Read'),
   'token.consumed': row('api', 3, 'Update'),

@@ -1,0 +1,272 @@
+/**
+ * STS over HTTP on this machine: its documented limits, its errors in its XML, signatures verified by an implementation
+ * that is not the client's, and web identities verified as AWS does, by the provider's own discovery. What it gives is
+ * good for nothing.
+ */
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
+import { createRequire } from 'node:module';
+import type { AddressInfo } from 'node:net';
+import { createRemoteJWKSet, jwtVerify } from 'jose';
+
+type Signable = {
+  host: string;
+  method: string;
+  path: string;
+  headers: Record<string, string>;
+  body: string;
+  /** It adds this one by itself. */
+  extraHeadersToIgnore: Record<string, true>;
+};
+type Signer = {
+  sign(
+    request: Signable & { service: string; region: string },
+    keys: { accessKeyId: string; secretAccessKey: string },
+  ): { headers: Record<string, string> };
+};
+const aws4: Signer = createRequire(import.meta.url)('aws4');
+
+export type Fault = 'throttled' | 'error' | 'down' | 'garbage' | 'incomplete' | 'denied' | 'slow';
+
+export type StsCall = {
+  action: string;
+  parameters: ReadonlyMap<string, string>;
+  /** Claims of the web identity. */
+  identity?: Record<string, unknown>;
+  sourceIdentity: string | undefined;
+  tags: Record<string, string>;
+};
+
+/** The one identity that may assume roles here by itself. */
+export const BROKER_KEYS = {
+  accessKeyId: 'AKIALOCALBROKER00000',
+  secretAccessKey: 'local-secret-of-the-broker',
+};
+
+const SESSION_NAME = /^[\w+=,.@-]{2,64}$/;
+const POLICY = /^[\t\n\r\x20-\xff]{1,2048}$/;
+const SLOW_MILLISECONDS = 30_000;
+
+export type LocalSts = Awaited<ReturnType<typeof startLocalSts>>;
+
+/** @param provider where discovery is found of the issuer that roles trust; a function, since it may start later */
+export async function startLocalSts(options: {
+  roles: readonly string[];
+  issuer: string;
+  provider: () => string;
+}) {
+  const { roles, issuer, provider } = options;
+  const calls: StsCall[] = [];
+  const faults: Fault[] = [];
+  /** Held back while set, so that many callers meet one flight. */
+  let gate: Promise<void> | null = null;
+  let given = 0;
+
+  const server = createServer((request, response) => {
+    answer(request, response).catch((error: unknown) => {
+      const { code, status } = error as { code?: string; status?: number };
+      if (code === undefined || status === undefined) throw error;
+      sendError(response, status, code, String((error as Error).message));
+    });
+  });
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const { port } = server.address() as AddressInfo;
+
+  async function answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    const body = await textOf(request);
+    const parameters = new Map(new URLSearchParams(body));
+    const call: StsCall = {
+      action: parameters.get('Action') ?? '',
+      parameters,
+      sourceIdentity: parameters.get('SourceIdentity'),
+      tags: tagsOf(parameters),
+    };
+    calls.push(call);
+    await gate;
+    const fault = faults.shift();
+    if (fault !== undefined && !(await go(fault, response))) return;
+    checkLimits(parameters);
+    if (call.action === 'AssumeRole') requireSignature(request, body);
+    else if (call.action === 'AssumeRoleWithWebIdentity') await readIdentity(call, request);
+    else fail('InvalidAction', 400, 'Could not find operation');
+    if (!roles.includes(parameters.get('RoleArn') ?? '')) {
+      fail('AccessDenied', 403, `Not authorized to perform sts:${call.action}`);
+    }
+    given += 1;
+    sendXml(response, 200, success(call, given));
+  }
+
+  /** What the trust policy of a role and the service check of a web identity (STS-06). */
+  async function readIdentity(call: StsCall, request: IncomingMessage): Promise<void> {
+    if (request.headers.authorization !== undefined) fail('ValidationError', 400, 'This call is not signed');
+    const discovery = await fetch(`${provider()}/.well-known/openid-configuration`);
+    const { issuer: declared, jwks_uri: jwksUri } = (await discovery.json()) as Record<string, string>;
+    if (declared !== issuer || jwksUri === undefined) fail('InvalidIdentityToken', 400, 'Incorrect issuer');
+    const keys = createRemoteJWKSet(new URL(jwksUri.replace(issuer, provider())));
+    const token = call.parameters.get('WebIdentityToken') ?? '';
+    const { payload } = await jwtVerify(token, keys, {
+      issuer,
+      audience: 'sts.amazonaws.com',
+      algorithms: ['RS256', 'RS384', 'RS512', 'ES256', 'ES384', 'ES512'],
+      requiredClaims: ['exp', 'iat', 'sub'],
+    }).catch((error: Error) => fail('InvalidIdentityToken', 400, error.message));
+    call.identity = payload;
+    call.sourceIdentity = payload['https://aws.amazon.com/source_identity'] as string;
+    const { principal_tags: tags = {} } = payload['https://aws.amazon.com/tags'] as {
+      principal_tags?: Record<string, string[]>;
+    };
+    call.tags = Object.fromEntries(Object.entries(tags).map(([key, [value = '']]) => [key, value]));
+    checkTags(Object.entries(call.tags));
+  }
+
+  return {
+    url: `http://127.0.0.1:${port}`,
+    calls,
+    /** What goes wrong with the next calls, one each. */
+    faults,
+    /** Holds every answer back until the function that it returns is called. */
+    hold(): () => void {
+      let open: () => void = () => {};
+      gate = new Promise((resolve) => {
+        open = resolve;
+      });
+      return () => {
+        gate = null;
+        open();
+      };
+    },
+    close: () =>
+      new Promise<void>((resolve) => {
+        server.close(() => resolve());
+        server.closeAllConnections();
+      }),
+  };
+}
+
+class StsError extends Error {
+  readonly code: string;
+  readonly status: number;
+  constructor(code: string, status: number, message: string) {
+    super(message);
+    this.code = code;
+    this.status = status;
+  }
+}
+
+function fail(code: string, status: number, message: string): never {
+  throw new StsError(code, status, message);
+}
+
+/** @returns whether the call goes on */
+async function go(fault: Fault, response: ServerResponse): Promise<boolean> {
+  if (fault === 'throttled') fail('Throttling', 400, 'Rate exceeded');
+  if (fault === 'error') fail('InternalFailure', 500, 'unknown');
+  if (fault === 'denied') fail('AccessDenied', 403, 'Not authorized');
+  if (fault === 'down') response.destroy();
+  if (fault === 'garbage')
+    response.writeHead(200, { 'Content-Type': 'text/xml' }).end('<Assume\u0000>{"not": xml');
+  if (fault === 'incomplete') sendXml(response, 200, '<AssumeRoleResponse></AssumeRoleResponse>');
+  if (fault === 'slow') {
+    const timer = setTimeout(() => response.destroy(), SLOW_MILLISECONDS);
+    response.on('close', () => clearTimeout(timer));
+  }
+  return false;
+}
+
+/** IAM and STS quotas, and the reference of both calls. */
+function checkLimits(parameters: ReadonlyMap<string, string>): void {
+  const duration = Number(parameters.get('DurationSeconds') ?? 3600);
+  if (!(duration >= 900 && duration <= 43_200)) fail('ValidationError', 400, 'DurationSeconds');
+  if (!SESSION_NAME.test(parameters.get('RoleSessionName') ?? ''))
+    fail('ValidationError', 400, 'RoleSessionName');
+  const source = parameters.get('SourceIdentity');
+  if (source !== undefined && !SESSION_NAME.test(source)) fail('ValidationError', 400, 'SourceIdentity');
+  const policy = parameters.get('Policy');
+  if (policy !== undefined) {
+    if (!POLICY.test(policy)) fail('ValidationError', 400, 'Policy');
+    try {
+      JSON.parse(policy);
+    } catch {
+      fail('MalformedPolicyDocument', 400, 'Syntax errors in policy.');
+    }
+  }
+  checkTags(Object.entries(tagsOf(parameters)));
+}
+
+function checkTags(tags: readonly (readonly [string, string])[]): void {
+  const names = tags.map(([key]) => key.toLowerCase());
+  const isGood = (text: string, most: number) =>
+    text.length <= most && /^[\p{L}\p{Z}\p{N}_.:/=+\-@]*$/u.test(text);
+  if (tags.length > 50 || new Set(names).size !== names.length) fail('ValidationError', 400, 'Tags');
+  if (!tags.every(([key, value]) => key !== '' && isGood(key, 128) && isGood(value, 256))) {
+    fail('ValidationError', 400, 'Tags');
+  }
+}
+
+function tagsOf(parameters: ReadonlyMap<string, string>): Record<string, string> {
+  const tags: [string, string][] = [];
+  for (let index = 1; parameters.has(`Tags.member.${index}.Key`); index += 1) {
+    const key = parameters.get(`Tags.member.${index}.Key`) ?? '';
+    tags.push([key, parameters.get(`Tags.member.${index}.Value`) ?? '']);
+  }
+  return Object.fromEntries(tags);
+}
+
+/** Signs what came anew, with the same headers, and compares. */
+function requireSignature(request: IncomingMessage, body: string): void {
+  const { authorization = '', host = '' } = request.headers;
+  const scope = /Credential=([^/]+)\/\d{8}\/([a-z0-9-]+)\/sts\/aws4_request/.exec(authorization);
+  const names = /SignedHeaders=([^,]+)/.exec(authorization)?.[1]?.split(';') ?? [];
+  if (scope === null)
+    throw new StsError('MissingAuthenticationToken', 403, 'Request is missing Authentication Token');
+  if (scope[1] !== BROKER_KEYS.accessKeyId)
+    fail('InvalidClientTokenId', 403, 'The security token is invalid.');
+  const headers = Object.fromEntries(names.map((name) => [name, String(request.headers[name] ?? '')]));
+  const { headers: signed } = aws4.sign(
+    {
+      host,
+      method: request.method ?? '',
+      path: request.url ?? '',
+      headers,
+      body,
+      extraHeadersToIgnore: names.includes('content-length') ? {} : { 'content-length': true },
+      service: 'sts',
+      region: scope[2] ?? '',
+    },
+    BROKER_KEYS,
+  );
+  const signatureOf = (text = '') => /Signature=([0-9a-f]{64})$/.exec(text)?.[1];
+  if (signatureOf(signed.Authorization) === signatureOf(authorization)) return;
+  fail('SignatureDoesNotMatch', 403, `The signature does not match: ${names.join(' ')}`);
+}
+
+async function textOf(request: IncomingMessage): Promise<string> {
+  const pieces: Buffer[] = [];
+  for await (const piece of request) pieces.push(piece);
+  return Buffer.concat(pieces).toString('utf8');
+}
+
+function success({ action, parameters }: StsCall, number: number): string {
+  const seconds = Number(parameters.get('DurationSeconds') ?? 3600);
+  return `<${action}Response xmlns="https://sts.amazonaws.com/doc/2011-06-15/"><${action}Result>
+    <AssumedRoleUser><AssumedRoleId>AROALOCAL:${parameters.get('RoleSessionName')}</AssumedRoleId>
+      <Arn>arn:aws:sts::123456789012:assumed-role/x/${parameters.get('RoleSessionName')}</Arn></AssumedRoleUser>
+    <Credentials><AccessKeyId>ASIALOCAL${String(number).padStart(11, '0')}</AccessKeyId>
+      <SecretAccessKey>local-secret-${number}</SecretAccessKey>
+      <SessionToken>local-session-token-${number}</SessionToken>
+      <Expiration>${new Date(Date.now() + seconds * 1000).toISOString()}</Expiration></Credentials>
+    <PackedPolicySize>6</PackedPolicySize></${action}Result>
+    <ResponseMetadata><RequestId>local-${number}</RequestId></ResponseMetadata></${action}Response>`;
+}
+
+function sendError(response: ServerResponse, status: number, code: string, message: string): void {
+  sendXml(
+    response,
+    status,
+    `<ErrorResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15/"><Error><Type>${status < 500 ? 'Sender' : 'Receiver'}</Type>
+      <Code>${code}</Code><Message>${message}</Message></Error><RequestId>local</RequestId></ErrorResponse>`,
+  );
+}
+
+function sendXml(response: ServerResponse, status: number, text: string): void {
+  response.writeHead(status, { 'Content-Type': 'text/xml' }).end(text);
+}
