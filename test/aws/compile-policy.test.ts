@@ -4,13 +4,13 @@
  */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import fc from 'fast-check';
 import { compilePolicy, momentOf } from '../../src/aws/compile-policy.ts';
 import { sessionIdentity } from '../../src/aws/session-identity.ts';
 import type { AwsPolicy } from '../../src/catalogue/aws-policy.ts';
 import type { Catalogue } from '../../src/catalogue/index.ts';
 import { compileArgumentSchema } from '../../src/catalogue/index.ts';
 import { loadAws, READ_REPORT } from '../catalogue/aws-fixture.ts';
+import { fc } from '../properties.ts';
 import { isAllowed } from './simulator.ts';
 
 const UNTIL = 1_800_000_000;

@@ -1,10 +1,10 @@
 /** What an action may say of AWS, what it may not, and how a change of it is told (EGR-20). */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import fc from 'fast-check';
 import { RE2JS } from 're2js';
 import { argumentBound, isPlainName } from '../../src/catalogue/aws-arguments.ts';
 import { type Catalogue, catalogueFromDocument, compareCatalogues } from '../../src/catalogue/index.ts';
+import { fc } from '../properties.ts';
 import { ACCOUNT, loadAws, READ_REPORT, ROLE } from './aws-fixture.ts';
 import { type Loose, rulesOf } from './policy-fixture.ts';
 

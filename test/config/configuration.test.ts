@@ -35,6 +35,21 @@ function fileOf(name: string, content: string): string {
   return path;
 }
 
+test('an STS that is no origin, or is asked in clear over a network, is refused', () => {
+  for (const endpoint of [
+    'sts',
+    'http://sts.example.com',
+    'https://sts.example.com/',
+    'https://a@sts.example.com',
+    'ftp://a',
+  ]) {
+    refused('MAYFLY_AWS_STS_ENDPOINT', { MAYFLY_AWS_STS_ENDPOINT: endpoint });
+  }
+  for (const endpoint of ['https://vpce-1.sts.eu-central-1.vpce.amazonaws.com', 'http://127.0.0.1:4566']) {
+    assert.deepEqual(problemsOf({ MAYFLY_AWS_STS_ENDPOINT: endpoint }), []);
+  }
+});
+
 test('an issuer that no proof can name is refused', () => {
   for (const host of [
     'my_broker',
