@@ -62,7 +62,8 @@ export function collectProblems(): Problems {
 }
 
 /** The text in quotes, shortened, with everything that does not print as itself spelled out. */
-export function quoted(text: string): string {
+export function quoted(words: string): string {
+  const text = words.replace(/:\/\/[^/?#]*@/g, '://…@'); // a user and a password
   const shown = printable(text.slice(0, MAX_QUOTED_CHARACTERS)).replace(/["\\]/g, '\\$&');
   return text.length > MAX_QUOTED_CHARACTERS ? `"${shown}"… (${text.length} characters)` : `"${shown}"`;
 }

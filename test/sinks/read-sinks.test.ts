@@ -209,6 +209,14 @@ test('a URL is refused unless it is plainly one of a server', () => {
   }
 });
 
+test('a password in a URL is refused, and not told', () => {
+  const url = 'https://user:hunter2@hooks.example.com/';
+  const { problems } = read(
+    `sinks: { a: { kind: webhook, url: "${url}", secret: { env: AUDIT_SINK_HOOK } } }`,
+  );
+  assert.match(problems[0]?.message ?? '', /found "https:\/\/…@hooks\.example\.com\/"/);
+});
+
 test('a permission that no sink needs is a mistake', () => {
   const text = (host: string) =>
     `allowed_hosts: [${host}]\nsinks: { a: { kind: otlp, endpoint: "http://collector.internal/" } }`;
