@@ -3,10 +3,11 @@ import type { Format } from './operator-commands.ts';
 import { plainJson } from './plain-text.ts';
 import { type Row, sheet } from './table.ts';
 
-/** Whoever reads the output may stop reading, as `head` does. */
+/** Whoever reads the output may stop reading, as `head` does, or have no room for it. */
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {
-  if (error.code !== 'EPIPE') throw error;
-  process.exit();
+  if (error.code === 'EPIPE') process.exit();
+  say(`The output could not be written (${error.code}).`);
+  process.exit(1);
 });
 
 export function print(text: string): void {

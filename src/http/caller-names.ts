@@ -1,10 +1,14 @@
 import type { IncomingMessage } from 'node:http';
 
+/** A word, or a number in lower-case hexadecimal, as UUIDs and traces have them. */
+const PART = '(?:[A-Za-z0-9]{1,15}|[0-9a-f]{16,32})';
+
 /**
- * Short and plain, or not written down at all: it goes into logs that people read in terminals. Nor is what begins as
- * every JWT does (`{"` in base64url): a name may be kept, a token that came into the wrong header may not.
+ * Short and plain, or not written down at all: it goes into logs that people read in terminals. Nor is what a key or a
+ * token could be, which came into the wrong header: longer parts than {@link PART} are taken for names only as a ULID.
  */
-const PLAIN_NAME = /^(?!eyJ)[A-Za-z0-9_.-]{1,64}$/;
+const PLAIN_NAME = new RegExp(`^(?:${PART}(?:[._-]{1,2}${PART})*|[0-7][0-9A-HJKMNP-TV-Z]{25})$`);
+const MAX_NAME_CHARACTERS = 64;
 
 /**
  * What the caller calls its request: so that its log and ours can be laid side by side. It is written down beside our id
@@ -30,5 +34,6 @@ export function namedBack(request: IncomingMessage): Readonly<Record<string, str
 }
 
 function plainName(value: string | string[] | undefined): string | undefined {
-  return typeof value === 'string' && PLAIN_NAME.test(value) ? value : undefined;
+  if (typeof value !== 'string' || value.length > MAX_NAME_CHARACTERS) return undefined;
+  return PLAIN_NAME.test(value) ? value : undefined;
 }

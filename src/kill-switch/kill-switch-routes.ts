@@ -32,13 +32,13 @@ const engageSchema = z.strictObject({
 });
 const ENGAGE_HINT =
   `The members are target (the kind all alone, or one of ${KILL_KINDS.slice(1).join(', ')} with its id), reason ` +
-  `(one line, 1 to ${MAX_REASON_CHARACTERS} characters) and, if wanted, wait_seconds (0 to ${MAX_WAIT_SECONDS}).`;
+  `(one line, 1 to ${MAX_REASON_CHARACTERS} characters, no token) and, if wanted, wait_seconds (0 to ${MAX_WAIT_SECONDS}).`;
 
 const previewSchema = z.strictObject({ target: killTargetSchema });
 const PREVIEW_HINT = `The member is target: the kind all alone, or one of ${KILL_KINDS.slice(1).join(', ')} with its id.`;
 
 const releaseSchema = z.strictObject({ reason: reasonSchema });
-const RELEASE_HINT = `The member is reason (one line, 1 to ${MAX_REASON_CHARACTERS} characters).`;
+const RELEASE_HINT = `The member is reason (one line, 1 to ${MAX_REASON_CHARACTERS} characters, no token).`;
 
 export function createKillSwitchRoutes(options: {
   killSwitch: KillSwitch;

@@ -22,16 +22,20 @@ export type Change = {
 export const MAX_REASON_CHARACTERS = 500;
 const MAX_KEY_CHARACTERS = 255;
 
+/** Pasted along with the words around it: it would stand in a record that nothing is removed from. */
+const TOKEN = /eyJ[\w-]{8,}\.eyJ/;
+
 /**
  * One line without characters that print as something else; people read it in terminals. What is all blank to them, as
- * fillers and empty Braille are, says nothing.
+ * fillers and empty Braille are, says nothing. A token says too much.
  */
 export const reasonSchema = z
   .string()
   .min(1)
   .max(MAX_REASON_CHARACTERS)
   .regex(/^(?!\s)[^\p{C}\p{Zl}\p{Zp}]*(?<!\s)$/u)
-  .regex(/[^\p{Z}\p{Default_Ignorable_Code_Point}\u2800]/u);
+  .regex(/[^\p{Z}\p{Default_Ignorable_Code_Point}\u2800]/u)
+  .refine((reason) => !TOKEN.test(reason));
 
 const IDEMPOTENCY_KEY = new RegExp(`^[\\x21-\\x7e]{1,${MAX_KEY_CHARACTERS}}$`);
 
@@ -45,7 +49,7 @@ export function readChange(call: Call, { name }: Operator): Change | null {
   const parsed = changeSchema.safeParse(call.json ?? {});
   if (!parsed.success) {
     refuse('parameter_invalid', {
-      hint: `The members are reason (one line, 1 to ${MAX_REASON_CHARACTERS} characters) and, if wanted, dry_run (true or false).`,
+      hint: `The members are reason (one line, 1 to ${MAX_REASON_CHARACTERS} characters, no token) and, if wanted, dry_run (true or false).`,
     });
   }
   const { reason, dry_run: isDryRun = false } = parsed.data;

@@ -282,6 +282,7 @@ test('a wrong command line is told what is missing, and how the command is writt
     ['a ', /--reason begins or ends with a blank/],
     ['a\nb', /--reason has a line break/],
     ['a\u001bb', /--reason has a character that does not print: \\u\{1b\}/],
+    ['see eyJhbGciOiJFZERTQSJ9.eyJqdGkiOiIxIn0.c2ln', /--reason has a token in it/],
     ['x'.repeat(501), /--reason has 501 characters, and 500 are the most/],
   ] as const) {
     const { code, stderr } = await mayfly(['kill', 'all', '--yes', '--reason', reason]);

@@ -23,6 +23,8 @@ test('a reason is complained about exactly when no broker would take it', () => 
       'x'.repeat(501),
       'a\u2028b',
       '\ufeffa',
+      'see eyJhbGciOiJFZERTQSJ9.eyJqdGkiOiIxIn0.c2ln',
+      'see eyJhbGciOiJFZERTQSJ9 and more',
     ),
   );
   fc.assert(

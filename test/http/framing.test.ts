@@ -390,6 +390,10 @@ describe('TRN-32: names that a client gives its request', () => {
     '{}',
     'a,b',
     'eyJhbGciOiJFZERTQSJ9.eyJqdGkiOiIxIn0.c2ln', // a token
+    'eyJhbGciOiJFZERTQSJ9',
+    'sk-live-4eC39HqLyjWDarjtT1zdp7dc', // keys of others
+    'AKIAIOSFODNN7EXAMPLE',
+    `${'a-'.repeat(32)}!`,
   ];
   for (const claimed of hostile) {
     test(`${JSON.stringify(claimed.slice(0, 20))} (${claimed.length}) is not recorded`, async (context) => {
@@ -422,6 +426,20 @@ describe('TRN-32: names that a client gives its request', () => {
     assert.equal(header(answer, 'request-id'), edge.logged[0]?.details.request_id);
     assert.match(header(answer, 'request-id') ?? '', /^req_/);
   });
+
+  for (const name of [
+    'f81d4fae-7dec-11d0-a765-00a0c91e6bf6',
+    '01ARZ3NDEKTSV4RRFFQ69G5FAV',
+    '4bf92f3577b34da6a3ce929d0e0e4736',
+    '1-67891233-abcdef012345678912345678',
+    'checkout--2026.11.23_step-7',
+  ]) {
+    test(`${name} is a name`, async (context) => {
+      const edge = await defective(context);
+      await send(edge.port, form([FORM, ['Request-Id', name]]));
+      assert.deepEqual(namesOf(edge), [[name, undefined]]);
+    });
+  }
 
   test('every request gets an id of its own', async (context) => {
     const edge = await startEdge(context);
