@@ -7,32 +7,25 @@
 
 import type { ActiveCatalogue } from '../catalogue/active-catalogue.ts';
 import type { Nonces } from '../dpop/nonce.ts';
-import { checkProof, tokenHash } from '../dpop/proof.ts';
-import { checkFreshness, type NoncePolicy } from '../dpop/proof-freshness.ts';
-import { hourOf, keyInRecord, replayKey, type SpentKey } from '../dpop/replay-key.ts';
+import type { NoncePolicy } from '../dpop/proof-freshness.ts';
+import { keyInRecord, type SpentKey } from '../dpop/replay-key.ts';
 import { requireTarget } from '../dpop/target-url.ts';
 import { Refusal, refuse } from '../errors/refusal.ts';
 import type { Call } from '../http/route.ts';
 import { createBuckets } from '../http/token-bucket.ts';
 import { canonicalDigest } from '../json/canonical-digest.ts';
-import { readAccessToken, readProofHeader } from '../operators/access-credentials.ts';
 import { withChallenge } from '../operators/challenge.ts';
-import { type Clock, numericDate } from '../time/clock.ts';
+import { createPresentationReader, type PresentedClaims } from '../operators/presented-token.ts';
+import type { Clock } from '../time/clock.ts';
 import { newIdentifier } from '../time/identifier.ts';
 import type { CredentialStore } from './credential-store.ts';
 
 /** What a token of this broker's ring says. */
-export type AgentClaims = {
-  client_id: string;
+export type AgentClaims = PresentedClaims & {
   sub: string;
-  aud: string;
-  jti: string;
-  sid: string;
   zone: string;
-  scope: string;
   epoch: number;
   exp: number;
-  cnf: { jkt: string };
   authorization_details?: readonly Readonly<Record<string, unknown>>[] | undefined;
 };
 
@@ -78,35 +71,19 @@ export function createAgentGuard(options: AgentGuardOptions): AgentGuard {
   const buckets = createBuckets({ rate: RATE, maxEntries: MAX_AGENTS, clock });
   const target = requireTarget(url);
 
-  function claimsOf(text: string, { known }: Call): AgentClaims {
-    const claims = readToken(text) ?? refuse('token_unreadable', { hint: TOKEN_HINT });
-    known.claimedClient = claims.client_id;
-    known.tokenId = claims.jti;
-    known.sessionId = claims.sid;
-    return claims;
-  }
+  const read = createPresentationReader({
+    audience: resource,
+    readToken,
+    targetOf: () => target,
+    tokenHint: TOKEN_HINT,
+    nonces,
+    noncePolicy,
+    clock,
+  });
 
-  /** @returns what marks the proof as used */
-  function checkPossession(call: Call, text: string, { cnf, client_id }: AgentClaims): SpentKey {
-    const now = numericDate(clock);
-    const proof = checkProof(readProofHeader(call), { method: call.request.method ?? '', target }, now);
-    if (proof.tokenHash !== tokenHash(text)) {
-      refuse('proof_token_hash', { hint: 'ath is base64url(SHA-256) of the access token.' });
-    }
-    if (proof.jkt !== cnf.jkt) refuse('token_bound_to_another_key', { hint: TOKEN_HINT });
-    call.known.jkt = proof.jkt;
-    const spentAt = checkFreshness(proof, { nonces, policy: noncePolicy, now });
-    call.known.actor = client_id;
-    call.known.proof = replayKey('proof', proof.jkt, proof.jti);
-    return { hour: hourOf(spentAt), key: call.known.proof };
-  }
-
-  function checkReach(call: Call, action: string, claims: AgentClaims): void {
-    if (claims.aud !== resource) refuse('token_audience', { hint: TOKEN_HINT });
-    if (!claims.scope.split(' ').includes(action)) {
-      refuse('action_not_covered', { hint: 'Get a token for the action that scope names.' });
-    }
-    for (const detail of claims.authorization_details ?? []) {
+  /** A token for one call is for that one. */
+  function checkCall(call: Call, action: string, { authorization_details: details = [] }: AgentClaims): void {
+    for (const detail of details) {
       const isThis =
         detail.action === action &&
         detail.method === call.request.method &&
@@ -154,10 +131,8 @@ export function createAgentGuard(options: AgentGuardOptions): AgentGuard {
     async require(call, action, { accept, act }) {
       call.known.asked = { actions: [action], resource };
       try {
-        const text = readAccessToken(call);
-        const claims = claimsOf(text, call);
-        const proof = checkPossession(call, text, claims);
-        checkReach(call, action, claims);
+        const { claims, proof } = read(call, action);
+        checkCall(call, action, claims);
         countRequest(claims.client_id);
         const accepted = accept();
         await enter(call, action, claims, proof);

@@ -86,53 +86,33 @@ function parseRequest(json: unknown): z.output<typeof requestSchema> {
   });
 }
 
-const FORMATS = {
-  plain: ({
-    accessKeyId,
-    secretAccessKey,
-    sessionToken,
-    expires,
-    account,
-    roleArn,
-    region,
-  }: IssuedCredentials) => ({
+/** What every shape has. */
+function common({ accessKeyId, secretAccessKey, expires, account }: IssuedCredentials) {
+  return {
     AccessKeyId: accessKeyId,
     SecretAccessKey: secretAccessKey,
-    SessionToken: sessionToken,
     Expiration: momentOf(expires),
     AccountId: account,
-    RoleArn: roleArn,
-    Region: region,
+  };
+}
+
+const FORMATS = {
+  plain: (issued: IssuedCredentials) => ({
+    ...common(issued),
+    SessionToken: issued.sessionToken,
+    RoleArn: issued.roleArn,
+    Region: issued.region,
   }),
   /** What `credential_process` prints for AWS's tools. */
-  credential_process: ({
-    accessKeyId,
-    secretAccessKey,
-    sessionToken,
-    expires,
-    account,
-  }: IssuedCredentials) => ({
+  credential_process: (issued: IssuedCredentials) => ({
     Version: 1,
-    AccessKeyId: accessKeyId,
-    SecretAccessKey: secretAccessKey,
-    SessionToken: sessionToken,
-    Expiration: momentOf(expires),
-    AccountId: account,
+    ...common(issued),
+    SessionToken: issued.sessionToken,
   }),
   /** What AWS's tools read at AWS_CONTAINER_CREDENTIALS_FULL_URI. */
-  container: ({
-    accessKeyId,
-    secretAccessKey,
-    sessionToken,
-    expires,
-    account,
-    roleArn,
-  }: IssuedCredentials) => ({
-    AccessKeyId: accessKeyId,
-    SecretAccessKey: secretAccessKey,
-    Token: sessionToken,
-    Expiration: momentOf(expires),
-    AccountId: account,
-    RoleArn: roleArn,
+  container: (issued: IssuedCredentials) => ({
+    ...common(issued),
+    Token: issued.sessionToken,
+    RoleArn: issued.roleArn,
   }),
 };

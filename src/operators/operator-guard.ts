@@ -10,18 +10,17 @@ import type { AuditEntry } from '../audit/audit-entry.ts';
 import { createRecent } from '../bounds/recent.ts';
 import type { Role } from '../catalogue/roles.ts';
 import type { Nonces } from '../dpop/nonce.ts';
-import { checkProof, tokenHash } from '../dpop/proof.ts';
-import { checkFreshness, type NoncePolicy } from '../dpop/proof-freshness.ts';
-import { hourOf, keyInRecord, replayKey, type SpentKey } from '../dpop/replay-key.ts';
+import type { NoncePolicy } from '../dpop/proof-freshness.ts';
+import { keyInRecord, type SpentKey } from '../dpop/replay-key.ts';
 import { normaliseTarget } from '../dpop/target-url.ts';
 import { Refusal, refuse } from '../errors/refusal.ts';
 import type { Call } from '../http/route.ts';
-import { type Clock, numericDate } from '../time/clock.ts';
+import type { Clock } from '../time/clock.ts';
 import { newIdentifier } from '../time/identifier.ts';
-import { readAccessToken, readProofHeader } from './access-credentials.ts';
 import { withChallenge } from './challenge.ts';
 import type { ManagementAction } from './management-actions.ts';
 import { namedTarget } from './named-target.ts';
+import { createPresentationReader, type PresentedClaims } from './presented-token.ts';
 import { createRequestBound } from './request-bound.ts';
 
 export type Operator = {
@@ -41,17 +40,11 @@ export type OperatorGuard = {
 };
 
 /** What the guard reads in a token of this broker's ring. */
-export type AccessClaims = {
-  client_id: string;
+export type AccessClaims = PresentedClaims & {
   sub: string;
-  aud: string;
-  jti: string;
-  sid: string;
   zone: string;
-  scope: string;
   epoch: number;
   kid: string;
-  cnf: { jkt: string };
 };
 
 export type OperatorGuardOptions = {
@@ -87,41 +80,17 @@ export function createOperatorGuard(options: OperatorGuardOptions): OperatorGuar
   const deadTokens = createRecent<true>(MAX_REMEMBERED);
   const spentProofs = createRecent<true>(MAX_REMEMBERED);
 
-  /** Whose it was; nothing shows yet that whoever sent it is the same. */
-  function claimsOf(text: string, { known }: Call): AccessClaims {
-    const claims = readToken(text) ?? refuse('token_unreadable', { hint: TOKEN_HINT });
-    known.claimedClient = claims.client_id;
-    known.tokenId = claims.jti;
-    known.sessionId = claims.sid;
-    return claims;
-  }
-
-  /** @returns what marks the proof as used */
-  function checkPossession(call: Call, text: string, { cnf, client_id }: AccessClaims): SpentKey {
-    const now = numericDate(clock);
-    const target = normaliseTarget(`${issuer}${call.request.url ?? ''}`);
-    if (target === null)
-      refuse('request_malformed', { hint: 'The path has characters that have to be escaped.' });
-    const proof = checkProof(readProofHeader(call), { method: call.request.method ?? '', target }, now);
-    if (proof.tokenHash !== tokenHash(text)) {
-      refuse('proof_token_hash', { hint: 'ath is base64url(SHA-256) of the access token.' });
-    }
-    // RFC 9449 §7.1: the wrong key is a matter of the token
-    if (proof.jkt !== cnf.jkt) refuse('token_bound_to_another_key', { hint: TOKEN_HINT });
-    const { known } = call;
-    known.jkt = proof.jkt;
-    const spentAt = checkFreshness(proof, { nonces, policy: noncePolicy, now });
-    known.actor = client_id;
-    known.proof = replayKey('proof', proof.jkt, proof.jti);
-    return { hour: hourOf(spentAt), key: known.proof };
-  }
-
-  function checkReach({ aud, scope }: AccessClaims, action: ManagementAction): void {
-    if (aud !== issuer) refuse('token_audience', { hint: TOKEN_HINT });
-    if (!scope.split(' ').includes(action)) {
-      refuse('action_not_covered', { hint: 'Get a token for the action that scope names.' });
-    }
-  }
+  const read = createPresentationReader({
+    audience: issuer,
+    readToken,
+    targetOf: ({ request }) =>
+      normaliseTarget(`${issuer}${request.url ?? ''}`) ??
+      refuse('request_malformed', { hint: 'The path has characters that have to be escaped.' }),
+    tokenHint: TOKEN_HINT,
+    nonces,
+    noncePolicy,
+    clock,
+  });
 
   async function enter(call: Call, action: ManagementAction, claims: AccessClaims, proof: SpentKey) {
     const { client_id: actor, jti, sub: agent, cnf } = claims;
@@ -160,10 +129,7 @@ export function createOperatorGuard(options: OperatorGuardOptions): OperatorGuar
     async require(call, action) {
       call.known.asked = { actions: [action], resource: issuer };
       try {
-        const text = readAccessToken(call);
-        const claims = claimsOf(text, call);
-        const proof = checkPossession(call, text, claims);
-        checkReach(claims, action);
+        const { claims, proof } = read(call, action);
         await enter(call, action, claims, proof);
         const { client_id: name } = claims;
         return { name, roles: rolesOf(name), token: claims };
