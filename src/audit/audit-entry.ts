@@ -2,7 +2,7 @@
  * One line of the record: who asked for what, what was decided, by which rule. Never a token, a proof, an
  * assertion or a secret; names, numbers and identifiers only.
  */
-import type { RefusalReason } from '../errors/refusal.ts';
+import type { RefusalReason } from '../errors/refusal-reasons.ts';
 
 export type AuditAction =
   | 'token.minted'

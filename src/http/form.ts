@@ -5,7 +5,8 @@
  * a name. The decoding itself is `decodeURIComponent`, which is strict about both percent signs and UTF-8.
  */
 import { isAscii, isUtf8 } from 'node:buffer';
-import { type RefusalReason, refuse } from '../errors/refusal.ts';
+import { refuse } from '../errors/refusal.ts';
+import type { RefusalReason } from '../errors/refusal-reasons.ts';
 
 export type Form = {
   /**

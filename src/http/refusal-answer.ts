@@ -1,9 +1,10 @@
 /**
  * A refusal as its caller reads it, in the format of the route's family. Only the closed tables of
- * `errors/refusal.ts`, a hint that mayfly wrote and the request's id leave; nothing that came in goes out again.
+ * `errors/refusal-codes.ts`, a hint that mayfly wrote and the request's id leave; nothing that came in goes out again.
  */
 import type { IncomingMessage } from 'node:http';
-import { REFUSAL_CODES, type Refusal } from '../errors/refusal.ts';
+import type { Refusal } from '../errors/refusal.ts';
+import { REFUSAL_CODES } from '../errors/refusal-codes.ts';
 import type { Answer, ErrorFormat } from './route.ts';
 
 type Told = {

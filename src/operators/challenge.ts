@@ -2,7 +2,8 @@
  * The challenge where the broker itself is the resource server (RFC 6750 §3, RFC 9449 §7.1): one, the scheme first, every value quoted, since
  * deployed clients read it with regular expressions.
  */
-import { REFUSAL_CODES, Refusal, type RefusalCode } from '../errors/refusal.ts';
+import { Refusal } from '../errors/refusal.ts';
+import { REFUSAL_CODES, type RefusalCode } from '../errors/refusal-codes.ts';
 import { plain } from '../http/refusal-answer.ts';
 import { JWS_ALGORITHMS } from '../jws/jwk.ts';
 

@@ -6,7 +6,8 @@
  * `afterRevocation` may wait for enforcement points, and says what the answer tells of them. What the standby may not
  * have is not called done: 202 (L21).
  */
-import { type RefusalReason, refuse } from '../errors/refusal.ts';
+import { refuse } from '../errors/refusal.ts';
+import type { RefusalReason } from '../errors/refusal-reasons.ts';
 import type { Answer, Call } from '../http/route.ts';
 import type { Operator } from '../operators/operator-guard.ts';
 import { type Change, readChange } from '../operators/read-change.ts';

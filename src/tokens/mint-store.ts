@@ -19,7 +19,7 @@
  * is looked up by a lateral join, which is an index scan whatever a plan made over an empty table believes.
  */
 import type { Pool } from 'pg';
-import type { RefusalReason } from '../errors/refusal.ts';
+import type { RefusalReason } from '../errors/refusal-reasons.ts';
 import { type MintRow, READ_ROWS, writeRows } from './mint-row.ts';
 
 export type MintOutcome =

@@ -3,7 +3,7 @@
  * for the resource server's own log; a *code* is what the caller is told. A token that expired, that was revoked
  * or that nobody ever issued is one code in the same words, so that a found token cannot be tested for life.
  */
-import type { RefusalReason as ProofReason } from '../errors/refusal.ts';
+import type { RefusalReason as ProofReason } from '../errors/refusal-reasons.ts';
 
 /** `error` is the one of the challenge (RFC 6750 §3.1, RFC 9449 §7.1); null where the challenge names none. */
 export const REFUSAL_CODES = {

@@ -3,7 +3,7 @@ import { execFile } from 'node:child_process';
 import { before, test } from 'node:test';
 import { promisify } from 'node:util';
 import { parse } from 'yaml';
-import { REFUSAL_REASONS } from '../../src/errors/refusal.ts';
+import { REFUSAL_REASONS } from '../../src/errors/refusal-reasons.ts';
 import { createTestWorld } from '../test-broker.ts';
 import { ROOT, textOf } from './files.ts';
 

@@ -3,7 +3,7 @@ import { existsSync, readdirSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { test } from 'node:test';
 import { SETTING_NAMES, SETTINGS } from '../../src/config/settings.ts';
-import { REFUSAL_CODES } from '../../src/errors/refusal.ts';
+import { REFUSAL_CODES } from '../../src/errors/refusal-codes.ts';
 import { MANAGEMENT_ACTIONS } from '../../src/operators/management-actions.ts';
 import { contract, operations } from '../openapi/contract.ts';
 import { blocksOf, codeSpansOf, DOCUMENTS, ROOT, tableAfter, textOf } from './documents.ts';

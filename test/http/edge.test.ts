@@ -1,12 +1,8 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import {
-  REFUSAL_CODES,
-  REFUSAL_REASONS,
-  Refusal,
-  type RefusalReason,
-  refuse,
-} from '../../src/errors/refusal.ts';
+import { Refusal, refuse } from '../../src/errors/refusal.ts';
+import { REFUSAL_CODES } from '../../src/errors/refusal-codes.ts';
+import { REFUSAL_REASONS, type RefusalReason } from '../../src/errors/refusal-reasons.ts';
 import { httpLimits } from '../../src/http/limits.ts';
 import type { Answer, Call, Route } from '../../src/http/route.ts';
 import {

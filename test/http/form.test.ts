@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { Refusal, type RefusalReason } from '../../src/errors/refusal.ts';
+import { Refusal } from '../../src/errors/refusal.ts';
+import type { RefusalReason } from '../../src/errors/refusal-reasons.ts';
 import { readForm } from '../../src/http/form.ts';
 import { HTTP_LIMITS } from '../../src/http/limits.ts';
 import { fc } from '../properties.ts';

@@ -5,7 +5,7 @@
  */
 import assert from 'node:assert/strict';
 import { after } from 'node:test';
-import { REFUSAL_CODES } from '../../src/errors/refusal.ts';
+import { REFUSAL_CODES } from '../../src/errors/refusal-codes.ts';
 import './answers/tokens.ts';
 import './answers/spending.ts';
 import './answers/managed.ts';

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { existsSync, readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { Validator } from '@seriousme/openapi-schema-validator';
-import { REFUSAL_CODES } from '../../src/errors/refusal.ts';
+import { REFUSAL_CODES } from '../../src/errors/refusal-codes.ts';
 import { contract, operations, type ResponseObject, resolve, responseOf, type Schema } from './contract.ts';
 
 const { schemas } = contract.components;

@@ -4,7 +4,7 @@ import { test } from 'node:test';
 import type { Client } from '../../src/agents/client.ts';
 import { checkAssertion, readAssertion } from '../../src/agents/client-assertion.ts';
 import { checkProof } from '../../src/dpop/proof.ts';
-import { REFUSAL_CODES } from '../../src/errors/refusal.ts';
+import { REFUSAL_CODES } from '../../src/errors/refusal-codes.ts';
 import { canonicalDigest } from '../../src/json/canonical-digest.ts';
 import { parseVerificationKey } from '../../src/jws/jwk.ts';
 import { readOwnToken } from '../../src/tokens/access-token.ts';

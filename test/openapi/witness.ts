@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { REFUSAL_CODES } from '../../src/errors/refusal.ts';
+import { REFUSAL_CODES } from '../../src/errors/refusal-codes.ts';
 import { type Answer, complaints, operations, responseOf } from './contract.ts';
 
 const SHOWN_CHARACTERS = 500;

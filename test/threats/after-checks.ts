@@ -1,6 +1,6 @@
 /** What is looked at after every case. */
 import assert from 'node:assert/strict';
-import { REFUSAL_REASONS, type RefusalReason } from '../../src/errors/refusal.ts';
+import { REFUSAL_REASONS, type RefusalReason } from '../../src/errors/refusal-reasons.ts';
 import type { Ledger } from './ledger.ts';
 import type { Case } from './oracle.ts';
 import { NO_ROWS, OUTCOMES, type Outcome, type Rows } from './outcomes.ts';

@@ -9,7 +9,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import type { Broker } from '../../src/broker.ts';
-import type { RefusalReason } from '../../src/errors/refusal.ts';
+import type { RefusalReason } from '../../src/errors/refusal-reasons.ts';
 import { createLog } from '../../src/log.ts';
 import { newSessionKey, type SessionKey, type TestAgent } from '../test-agent.ts';
 import { createTestWorld, type TestBrokerOptions, type TestWorld } from '../test-broker.ts';
