@@ -1,6 +1,7 @@
 import type { Environment } from '../config/environment.ts';
+import type { ConnectionOptions } from './connection.ts';
 import { createOperatorClient, type OperatorClient } from './operator-client.ts';
-import { type ConnectionOptions, readIdentity } from './operator-identity.ts';
+import { readIdentity } from './operator-identity.ts';
 
 /**
  * The work of one command, in a session of its own that ends with it.

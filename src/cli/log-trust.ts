@@ -10,10 +10,10 @@ import type { NoteSigner } from '../audit/signed-note.ts';
 import { pinLog, type TrustedLog } from '../audit/trusted-log.ts';
 import { parseVerifierKey, type VerifierKey } from '../audit/verifier-key.ts';
 import type { Environment } from '../config/environment.ts';
+import { readConnection } from './connection.ts';
 import { fail } from './failure.ts';
 import { type LogMemory, memoryPath, openLogMemory } from './log-memory.ts';
 import { collect } from './new-client.ts';
-import { readConnection } from './operator-identity.ts';
 import { plainText } from './plain-text.ts';
 
 export type TrustOptions = {

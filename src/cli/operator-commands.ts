@@ -1,7 +1,7 @@
 /** The table of `operator-verbs.ts` as commands, with the options that commands of one kind share. */
 import { Command, InvalidArgumentError, Option } from 'commander';
 import type { Environment } from '../config/environment.ts';
-import type { ConnectionOptions } from './operator-identity.ts';
+import type { ConnectionOptions } from './connection.ts';
 import type { OperatorVerb } from './operator-verb.ts';
 import { OPERATOR_VERBS } from './operator-verbs.ts';
 import { OTHER_VERBS } from './other-verbs.ts';

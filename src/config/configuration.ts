@@ -7,6 +7,7 @@ import { decodeBase64url } from '../jws/base64url.ts';
 import { ConnectionUrlError, parseConnectionUrl } from './connection-url.ts';
 import type { Environment } from './environment.ts';
 import { isBindable, isEverybody, isLoopback, isNetwork, isPlainHost } from './network.ts';
+import { type ClientSetting, NO_CLIENT, readAgent, readOperator } from './read-client.ts';
 import { readTls, type TlsFiles } from './read-tls.ts';
 import { readWitnesses, type WitnessSetting } from './read-witnesses.ts';
 import { createSettingReader, type SettingReader } from './setting-reader.ts';
@@ -21,7 +22,9 @@ export type Configuration = {
   dataDirectory: string;
   scopesDirectory: string;
   /** Who gives commands to a broker, and that operator's private JWK; a broker has no use for either. */
-  operator: { name: string | undefined; key: string | undefined };
+  operator: ClientSetting;
+  /** Who asks a broker for tokens from the command line. */
+  agent: ClientSetting;
   database: { kind: 'embedded' } | { kind: 'external'; url: string; ownerUrl: string | undefined };
   noncePolicy: 'required' | 'optional';
   /** Absent with the embedded database, which keeps a key of its own. */
@@ -64,10 +67,11 @@ const KEK_BYTES = 32;
 const DAY_SECONDS = 86_400;
 
 /**
- * Who reads it: a broker; the owner of the database, who needs neither the broker's role nor its keys; an operator,
- * who needs nothing but to find the broker; whoever looks after sinks, who needs the broker's role and none of its keys.
+ * Who reads it: a broker; the owner of the database, who needs neither the broker's role nor its keys; an operator
+ * or an agent, who need nothing but to find the broker; whoever looks after sinks, who needs the broker's role and none
+ * of its keys.
  */
-export type Reader = 'broker' | 'owner' | 'operator' | 'sinks';
+export type Reader = 'broker' | 'owner' | 'operator' | 'agent' | 'sinks';
 
 /** @throws {ConfigurationError} with every mistake */
 export function readConfiguration(
@@ -93,7 +97,8 @@ export function readConfiguration(
     samplePort: read.integer('MAYFLY_SAMPLE_PORT', port + 1, { min: 1, max: 65_535 }),
     dataDirectory: resolve(read.text('MAYFLY_DATA_DIR') ?? '.mayfly'),
     scopesDirectory: resolve(read.text('MAYFLY_SCOPES_DIR') ?? 'scopes'),
-    operator: as === 'operator' ? readOperator(read) : { name: undefined, key: undefined },
+    operator: as === 'operator' ? readOperator(read) : NO_CLIENT,
+    agent: as === 'agent' ? readAgent(read) : NO_CLIENT,
     database: readDatabase(read, as),
     noncePolicy: read.choice('MAYFLY_DPOP_NONCE', ['required', 'optional'], 'required'),
     keyEncryptionKeys: readKeyEncryptionKeys(read),
@@ -163,10 +168,6 @@ function readStsEndpoint(read: SettingReader): string | undefined {
     );
   }
   return value;
-}
-
-function readOperator(read: SettingReader): Configuration['operator'] {
-  return { name: read.text('MAYFLY_OPERATOR'), key: read.secret('MAYFLY_OPERATOR_KEY') };
 }
 
 function readDatabase(read: SettingReader, as: Reader): Configuration['database'] {

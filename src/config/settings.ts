@@ -43,6 +43,17 @@ export const SETTINGS: readonly Setting[] = [
     fallback: '<data dir>/keys/<operator>.jwk.json',
     secret: true,
   },
+  {
+    name: 'MAYFLY_AGENT',
+    meaning: 'for the command line: the agent that asks for tokens, as in scopes/agents/',
+    fallback: 'report-writer, or else the first agent with a key in <data dir>/keys',
+  },
+  {
+    name: 'MAYFLY_AGENT_KEY',
+    meaning: 'the private key of that agent, a JWK or a PKCS#8 PEM',
+    fallback: '<data dir>/keys/<agent>.jwk.json',
+    secret: true,
+  },
   { name: 'MAYFLY_METRICS_PORT', meaning: 'port of /metrics', fallback: '<port> + 9' },
   { name: 'MAYFLY_METRICS_HOST', meaning: 'address of /metrics', fallback: '127.0.0.1' },
   { name: 'MAYFLY_SAMPLE_PORT', meaning: 'port of the sample resource server', fallback: '<port> + 1' },

@@ -1,0 +1,44 @@
+/** How a command of an agent ends when the agent does not get what it asked for, in the exit codes of failure.ts. */
+import type { AgentError, AgentErrorCode } from '../sdk/agent-error.ts';
+import { CommandFailure, EXIT, type ExitCode } from './failure.ts';
+import { plainText } from './plain-text.ts';
+
+const BY_CODE: Readonly<Record<AgentErrorCode, ExitCode>> = {
+  denied: EXIT.denied,
+  approval_pending: EXIT.denied,
+  stopped: EXIT.denied,
+  throttled: EXIT.server,
+  unavailable: EXIT.server,
+  misconfigured: EXIT.usage,
+  clock: EXIT.authentication,
+  closed: EXIT.server,
+  protocol: EXIT.server,
+};
+
+/** The message, the hint, and who could grant it as far as the broker said. */
+export function agentFailure(error: AgentError): CommandFailure {
+  const { message, hint, brokerCode, status, requestId } = error;
+  const told =
+    brokerCode === undefined || status === undefined
+      ? undefined
+      : { status, code: brokerCode, requestId: requestId ?? 'unknown' };
+  const sentences = [message, hint, ...whatNext(error)].filter((part) => part !== undefined);
+  return new CommandFailure(exitCodeOf(error), plainText(sentences.map(ended).join(' ')), told);
+}
+
+function exitCodeOf({ code, brokerCode, status }: AgentError): ExitCode {
+  if (brokerCode === 'invalid_client' || brokerCode === 'invalid_dpop_proof') return EXIT.authentication;
+  const isAway = code === 'unavailable' && status === undefined;
+  return isAway || (code === 'misconfigured' && status !== undefined) ? EXIT.unreachable : BY_CODE[code];
+}
+
+function whatNext({ retryAfterSeconds, approvalId }: AgentError): (string | undefined)[] {
+  return [
+    approvalId === undefined ? undefined : `The question to a person is ${approvalId}`,
+    retryAfterSeconds === undefined ? undefined : `Again in ${retryAfterSeconds} s`,
+  ];
+}
+
+function ended(sentence: string): string {
+  return /[.!?]$/.test(sentence) ? sentence : `${sentence}.`;
+}
