@@ -1,9 +1,9 @@
 /**
  * Tools of an MCP server, called with tokens of mayfly: the transport gets the agent's `fetch` in place of its own, and
- * nothing else changes. With the TypeScript SDK of MCP (@modelcontextprotocol/client) and mayfly installed:
+ * nothing else changes. With the TypeScript SDK of MCP (@modelcontextprotocol/client) and mayfly installed, here at the
+ * tools of the sample server:
  *
- *     ISSUER=https://mayfly.example.com CLIENT_ID=support-assistant KEY_FILE=key.json \
- *       node examples/mcp.mjs https://tools.example.com/mcp
+ *     node examples/mcp.mjs http://127.0.0.1:8421/mcp
  */
 import { Client, StreamableHTTPClientTransport } from '@modelcontextprotocol/client';
 
@@ -17,14 +17,13 @@ export async function connectTools(agent, url) {
   return client;
 }
 
-if (import.meta.main) {
-  const { createAgent } = await import('mayfly/agent');
-  const { keyFromEnvironment } = await import('mayfly/agent/node');
-  const { ISSUER: issuer = '', CLIENT_ID: clientId = '' } = process.env;
-  const agent = createAgent({ issuer, clientId, key: keyFromEnvironment('KEY') });
+if (import.meta.main ?? process.argv[1] === import.meta.filename) {
+  const { openAgent } = await import('./open-agent.mjs');
+  const agent = openAgent();
   const client = await connectTools(agent, process.argv[2] ?? '');
   const { tools } = await client.listTools();
-  process.stdout.write(`${tools.map(({ name }) => name).join('\n')}\n`);
+  const { content } = await client.callTool({ name: 'search_documents', arguments: { query: 'refunds' } });
+  process.stdout.write(`${tools.map(({ name }) => name).join('\n')}\n${content[0].text}\n`);
   await client.close();
   await agent.close();
 }

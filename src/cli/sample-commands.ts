@@ -36,7 +36,7 @@ async function serve(): Promise<void> {
   });
   const { url } = server;
   process.stdout.write(
-    `The sample resource server is up: GET ${url}/customers, POST ${url}/exports\n` +
+    `The sample resource server is up: GET ${url}/customers, POST ${url}/exports, tools for MCP at ${url}/mcp\n` +
       `It takes tokens of ${configuration.issuer}. See it refuse and accept: npm run tour\n`,
   );
   server.brokerFound.then(() => process.stdout.write(`The broker ${configuration.issuer} answers.\n`));

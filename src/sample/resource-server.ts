@@ -1,6 +1,6 @@
 /**
- * The sample resource server: `GET /customers` and `POST /exports` behind verifiers of their own. It listens at
- * once and looks for the broker meanwhile; until there is one, every request is refused with 503.
+ * The sample resource server: `GET /customers`, `POST /exports` and the tools at `/mcp`, behind verifiers of their own. It listens
+ * at once and looks for the broker meanwhile; until there is one, every request is refused with 503.
  */
 import type { Configuration } from '../config/configuration.ts';
 import type { Log } from '../errors/log.ts';
@@ -29,7 +29,11 @@ const SEARCH_MILLISECONDS = 1_000;
 const DRAIN_MILLISECONDS = 2_000;
 
 /** The audiences that the catalogue declares, by the name of the file that does. */
-const AUDIENCES = { customers: 'https://customers.example.com', storage: 'https://storage.example.com' };
+const AUDIENCES = {
+  customers: 'https://customers.example.com',
+  storage: 'https://storage.example.com',
+  tools: 'https://tools.example.com',
+};
 
 /**
  * @throws {SampleError} when the broker never ran with this data directory
@@ -46,15 +50,16 @@ export async function startResourceServer(options: {
   const shared = { ...options, url, proofs: createProofMemory({ clock }) };
   const customers = playResource('customers', { ...shared, resource: url });
   const storage = playResource('storage', { ...shared, resource: `${url}/exports` });
+  const tools = playResource('tools', { ...shared, resource: `${url}/mcp` });
   const listener = createListener({
-    app: createSampleApplication({ customers, storage }),
+    app: createSampleApplication({ customers, storage, tools }),
     host: HOST,
     port,
     portSetting: 'MAYFLY_SAMPLE_PORT',
     log,
     clock,
   });
-  const verifiers = [customers, storage];
+  const verifiers = [customers, storage, tools];
   const close = () => Promise.all(verifiers.map((verifier) => verifier.close()));
   try {
     await listener.listen();

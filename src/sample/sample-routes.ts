@@ -1,19 +1,20 @@
 /**
- * A resource server as anybody could write one with `mayfly/verifier`: two resources on one port, each with its
+ * A resource server as anybody could write one with `mayfly/verifier`: three resources on one port, each with its
  * own audience, its own key and its own metadata. The guard stands in the route, so this table says what is open
  * to whom; a handler gets nothing but requests that passed it.
  */
 import express, { type ErrorRequestHandler, type Express, type RequestHandler } from 'express';
 import { z } from 'zod';
 import type { Verifier } from '../verifier/index.ts';
+import { createToolsRoute } from './mcp-tools.ts';
 import { CUSTOMERS } from './sample-customers.ts';
 
-export type SampleOptions = { customers: Verifier; storage: Verifier };
+export type SampleOptions = { customers: Verifier; storage: Verifier; tools: Verifier };
 
 export const READ_CUSTOMERS = 'db:read:customers';
 export const WRITE_EXPORTS = 'storage:write:exports';
 
-export function createSampleApplication({ customers, storage }: SampleOptions): Express {
+export function createSampleApplication({ customers, storage, tools }: SampleOptions): Express {
   const app = express();
   app.disable('x-powered-by');
   app.disable('etag');
@@ -30,8 +31,10 @@ export function createSampleApplication({ customers, storage }: SampleOptions): 
     .route('/exports')
     .post(storage.requireAction(WRITE_EXPORTS, { requestToken: true }), storeExport(storage))
     .all(wrongMethod('POST'));
+  app.route('/mcp').post(createToolsRoute(tools)).all(wrongMethod('POST'));
   app.use(customers.metadata({ title: 'Customers' }));
   app.use(storage.metadata({ title: 'Exports' }));
+  app.use(tools.metadata({ title: 'Tools' }));
 
   app.use((_request, response) => void problem(response, 404, 'not_found', 'There is nothing here'));
   app.use(answerError);

@@ -120,7 +120,7 @@ describe('The resource server', () => {
     return token({ authorization_details: JSON.stringify([details]) });
   }
 
-  test('describes both of its resources (RFC 9728)', async () => {
+  test('describes its resources (RFC 9728)', async () => {
     const { issuer } = place.configuration;
     const describes = async (path: string) => {
       const response = await fetch(`${server.url}/.well-known/oauth-protected-resource${path}`);
@@ -146,6 +146,12 @@ describe('The resource server', () => {
       resource_name: 'Exports',
       scopes_supported: ['storage:write:exports'],
     });
+    assert.deepEqual(await describes('/mcp'), {
+      ...common,
+      resource: `${server.url}/mcp`,
+      resource_name: 'Tools',
+      scopes_supported: ['tools:search:documents', 'tools:create:tickets', 'tools:run:playbooks'],
+    });
     assert.equal((await fetch(`${server.url}/.well-known/oauth-protected-resource/customers`)).status, 404);
   });
 
@@ -165,6 +171,21 @@ describe('The resource server', () => {
       `DPoP scope="db:read:customers", algs="ES256 Ed25519 EdDSA", ${metadata}"`,
       `DPoP scope="storage:write:exports", algs="ES256 Ed25519 EdDSA", ${metadata}/exports"`,
     ]);
+  });
+
+  test('asks for each of its tools for a token of its own (MCP)', async () => {
+    const scopeFor = async (message: unknown) => {
+      const headers = { 'Content-Type': 'application/json' };
+      const init = { method: 'POST', headers, body: JSON.stringify(message) };
+      const response = await fetch(`${server.url}/mcp`, init);
+      assert.equal(response.status, 401);
+      return /scope="([^"]+)"/.exec(response.headers.get('www-authenticate') ?? '')?.[1];
+    };
+    const call = (name: unknown) => ({ jsonrpc: '2.0', id: 1, method: 'tools/call', params: { name } });
+    assert.equal(await scopeFor(call('create_ticket')), 'tools:create:tickets');
+    assert.equal(await scopeFor(call('run_playbook')), 'tools:run:playbooks');
+    const others = [call('__proto__'), call(null), { method: 'tools/list', params: null }, [call('x')], []];
+    for (const other of others) assert.equal(await scopeFor(other), 'tools:search:documents');
   });
 
   test('gives customers for a token that was asked for under its own address', async () => {
@@ -232,6 +253,7 @@ describe('The resource server', () => {
     for (const [method, path, status, allow] of [
       ['POST', '/customers', 405, 'GET, HEAD'],
       ['GET', '/exports', 405, 'POST'],
+      ['GET', '/mcp', 405, 'POST'],
       ['DELETE', '/.well-known/oauth-protected-resource', 405, 'GET, HEAD'],
       ['GET', '/Customers', 404, null],
       ['GET', '/customers/', 404, null],

@@ -3,18 +3,18 @@
  * known by the names that the catalogue gives them; the `fetch` that agents get here finds the sockets.
  */
 import { once } from 'node:events';
-import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { after } from 'node:test';
 import { createPool } from '../../src/database/pool.ts';
 import { silentLog } from '../../src/errors/log.ts';
+import { createToolsRoute } from '../../src/sample/mcp-tools.ts';
 import type { AgentOptions, FetchLike } from '../../src/sdk/index.ts';
 import { createAgent } from '../../src/sdk/index.ts';
 import { createKeyOperations } from '../../src/signing-keys/key-operations.ts';
 import { systemClock } from '../../src/time/clock.ts';
 import { createVerifier, type Verifier, type VerifierOptions } from '../../src/verifier/index.ts';
 import { createTestWorld, TEST_ISSUER } from '../test-broker.ts';
-import { createMcpRoute } from './mcp-server.ts';
 
 export const CUSTOMERS = 'https://customers.example.com';
 export const STORAGE = 'https://storage.example.com';
@@ -56,7 +56,6 @@ export async function createAgentWorld(verifierOptions: Partial<VerifierOptions>
   };
   const customers = verifierOf(CUSTOMERS, 'customers');
   const storage = verifierOf(STORAGE, 'storage');
-  const tools = verifierOf(TOOLS, 'tools');
   const places: Record<string, string> = {
     [CUSTOMERS]: await serve(customers, {
       'GET /customers': { action: READ, verifier: customers },
@@ -67,10 +66,15 @@ export async function createAgentWorld(verifierOptions: Partial<VerifierOptions>
       'GET /exports': { action: LIST, verifier: storage },
       'POST /exports': { action: WRITE, requestToken: true, verifier: storage },
     }),
-    [TOOLS]: await serve(tools, {}, { '/mcp': createMcpRoute(tools) }),
   };
-  const verifiers = [customers, storage, tools];
-  await Promise.all(verifiers.map((verifier) => verifier.ready()));
+  const verifiers = [customers, storage];
+  async function startTools(): Promise<void> {
+    const tools = verifierOf(TOOLS, 'tools');
+    verifiers.push(tools);
+    await tools.ready();
+    places[TOOLS] = await serve(tools, {}, { '/mcp': createToolsRoute(tools) });
+  }
+  await Promise.all([...verifiers.map((verifier) => verifier.ready()), startTools()]);
   after(() => Promise.all(verifiers.map((verifier) => verifier.close())));
 
   /** @returns a fetch, and what went through it */
@@ -94,6 +98,8 @@ export async function createAgentWorld(verifierOptions: Partial<VerifierOptions>
     storage,
     recorder,
     broker: () => broker,
+    /** The server of the tools anew: it takes no nonce that the one before gave out. */
+    restartTools: startTools,
     /** One after the other, as fleets are: whoever had a connection to the old one has none any more. */
     async restart() {
       const before = broker;
@@ -130,6 +136,15 @@ export async function createAgentWorld(verifierOptions: Partial<VerifierOptions>
   };
 }
 
+/** Also those that a test starts: what it registers itself is closed with it. */
+const servers = new Set<Server>();
+after(() => {
+  for (const server of servers) {
+    server.closeAllConnections();
+    server.close();
+  }
+});
+
 type Open = Record<string, (request: IncomingMessage, response: ServerResponse) => void>;
 
 async function serve(verifier: Verifier, routes: Guarded, open: Open = {}): Promise<string> {
@@ -149,7 +164,9 @@ async function serve(verifier: Verifier, routes: Guarded, open: Open = {}): Prom
       return void response.writeHead(302, { Location: 'https://evil.example.com/' }).end();
     metadata(request, response, () => {
       const route = open[path];
-      if (route !== undefined) return route(request, response);
+      if (route !== undefined) {
+        return request.method === 'POST' ? route(request, response) : void response.writeHead(405).end();
+      }
       const guard = guards[`${request.method} ${path}`];
       const answer = () => sendJson(response, { path, method: request.method, body });
       if (guard === undefined) response.writeHead(404).end();
@@ -158,10 +175,7 @@ async function serve(verifier: Verifier, routes: Guarded, open: Open = {}): Prom
   });
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');
-  after(() => {
-    server.closeAllConnections();
-    server.close();
-  });
+  servers.add(server);
   return `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
 }
 

@@ -4,7 +4,7 @@ import { type AgentClock, AgentError } from '../../src/sdk/index.ts';
 import { until } from '../broker-process.ts';
 import { soakFactor } from '../soak.ts';
 import { TEST_ISSUER } from '../test-broker.ts';
-import { CUSTOMERS, createAgentWorld, LIST, ORDERS, READ, STORAGE, TOOLS, WRITE } from './agent-world.ts';
+import { CUSTOMERS, createAgentWorld, LIST, ORDERS, READ, STORAGE, WRITE } from './agent-world.ts';
 import { RESOURCE, RESOURCE_METADATA, startHostileServer } from './hostile-server.ts';
 
 const world = await createAgentWorld();
@@ -340,30 +340,6 @@ test('A token for those who send requests themselves comes with what each reques
     isRefusal('misconfigured'),
   );
   await agent.close();
-});
-
-describe('A client of MCP', () => {
-  test('calls tools with the fetch of an agent in its transport', async () => {
-    const example = new URL('../../examples/mcp.mjs', import.meta.url).href;
-    const { connectTools } = await import(example);
-    const name = 'support-assistant';
-    const { fetch, lines } = world.recorder();
-    const agent = world.createAgent({ clientId: name, key: world.scopes.keys.get(name) as never, fetch });
-    const client = await connectTools(agent, `${TOOLS}/mcp`);
-    const { tools } = await client.listTools();
-    assert.deepEqual(
-      tools.map((tool: { name: string }) => tool.name),
-      ['search_documents', 'create_ticket'],
-    );
-    for (const tool of ['create_ticket', 'search_documents']) {
-      const { content } = await client.callTool({ name: tool, arguments: {} });
-      assert.deepEqual(content, [{ type: 'text', text: `done: ${tool}` }]);
-    }
-    assert.equal(lines().filter((line) => line === 'POST /mcp 403').length, 2, 'one action for each of them');
-    assert.equal(await world.mintedBy(agent.id ?? ''), 2);
-    await client.close();
-    await agent.close();
-  });
 });
 
 test('Brokers restart and signing keys are rotated, and no call fails', async () => {
