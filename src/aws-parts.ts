@@ -40,6 +40,7 @@ export function buildAws(
         log,
       }),
       store,
+      log,
       clock,
     }),
     jwks: ring.webIdentityJwks,

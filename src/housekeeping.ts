@@ -8,6 +8,7 @@ import {
   dropPartitions,
   keepAuditDays,
   makePartitions,
+  pruneAwsCredentials,
   pruneDrills,
   pruneIdempotencyKeys,
   pruneRevocations,
@@ -91,6 +92,9 @@ export function startHousekeeping(options: {
     chore('waits for a standby', WAIT_MILLISECONDS, async () => {
       const ended = await endAbandonedWaits(database.operatorPool);
       if (ended > 0) log.warn({ ended }, 'a synchronous standby does not answer; waits were ended');
+    }),
+    chore('AWS credentials', PARTITION_MILLISECONDS, async () => {
+      await pruneAwsCredentials(database.kysely);
     }),
     chore('drills', PARTITION_MILLISECONDS, () => pruneDrills(database.kysely)),
     chore('receipts', RECEIPT_MILLISECONDS, receipts.settleOutstanding),

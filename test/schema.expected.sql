@@ -234,6 +234,20 @@ create table awaited_epochs (
 );
 grant insert, select on awaited_epochs to mayfly_app;
 
+create table aws_credentials (
+  id text not null,
+  token_id text not null,
+  epoch bigint not null,
+  keys text[] not null,
+  role_arn text not null,
+  expires_at timestamp with time zone not null,
+  withdrawn_at timestamp with time zone,
+  constraint aws_credentials_pkey PRIMARY KEY (id)
+);
+CREATE INDEX aws_credentials_expires_at ON public.aws_credentials USING btree (expires_at);
+CREATE INDEX aws_credentials_keys ON public.aws_credentials USING gin (keys);
+grant insert, select, update (withdrawn_at) on aws_credentials to mayfly_app;
+
 create table canaries (
   id text not null,
   drill_id text not null,
@@ -340,6 +354,17 @@ create table quarantines (
 );
 grant select on quarantines to mayfly_app;
 
+create table receipt_aws_roles (
+  epoch bigint not null,
+  role_arn text not null,
+  credentials integer not null,
+  live_until timestamp with time zone not null,
+  constraint receipt_aws_roles_credentials_check CHECK ((credentials > 0)),
+  constraint receipt_aws_roles_epoch_fkey FOREIGN KEY (epoch) REFERENCES receipts(epoch) ON DELETE CASCADE,
+  constraint receipt_aws_roles_pkey PRIMARY KEY (epoch, role_arn)
+);
+grant select on receipt_aws_roles to mayfly_app;
+
 create table receipt_instances (
   epoch bigint not null,
   instance text not null,
@@ -357,6 +382,8 @@ create table receipts (
   committed_at timestamp with time zone not null,
   replicated boolean not null,
   unlisted_stop_at timestamp with time zone,
+  aws_stated boolean not null default false,
+  aws_unlisted_until timestamp with time zone,
   constraint receipts_epoch_fkey FOREIGN KEY (epoch) REFERENCES revocations(epoch) ON DELETE CASCADE,
   constraint receipts_pkey PRIMARY KEY (epoch)
 );
@@ -1451,6 +1478,26 @@ CREATE OR REPLACE FUNCTION public.person_of(actor text)
  IMMUTABLE
 RETURN regexp_replace(actor, '^break-glass:'::text, ''::text);
 
+CREATE OR REPLACE FUNCTION public.prune_aws_credentials(kept integer, at_most integer)
+ RETURNS integer
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+declare
+  pruned integer;
+begin
+  if kept < 1 or at_most not between 1 and 10000 then
+    raise exception 'at least one hour is kept, and at most 10000 rows go at once';
+  end if;
+  delete from aws_credentials where id in (
+    select c.id from aws_credentials c where c.expires_at < now() - make_interval(hours => kept)
+     order by c.expires_at limit at_most for update skip locked);
+  get diagnostics pruned = row_count;
+  return pruned;
+end $function$;
+grant execute on function prune_aws_credentials(integer,integer) to mayfly_app;
+
 CREATE OR REPLACE FUNCTION public.prune_drills(kept integer, at_most integer)
  RETURNS integer
  LANGUAGE plpgsql
@@ -2056,19 +2103,24 @@ CREATE OR REPLACE FUNCTION public.settle_receipt(entry_epoch bigint, was_replica
 AS $function$
 declare
   leeway constant interval := make_interval(secs => margin);
+  longest_token constant interval := interval '900 seconds';
 begin
   perform set_config('synchronous_commit', 'local', true);
-  insert into receipts (epoch, committed_at, replicated, unlisted_stop_at)
+  insert into receipts (epoch, committed_at, replicated, unlisted_stop_at, aws_stated, aws_unlisted_until)
     select entry_epoch, clock_timestamp(), was_replicated,
            (select h.moved_at + make_interval(secs => longest_lease) + leeway from revocation_head h
-             where h.moved_at + make_interval(secs => longest_lease) + leeway > clock_timestamp())
-     where exists (select from revocations r where r.epoch = entry_epoch)
+             where h.moved_at + make_interval(secs => longest_lease) + leeway > clock_timestamp()),
+           r.releases is null,
+           (select h.moved_at + longest_token + leeway from revocation_head h
+             where r.releases is null and h.moved_at + longest_token + leeway > clock_timestamp())
+      from revocations r where r.epoch = entry_epoch
         on conflict do nothing;
   if found then
     insert into receipt_instances (epoch, instance, resource, stops_at)
       select entry_epoch, v.instance, v.resource, v.lease_ends_at + leeway
         from verifiers v
        where v.closed_at is null and v.lease_ends_at + leeway > clock_timestamp();
+    perform state_aws_credentials(entry_epoch);
   elsif was_replicated then
     update receipts p set replicated = true where p.epoch = entry_epoch and not p.replicated;
   end if;
@@ -2106,6 +2158,21 @@ begin
   return drill;
 end $function$;
 grant execute on function start_drill(text,text,integer,integer) to mayfly_app;
+
+CREATE OR REPLACE FUNCTION public.state_aws_credentials(entry_epoch bigint)
+ RETURNS void
+ LANGUAGE sql
+ SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+  insert into receipt_aws_roles (epoch, role_arn, credentials, live_until)
+  select p.epoch, c.role_arn, count(*), max(c.expires_at)
+    from receipts p
+    join revocations v on v.epoch = p.epoch and v.releases is null
+    join aws_credentials c on c.keys @> array[v.key] and (c.epoch < v.epoch or v.kind = 'signing-key')
+   where p.epoch = entry_epoch and c.withdrawn_at is null and c.expires_at > p.committed_at
+   group by p.epoch, c.role_arn;
+$function$;
 
 CREATE OR REPLACE FUNCTION public.thin_checkpoints()
  RETURNS integer

@@ -6,6 +6,7 @@
  */
 
 import type { ActiveCatalogue } from '../catalogue/active-catalogue.ts';
+import type { AwsAccess } from '../catalogue/aws-access.ts';
 import type { Nonces } from '../dpop/nonce.ts';
 import type { NoncePolicy } from '../dpop/proof-freshness.ts';
 import { keyInRecord, type SpentKey } from '../dpop/replay-key.ts';
@@ -34,14 +35,17 @@ export type AgentGuard = {
    * @throws {Refusal} 401 `credentials_missing`, `invalid_token`, `invalid_dpop_proof` or `use_dpop_nonce`, 403
    *   `insufficient_scope`, each with its challenge; 429 `rate_limited`; 503 `catalogue_differs`
    */
-  require<Accepted, Result>(
+  require<Accepted extends { aws: Pick<AwsAccess, 'roleArn'> }, Result>(
     call: Call,
     action: string,
     work: {
       /** Looks at what is asked for, once the token is known to be for it and before anything is spent. */
       accept: () => Accepted;
-      /** What it is let in for; it may still find that the token died. */
-      act: (accepted: Accepted, claims: AgentClaims) => Promise<Result>;
+      /**
+       * What it is let in for; it may still find that the token died.
+       * @param entry the line of the record that says it was let in
+       */
+      act: (accepted: Accepted, claims: AgentClaims, entry: string) => Promise<Result>;
     },
   ): Promise<Result>;
 };
@@ -100,15 +104,22 @@ export function createAgentGuard(options: AgentGuardOptions): AgentGuard {
     refuse('client_rate', { headers: { 'Retry-After': String(Math.max(1, Math.ceil(wait / 1_000))) } });
   }
 
-  async function enter(call: Call, action: string, claims: AgentClaims, proof: SpentKey): Promise<void> {
+  async function enter(
+    call: Call,
+    { action, roleArn }: { action: string; roleArn: string },
+    claims: AgentClaims,
+    proof: SpentKey,
+  ): Promise<string> {
+    const id = newIdentifier('aud', clock);
     const applied = catalogue.applied() ?? refuse('catalogue_differs');
     const { alive, fresh, single } = await store.admit({
       jti: claims.jti,
       resource,
       catalogueVersion: applied.version,
       proof,
+      roleArn,
       entry: {
-        id: newIdentifier('aud', clock),
+        id,
         action: 'aws.credentials_requested',
         outcome: 'allowed',
         requestId: call.requestId,
@@ -125,6 +136,7 @@ export function createAgentGuard(options: AgentGuardOptions): AgentGuard {
     });
     if (!alive || (fresh && !single)) refuse('token_inactive', { hint: TOKEN_HINT });
     if (!fresh) refuse('proof_replayed', { hint: 'Make a new proof for each request.' });
+    return id;
   }
 
   return {
@@ -135,8 +147,8 @@ export function createAgentGuard(options: AgentGuardOptions): AgentGuard {
         checkCall(call, action, claims);
         countRequest(claims.client_id);
         const accepted = accept();
-        await enter(call, action, claims, proof);
-        return await act(accepted, claims);
+        const entry = await enter(call, { action, roleArn: accepted.aws.roleArn }, claims, proof);
+        return await act(accepted, claims, entry);
       } catch (error) {
         if (!(error instanceof Refusal)) throw error;
         throw withChallenge(error, { action, resourceMetadataUrl });

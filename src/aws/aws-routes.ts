@@ -54,7 +54,8 @@ export function createAwsRoutes({ issuer, resource, guard, credentials, jwks, gi
       const { requestId, source } = call;
       const issued = await guard.require(call, action, {
         accept: () => credentials.accept(action, values),
-        act: (accepted, claims) => credentials.issue(accepted, { claims, requestId, source: source.address }),
+        act: (accepted, claims, askedBy) =>
+          credentials.issue(accepted, { claims, askedBy, requestId, source: source.address }),
       });
       return { body: FORMATS[format](issued) };
     },

@@ -20,19 +20,35 @@ export type CredentialStore = {
     resource: string;
     catalogueVersion: number;
     proof: SpentKey;
+    /** Whose credentials it is let in for: from now on whatever kills the token counts them. */
+    roleArn: string;
     entry: AuditEntry;
   }): Promise<{ alive: boolean; fresh: boolean; single: boolean }>;
-  /** Records that credentials exist, unless the token was killed or expired by now: then false, and nobody gets them. */
-  issue(issue: { jti: string; entry: AuditEntry }): Promise<boolean>;
+  /**
+   * Records that credentials exist, unless the token was killed or expired by now: then false, and nobody gets them.
+   * It begins after the row of `admit` was committed; so whoever looks for credentials after an entry that this one did
+   * not see finds that row.
+   *
+   * @param issue.askedBy entry of `admit`
+   */
+  issue(issue: { jti: string; askedBy: string; entry: AuditEntry }): Promise<boolean>;
+  /** Nobody got what was asked for. @param askedBy entry of `admit` */
+  withdraw(askedBy: string): Promise<void>;
 };
 
 export function createCredentialStore(database: Kysely<unknown>): CredentialStore {
   return {
-    async admit({ jti, resource, catalogueVersion, proof, entry }) {
+    async admit({ jti, resource, catalogueVersion, proof, roleArn, entry }) {
       const hour = hourOfToken(jti);
       const { rows } = await sql<{ alive: boolean; fresh: boolean; single: boolean }>`
         with living as materialized (
-          select t.jti, t.session_id, t.call is not null as for_one_call
+          select t.jti, t.session_id, t.call is not null as for_one_call, t.epoch, t.expires_at,
+                 array['token:' || t.jti, 'session:' || s.id, 'agent:' || s.client_id, 'subject:' || s.agent_id,
+                       'signing-key:' || t.kid]
+                   || case when not s.exempt_from_wide then
+                        array['zone:' || s.zone, 'resource:' || t.resource, 'all']
+                          || array(select 'action:' || a.name from string_to_table(t.scope, ' ') as a (name))
+                      end as keys
             from tokens t join sessions s on s.id = t.session_id
            where t.hour = ${hour} and t.jti = ${jti} and t.resource = ${resource} and ${TOKEN_LIVES}
              and (t.call is null or t.consumed_at is null)
@@ -48,7 +64,7 @@ export function createCredentialStore(database: Kysely<unknown>): CredentialStor
              and exists (select from spent)
           returning t.jti
         ), admitted as (
-          select l.jti, l.session_id from living l
+          select l.jti, l.session_id, l.epoch, l.keys, l.expires_at from living l
            where exists (select from spent) and (not l.for_one_call or exists (select from consumed))
         ), recorded as (
           insert into audit_entries (id, action, outcome, request_id, actor, session_id, token_id, details)
@@ -57,6 +73,9 @@ export function createCredentialStore(database: Kysely<unknown>): CredentialStor
                  ${JSON.stringify(entry.details ?? {})}::jsonb || jsonb_build_object(
                    'catalogue', ${catalogueVersion}::integer, 'epoch', (select epoch from revocation_head))
             from admitted a
+        ), awaited as (
+          insert into aws_credentials (id, token_id, epoch, keys, role_arn, expires_at)
+          select ${entry.id}, a.jti, a.epoch, a.keys, ${roleArn}, a.expires_at from admitted a
         )
         select exists (select from living) as alive, exists (select from spent) as fresh,
                exists (select from admitted) as single
@@ -64,18 +83,27 @@ export function createCredentialStore(database: Kysely<unknown>): CredentialStor
       return rows[0] ?? { alive: false, fresh: false, single: false };
     },
 
-    async issue({ jti, entry }) {
-      const { rows } = await sql<{ id: string }>`
-        insert into audit_entries (id, action, outcome, request_id, actor, session_id, token_id, details)
-        select ${entry.id}, ${entry.action}, ${entry.outcome}, ${entry.requestId ?? null}, ${entry.actor ?? null},
-               t.session_id, t.jti,
-               ${JSON.stringify(entry.details ?? {})}::jsonb
-                 || jsonb_build_object('epoch', (select epoch from revocation_head))
-          from tokens t join sessions s on s.id = t.session_id
-         where t.hour = ${hourOfToken(jti)} and t.jti = ${jti} and ${TOKEN_LIVES}
-        returning id
+    async issue({ jti, askedBy, entry }) {
+      const { rows } = await sql<{ issued: boolean }>`
+        with issued as (
+          insert into audit_entries (id, action, outcome, request_id, actor, session_id, token_id, details)
+          select ${entry.id}, ${entry.action}, ${entry.outcome}, ${entry.requestId ?? null}, ${entry.actor ?? null},
+                 t.session_id, t.jti,
+                 ${JSON.stringify(entry.details ?? {})}::jsonb
+                   || jsonb_build_object('epoch', (select epoch from revocation_head))
+            from tokens t join sessions s on s.id = t.session_id
+           where t.hour = ${hourOfToken(jti)} and t.jti = ${jti} and ${TOKEN_LIVES}
+          returning id
+        ), withdrawn as (
+          update aws_credentials c set withdrawn_at = now() where c.id = ${askedBy} and not exists (select from issued)
+        )
+        select exists (select from issued) as issued
       `.execute(database);
-      return rows.length === 1;
+      return rows[0]?.issued ?? false;
+    },
+
+    async withdraw(askedBy) {
+      await sql`update aws_credentials c set withdrawn_at = now() where c.id = ${askedBy}`.execute(database);
     },
   };
 }

@@ -5,6 +5,7 @@ import { Command } from 'commander';
 import { originOf } from '../audit/log-key.ts';
 import type { Environment } from '../config/environment.ts';
 import type { Receipt } from '../revocations/receipt.ts';
+import { awsOutlook } from './aws-outlook.ts';
 import { readConnection } from './connection.ts';
 import { fail } from './failure.ts';
 import { addPinOptions, isPinned, type LogTrust, openTrust, type TrustOptions } from './log-trust.ts';
@@ -33,8 +34,17 @@ export function verifyReceiptCommand(environment: Environment): Command {
     const trustFor = trustOf(environment, options, originOf(issuer));
     const cited = await checkCitation(citationIn(text), receipt, trustFor);
     const inForceAt = lastMomentOf(receipt);
+    sayOfAws(receipt);
     printOne({ genuine: true, in_force_everywhere_at: inForceAt, ...receipt, ...cited }, options.output);
   });
+}
+
+/** What is in force everywhere is so at enforcement points of ours: AWS is none. */
+function sayOfAws({ aws, releases }: Receipt): void {
+  if (aws === undefined && releases === undefined)
+    say('It says nothing of AWS credentials: it was made before any did.');
+  const outlook = awsOutlook(aws);
+  if (outlook !== null) say(outlook);
 }
 
 function trustOf(environment: Environment, pinned: PinOptions, origin: string) {

@@ -1,8 +1,10 @@
 /** A receipt as people are shown it: whether it is over, and what they would need to prove it. */
+import { awsOutlook } from './aws-outlook.ts';
 import type { Json } from './operator-client.ts';
 
 export function receiptInShort(body: Json): Json {
-  return { ...body, audit: citationInShort(body.audit) };
+  const aws = 'aws' in body ? { aws: awsOutlook(body.aws) ?? 'no credentials were out' } : {};
+  return { ...body, ...aws, audit: citationInShort(body.audit) };
 }
 
 /** The proof is for programs: a page of hashes. */

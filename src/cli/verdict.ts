@@ -1,4 +1,5 @@
 /** What a person at three in the morning wants to know: is it over? One line, before all the rest. */
+import { awsOutlook } from './aws-outlook.ts';
 import type { Json } from './operator-client.ts';
 
 type Settled = {
@@ -6,6 +7,7 @@ type Settled = {
   replicated?: unknown;
   verifiers?: unknown;
   unlisted_stop_at?: unknown;
+  aws?: unknown;
 };
 
 /** @returns null for an answer that says nothing of enforcement points */
@@ -20,6 +22,11 @@ export function verdictOf(body: Json): string | null {
 
 /** @param done what has happened, in a word */
 export function outlookOf(settled: Settled, done: 'Revoked' | 'Stopped'): string {
+  const aws = awsOutlook(settled.aws);
+  return aws === null ? enforcementOf(settled, done) : `${enforcementOf(settled, done)} ${aws}`;
+}
+
+function enforcementOf(settled: Settled, done: 'Revoked' | 'Stopped'): string {
   const standby =
     settled.replicated === false ? ' The standby did not confirm it: a failover now could lose it.' : '';
   const verifiers: Json[] = Array.isArray(settled.verifiers) ? settled.verifiers : [];

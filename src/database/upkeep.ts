@@ -89,6 +89,13 @@ export async function pruneIdempotencyKeys(database: Kysely<unknown>): Promise<n
   return rows[0]?.pruned ?? 0;
 }
 
+const AWS_HOURS_KEPT = 1;
+
+/** @returns how many AWS credentials that ended long ago were forgotten */
+export function pruneAwsCredentials(database: Kysely<unknown>): Promise<number> {
+  return pruneInRounds(database, sql`prune_aws_credentials(${AWS_HOURS_KEPT}, ${MAX_PRUNED})`);
+}
+
 const MAX_LATE_LINES = 100;
 
 /**

@@ -92,9 +92,10 @@ export function createKillSwitchRoutes(options: {
 
     async receipt({ params }) {
       const settled = await killSwitch.stateOfEntry(switchIdOf(params.id));
-      const { id, epoch, complete, committed_at: committedAt } = settled;
+      const { id, epoch, complete, committed_at: committedAt, aws } = settled;
       const audit = await cite({ epoch, at: new Date(committedAt) });
-      return { body: { id, complete, receipt: receipts.sign(settled), audit } };
+      const stated = aws === undefined ? {} : { aws };
+      return { body: { id, complete, ...stated, receipt: receipts.sign(settled), audit } };
     },
 
     async release(call, operator) {
@@ -124,13 +125,14 @@ function tellSwitch({ id, epoch, target, reason, actor, at, released }: SwitchRo
   };
 }
 
-/** Whatever the receipt says of enforcement points, in plain members. */
+/** Whatever the receipt says of enforcement points and of AWS, in plain members. */
 export function tellState({
   committed_at,
   replicated,
   complete,
   unlisted_stop_at,
   verifiers,
+  aws,
 }: SettledEntry): object {
   return {
     committed_at,
@@ -138,6 +140,7 @@ export function tellState({
     complete,
     ...(unlisted_stop_at === undefined ? {} : { unlisted_stop_at }),
     verifiers,
+    ...(aws === undefined ? {} : { aws }),
   };
 }
 

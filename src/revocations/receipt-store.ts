@@ -1,7 +1,7 @@
 /** What receipts are made of: written once by whoever comes first after the commit, never taken back (L20). */
 import type { Pool } from 'pg';
 import { runStatement } from '../database/transaction.ts';
-import type { SettledEntry } from './receipt.ts';
+import type { ReceiptAws, SettledEntry } from './receipt.ts';
 import type { TargetKind } from './revocation.ts';
 
 export type ReceiptStore = {
@@ -49,7 +49,11 @@ select r.id, r.epoch::float8 as epoch, r.generation, r.digest, r.kind, r.target,
                           where o.epoch = r.epoch and o.applied_at is null and o.stops_at > clock_timestamp()) as complete,
        (select coalesce(json_agg(json_build_array(i.instance, i.resource, ${up('i.applied_at')}, ${up('i.stops_at')})
                                  order by i.instance), '[]')
-          from receipt_instances i where i.epoch = r.epoch) as instances
+          from receipt_instances i where i.epoch = r.epoch) as instances,
+       p.aws_stated, ${up('p.aws_unlisted_until')} as aws_unlisted_until,
+       (select coalesce(json_agg(json_build_array(a.role_arn, a.credentials, ${up('a.live_until')})
+                                 order by a.role_arn), '[]')
+          from receipt_aws_roles a where a.epoch = r.epoch) as aws_roles
   from revocations r join receipts p on p.epoch = r.epoch
  where r.epoch = $1`,
 };
@@ -71,6 +75,9 @@ type ReceiptRow = {
   unlisted_stop_at: number | null;
   complete: boolean;
   instances: [instance: string, resource: string, applied: number | null, stops: number][];
+  aws_stated: boolean;
+  aws_unlisted_until: number | null;
+  aws_roles: [roleArn: string, credentials: number, liveUntil: number][];
 };
 
 /** @param longestLeaseSeconds that was ever granted */
@@ -132,6 +139,23 @@ function settledOf({
       instance,
       resource,
       ...(applied === null ? { stops_at: momentOf(stops) } : { applied_at: momentOf(applied) }),
+    })),
+    ...(row.aws_stated ? { aws: awsOf(row) } : {}),
+  };
+}
+
+function awsOf({
+  aws_unlisted_until: unlisted,
+  aws_roles: roles,
+}: Pick<ReceiptRow, 'aws_unlisted_until' | 'aws_roles'>): ReceiptAws {
+  return {
+    credentials: roles.reduce((sum, [, credentials]) => sum + credentials, 0),
+    ...(roles.length === 0 ? {} : { live_until: momentOf(Math.max(...roles.map(([, , until]) => until))) }),
+    ...(unlisted === null ? {} : { unlisted_live_until: momentOf(unlisted) }),
+    roles: roles.map(([role_arn, credentials, until]) => ({
+      role_arn,
+      credentials,
+      live_until: momentOf(until),
     })),
   };
 }

@@ -4,6 +4,9 @@
  * of nothing else, no clock of a broker's included, so that the same facts are the same receipt whenever and by
  * whichever broker it is made: what is not known yet can only be added.
  *
+ * AWS takes what it gave until it ends, whatever an entry says: of that the receipt says how much there is, and until
+ * when.
+ *
  * What it does not say: anything of servers that only introspect, of work that was decided before, of a verifier that
  * acknowledges falsely, of a machine that was frozen with all its clocks.
  */
@@ -26,6 +29,23 @@ export const receiptInstanceSchema = z
     stops_at: moment.optional(),
   })
   .refine(({ applied_at, stops_at }) => (applied_at === undefined) !== (stops_at === undefined));
+
+/** What AWS still takes of what agents were given under tokens that the entry kills. */
+export const receiptAwsSchema = z.object({
+  /** So many at most, at the moment of the commit: every answer counts that may have reached somebody. */
+  credentials: z.int().nonnegative(),
+  /** Of the last of them; absent when there are none. The policy in them denies everything from then on. */
+  live_until: moment.optional(),
+  /** Those that the database has forgotten, after a failover that lost something, end by then (L25). */
+  unlisted_live_until: moment.optional(),
+  roles: z.array(
+    z.object({
+      role_arn: z.string().max(512),
+      credentials: z.int().positive(),
+      live_until: moment,
+    }),
+  ),
+});
 
 export const receiptSchema = z.object({
   iss: z.string(),
@@ -53,9 +73,12 @@ export const receiptSchema = z.object({
   unlisted_stop_at: moment.optional(),
   /** All that were live when the entry was committed, by name. */
   verifiers: z.array(receiptInstanceSchema),
+  /** Absent in a receipt for a release, and in those of before there was anything to say. */
+  aws: receiptAwsSchema.optional(),
 });
 
 export type Receipt = z.infer<typeof receiptSchema>;
+export type ReceiptAws = z.infer<typeof receiptAwsSchema>;
 export type ReceiptInstance = z.infer<typeof receiptInstanceSchema>;
 
 /** What the database keeps of an entry and of those who have to apply it. */

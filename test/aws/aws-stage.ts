@@ -20,6 +20,7 @@ export const RESOURCE = `${TEST_ISSUER}/v1/aws`;
 /** The same role by the broker's own identity, and for one call at a time. */
 export const ASSUME_REPORT = 'aws:assume:reports';
 export const ONE_REPORT = 'aws:fetch:reports';
+const NEIGHBOUR = 'incident-responder';
 export const ARGUMENTS = { team: 'search', day: '2026-11-23' };
 
 export type Asking = {
@@ -29,19 +30,18 @@ export type Asking = {
   proof?: string | null;
 };
 
-/** @param issuer what the broker calls itself; whoever asks it by name has to find it there */
-export async function createAwsStage({ issuer = TEST_ISSUER }: { issuer?: string } = {}) {
+export async function createAwsStage() {
   const world = await createTestWorld();
-  const catalogue = await withAws(world.scopes.directory, `${issuer}/v1/aws`);
+  const catalogue = await withAws(world.scopes.directory);
   await world.apply(catalogue);
   let provider = '';
-  const sts = await startLocalSts({ roles: [ROLE], issuer, provider: () => provider });
+  const sts = await startLocalSts({ roles: [ROLE], issuer: TEST_ISSUER, provider: () => provider });
 
   async function startBroker(options: TestBrokerOptions = {}) {
     const broker = await world.startBroker({
       catalogue,
       ...options,
-      settings: { MAYFLY_ISSUER: issuer, MAYFLY_AWS_STS_ENDPOINT: sts.url, ...options.settings },
+      settings: { MAYFLY_AWS_STS_ENDPOINT: sts.url, ...options.settings },
     });
     provider = broker.url;
     return broker;
@@ -50,8 +50,10 @@ export async function createAwsStage({ issuer = TEST_ISSUER }: { issuer?: string
   const broker = await startBroker();
   const agent = world.agent(broker, 'report-writer');
 
-  async function tokenFor(action = READ_REPORT, session = newSessionKey(), fields = {}) {
-    const { body, status } = await agent.token(session, { scope: action, ...fields });
+  const neighbour = world.agent(broker, NEIGHBOUR);
+
+  async function tokenFor(action = READ_REPORT, session = newSessionKey(), fields = {}, by = agent) {
+    const { body, status } = await by.token(session, { scope: action, ...fields });
     if (status !== 200) throw new Error(`no token for ${action}: ${JSON.stringify(body)}`);
     return { session, token: body.access_token as string, body };
   }
@@ -73,6 +75,8 @@ export async function createAwsStage({ issuer = TEST_ISSUER }: { issuer?: string
     broker,
     sts,
     agent,
+    /** Another one, in another zone, that may do the same. */
+    neighbour,
     startBroker,
     tokenFor,
     proofFor,
@@ -129,12 +133,12 @@ export async function createAwsStage({ issuer = TEST_ISSUER }: { issuer?: string
 export type AwsStage = Awaited<ReturnType<typeof createAwsStage>>;
 
 /** The files of the world with a resource for AWS beside them. */
-async function withAws(scopes: string, audience: string) {
+async function withAws(scopes: string) {
   const root = await mkdtemp(join(tmpdir(), 'mayfly-scopes-'));
   try {
     const directory = join(root, 'scopes');
     await cp(scopes, directory, { recursive: true });
-    const resource = awsResource(audience);
+    const resource = awsResource(RESOURCE);
     const { [READ_REPORT]: action } = resource.actions;
     resource.actions[ASSUME_REPORT] = {
       ...action,
@@ -142,10 +146,12 @@ async function withAws(scopes: string, audience: string) {
       aws: { ...action.aws, via: 'assume_role' },
     };
     resource.actions[ONE_REPORT] = { ...action, title: 'Read one report, once', use: 'request' };
-    const path = join(directory, 'agents/report-writer.yaml');
-    const writer = parse(await readFile(path, 'utf8'));
-    writer.may.push(...Object.keys(resource.actions));
-    await writeFile(path, stringify(writer, { aliasDuplicateObjects: false }));
+    for (const name of ['report-writer', NEIGHBOUR]) {
+      const path = join(directory, `agents/${name}.yaml`);
+      const agent = parse(await readFile(path, 'utf8'));
+      agent.may.push(...Object.keys(resource.actions));
+      await writeFile(path, stringify(agent, { aliasDuplicateObjects: false }));
+    }
     await writeFile(
       join(directory, 'resources/aws.yaml'),
       stringify(resource, { aliasDuplicateObjects: false }),

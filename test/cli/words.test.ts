@@ -54,6 +54,12 @@ test('a verdict says whether it is over, and until when it may not be', () => {
       'Whoever has not applied it stops by itself, the last by 12:34:56Z.',
   );
   assert.match(outlookOf({ ...settled, replicated: false }, 'Stopped'), /The standby did not confirm it/);
+  const live_until = '2026-01-01T12:05:00.000Z';
+  assert.match(
+    outlookOf({ ...settled, aws: { credentials: 2, live_until, roles: [] } }, 'Stopped'),
+    / AWS takes at most 2 sets of credentials that were given before, the last until 2026-01-01T12:05:00\.000Z\.$/,
+  );
+  assert.doesNotMatch(outlookOf({ ...settled, aws: { credentials: 0, roles: [] } }, 'Stopped'), /AWS/);
   assert.match(verdictOf({ ...settled, standing: false, effect: 'revoked' }) ?? '', /^Revoked: /);
   assert.match(verdictOf({ effect: 'released', receipt: 'x' }) ?? '', /^Released: /);
   assert.equal(verdictOf({ dry_run: true, sessions: 1 }), null);

@@ -31,6 +31,7 @@ test('the application removes nothing, and changes only the columns that have to
   );
   assert.deepEqual(beyondReading, [
     'grant insert (id, action, outcome, reason, request_id, actor, session_id, token_id, repetitions, details), select on audit_entries to mayfly_app;',
+    'grant insert, select, update (withdrawn_at) on aws_credentials to mayfly_app;',
     'grant insert, select, update (epoch, generation, claimed_at) on ledger_claims to mayfly_app;',
     'grant insert, select, update (consumed_at) on tokens to mayfly_app;',
     'grant insert, select, update (generation, applied_epoch, renewed_at, lease_seconds, lease_ends_at, closed_at) on verifiers to mayfly_app;',
