@@ -41,7 +41,19 @@ const GROUPS: readonly Group[] = [
     about: 'see, watch and revoke sessions: one run of one agent each',
     load: operatorGroup('session'),
   },
-  { name: 'token', about: 'see and revoke single tokens', load: operatorGroup('token') },
+  {
+    name: 'token',
+    about: 'get a token as an agent; see and revoke single tokens',
+    async load(environment) {
+      const { addTokenRequest } = await import('./token-request-command.ts');
+      return addTokenRequest(await operatorGroup('token')(environment), environment);
+    },
+  },
+  {
+    name: 'aws',
+    about: 'credentials of AWS for one action, for every tool of AWS',
+    load: async (environment) => (await import('./aws-commands.ts')).awsCommands(environment),
+  },
   {
     name: 'agent',
     about: 'agents: declare one; see, revoke, stop and release them',

@@ -16,17 +16,17 @@ export function firstDevelopmentClient(
   kind: ClientKind,
   preferred?: string,
 ): string {
-  const folder = join(configuration.scopesDirectory, `${kind}s`);
-  const declared = existsSync(folder)
-    ? readdirSync(folder)
-        .filter((file) => file.endsWith('.yaml'))
-        .map((file) => basename(file, '.yaml'))
-        .sort()
-    : [];
-  const names = declared.toSorted((one, other) => Number(other === preferred) - Number(one === preferred));
+  const names = [...(preferred === undefined ? [] : [preferred]), ...declaredClients(configuration, kind)];
   const known = names.find((name) => existsSync(developmentKeyPath(configuration, kind, name)));
   const [first = `<${kind}>`] = names;
   return known ?? noKey(developmentKeyPath(configuration, kind, first), kind, names[0]);
+}
+
+function declaredClients({ scopesDirectory }: Configuration, kind: ClientKind): string[] {
+  const folder = join(scopesDirectory, `${kind}s`);
+  if (!existsSync(folder)) return [];
+  const files = readdirSync(folder).filter((file) => file.endsWith('.yaml'));
+  return files.map((file) => basename(file, '.yaml')).sort();
 }
 
 /** @throws {CommandFailure} when there is none */

@@ -111,8 +111,8 @@ export function createAgent(options: AgentOptions): Agent {
         const granted = await provide(wantedBy(request, options), request.signal);
         return showToken(granted.token, {
           clock,
-          credentials: ({ method, url, signal = lifetime.signal }) =>
-            presenter.credentials({ method, url: new URL(url), signal }, granted),
+          credentials: ({ url, signal = lifetime.signal, ...request }) =>
+            presenter.credentials({ ...request, url: new URL(url), signal }, granted),
         });
       },
       close: ({ withinMilliseconds = CLOSE_MILLISECONDS } = {}) => close({ withinMilliseconds }),

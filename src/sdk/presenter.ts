@@ -18,11 +18,14 @@ export type Grant = { token: HeldToken; key: SessionKey; forget(): void };
 
 export type Presented = { response: Response; demanded: Demanded | null };
 
+/** Which request it is for; the newest nonce of that server is taken where none is given. */
+type Shown = { method: string; url: URL; nonce?: string; signal: AbortSignal };
+
 export type Credentials = { Authorization: string; DPoP: string };
 
 export type Presenter = {
   /** For one request; whoever sends it takes care of nonces. */
-  credentials(request: { method: string; url: URL; signal: AbortSignal }, grant: Grant): Promise<Credentials>;
+  credentials(request: Shown, grant: Grant): Promise<Credentials>;
   /** @throws {TypeError} when nobody answers, as `fetch` does */
   present(request: AgentRequest, grant: Grant | null): Promise<Presented>;
 };
@@ -39,7 +42,7 @@ export function createPresenter(options: {
   const { fetch, times, nonces } = options;
 
   async function credentials(
-    { method, url, signal }: { method: string; url: URL; signal: AbortSignal },
+    { method, url, nonce = nonces.of(url.origin), signal }: Shown,
     { token, key }: Grant,
   ): Promise<Credentials> {
     if (!isSafe(url)) {
@@ -47,7 +50,7 @@ export function createPresenter(options: {
     }
     const accessToken = token.text();
     const issuedAt = times.nowSeconds(url.origin);
-    const proof = { method, url: url.href, issuedAt, nonce: nonces.of(url.origin), accessToken };
+    const proof = { method, url: url.href, issuedAt, nonce, accessToken };
     return { Authorization: `DPoP ${accessToken}`, DPoP: await key.sign(proof, signal) };
   }
 

@@ -10,8 +10,16 @@ export type AgentToken = {
   readonly expiresAt: number;
   readonly actions: readonly string[];
   readonly sessionId: string | undefined;
-  /** What one request carries; another request needs another one. */
-  credentials(request: { method: string; url: string | URL; signal?: AbortSignal }): Promise<Credentials>;
+  /**
+   * What one request carries; another request needs another one.
+   * @param request.nonce that its server asked for; default: the newest that this agent knows of
+   */
+  credentials(request: {
+    method: string;
+    url: string | URL;
+    nonce?: string;
+    signal?: AbortSignal;
+  }): Promise<Credentials>;
 };
 
 export function showToken(

@@ -30,18 +30,19 @@ export type Asking = {
   proof?: string | null;
 };
 
-export async function createAwsStage() {
+/** @param issuer what the broker calls itself; whoever asks it by name has to find it there */
+export async function createAwsStage({ issuer = TEST_ISSUER }: { issuer?: string } = {}) {
   const world = await createTestWorld();
-  const catalogue = await withAws(world.scopes.directory);
+  const catalogue = await withAws(world.scopes.directory, `${issuer}/v1/aws`);
   await world.apply(catalogue);
   let provider = '';
-  const sts = await startLocalSts({ roles: [ROLE], issuer: TEST_ISSUER, provider: () => provider });
+  const sts = await startLocalSts({ roles: [ROLE], issuer, provider: () => provider });
 
   async function startBroker(options: TestBrokerOptions = {}) {
     const broker = await world.startBroker({
       catalogue,
       ...options,
-      settings: { MAYFLY_AWS_STS_ENDPOINT: sts.url, ...options.settings },
+      settings: { MAYFLY_ISSUER: issuer, MAYFLY_AWS_STS_ENDPOINT: sts.url, ...options.settings },
     });
     provider = broker.url;
     return broker;
@@ -133,12 +134,12 @@ export async function createAwsStage() {
 export type AwsStage = Awaited<ReturnType<typeof createAwsStage>>;
 
 /** The files of the world with a resource for AWS beside them. */
-async function withAws(scopes: string) {
+async function withAws(scopes: string, audience: string) {
   const root = await mkdtemp(join(tmpdir(), 'mayfly-scopes-'));
   try {
     const directory = join(root, 'scopes');
     await cp(scopes, directory, { recursive: true });
-    const resource = awsResource(RESOURCE);
+    const resource = awsResource(audience);
     const { [READ_REPORT]: action } = resource.actions;
     resource.actions[ASSUME_REPORT] = {
       ...action,

@@ -84,8 +84,9 @@ export async function startLocalSts(options: {
     await gate;
     const fault = faults.shift();
     if (fault !== undefined && !(await go(fault, response))) return;
+    if (call.action === 'GetCallerIdentity') return sendXml(response, 200, callerIdentity(request, body));
     checkLimits(parameters);
-    if (call.action === 'AssumeRole') requireSignature(request, body);
+    if (call.action === 'AssumeRole') requireSignature(request, body, BROKER_KEYS);
     else if (call.action === 'AssumeRoleWithWebIdentity') await readIdentity(call, request);
     else fail('InvalidAction', 400, 'Could not find operation');
     if (!roles.includes(parameters.get('RoleArn') ?? '')) {
@@ -212,14 +213,17 @@ function tagsOf(parameters: ReadonlyMap<string, string>): Record<string, string>
 }
 
 /** Signs what came anew, with the same headers, and compares. */
-function requireSignature(request: IncomingMessage, body: string): void {
+function requireSignature(
+  request: IncomingMessage,
+  body: string,
+  keys: { accessKeyId: string; secretAccessKey: string },
+): void {
   const { authorization = '', host = '' } = request.headers;
   const scope = /Credential=([^/]+)\/\d{8}\/([a-z0-9-]+)\/sts\/aws4_request/.exec(authorization);
   const names = /SignedHeaders=([^,]+)/.exec(authorization)?.[1]?.split(';') ?? [];
   if (scope === null)
     throw new StsError('MissingAuthenticationToken', 403, 'Request is missing Authentication Token');
-  if (scope[1] !== BROKER_KEYS.accessKeyId)
-    fail('InvalidClientTokenId', 403, 'The security token is invalid.');
+  if (scope[1] !== keys.accessKeyId) fail('InvalidClientTokenId', 403, 'The security token is invalid.');
   const headers = Object.fromEntries(names.map((name) => [name, String(request.headers[name] ?? '')]));
   const { headers: signed } = aws4.sign(
     {
@@ -232,11 +236,28 @@ function requireSignature(request: IncomingMessage, body: string): void {
       service: 'sts',
       region: scope[2] ?? '',
     },
-    BROKER_KEYS,
+    keys,
   );
   const signatureOf = (text = '') => /Signature=([0-9a-f]{64})$/.exec(text)?.[1];
   if (signatureOf(signed.Authorization) === signatureOf(authorization)) return;
   fail('SignatureDoesNotMatch', 403, `The signature does not match: ${names.join(' ')}`);
+}
+
+/** Whoever has credentials that were given here is their role session. */
+function callerIdentity(request: IncomingMessage, body: string): string {
+  const [, number = '0'] = /Credential=ASIALOCAL0*(\d+)\//.exec(request.headers.authorization ?? '') ?? [];
+  const keys = { accessKeyId: accessKeyOf(Number(number)), secretAccessKey: `local-secret-${number}` };
+  requireSignature(request, body, keys);
+  if (request.headers['x-amz-security-token'] !== `local-session-token-${number}`)
+    fail('InvalidClientTokenId', 403, 'The security token is invalid.');
+  return `<GetCallerIdentityResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15/"><GetCallerIdentityResult>
+    <Arn>arn:aws:sts::123456789012:assumed-role/x/local-${number}</Arn><UserId>AROALOCAL:local-${number}</UserId>
+    <Account>123456789012</Account></GetCallerIdentityResult>
+    <ResponseMetadata><RequestId>local</RequestId></ResponseMetadata></GetCallerIdentityResponse>`;
+}
+
+function accessKeyOf(number: number): string {
+  return `ASIALOCAL${String(number).padStart(11, '0')}`;
 }
 
 async function textOf(request: IncomingMessage): Promise<string> {
@@ -250,7 +271,7 @@ function success({ action, parameters }: StsCall, number: number): string {
   return `<${action}Response xmlns="https://sts.amazonaws.com/doc/2011-06-15/"><${action}Result>
     <AssumedRoleUser><AssumedRoleId>AROALOCAL:${parameters.get('RoleSessionName')}</AssumedRoleId>
       <Arn>arn:aws:sts::123456789012:assumed-role/x/${parameters.get('RoleSessionName')}</Arn></AssumedRoleUser>
-    <Credentials><AccessKeyId>ASIALOCAL${String(number).padStart(11, '0')}</AccessKeyId>
+    <Credentials><AccessKeyId>${accessKeyOf(number)}</AccessKeyId>
       <SecretAccessKey>local-secret-${number}</SecretAccessKey>
       <SessionToken>local-session-token-${number}</SessionToken>
       <Expiration>${new Date(Date.now() + seconds * 1000).toISOString()}</Expiration></Credentials>

@@ -1,0 +1,141 @@
+/** Agents at a terminal, right after `npm start`, with nothing configured: the real command, a real broker. */
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { after, before, describe, test } from 'node:test';
+import { decodeJwt } from 'jose';
+import {
+  createPlace,
+  type Place,
+  type Running,
+  runMayfly,
+  startDevelopmentBroker,
+} from '../sample/development-broker.ts';
+import { type CommandLine, commandLine } from './command-line.ts';
+
+const READ = 'db:read:customers';
+
+let place: Place;
+let broker: Running;
+let server: Running;
+let mayfly: CommandLine;
+let sample: string;
+/** The private part of the agent's key. */
+let secret: string;
+
+before(async () => {
+  place = await createPlace();
+  broker = await startDevelopmentBroker(place);
+  mayfly = commandLine(place.settings);
+  server = runMayfly('resource-server', place);
+  await server.says('answers');
+  sample = `http://127.0.0.1:${place.configuration.samplePort}`;
+  const path = join(place.configuration.dataDirectory, 'keys/report-writer.jwk.json');
+  secret = JSON.parse(readFileSync(path, 'utf8')).d;
+});
+after(async () => {
+  await server?.stop();
+  await broker?.stop();
+  await place.remove();
+});
+
+async function json(line: string | string[]): Promise<Record<string, never>> {
+  const { code, stdout, stderr } = await mayfly([line, '-o json'].flat().flatMap((part) => part.split(' ')));
+  assert.deepEqual([code, stderr], [0, '']);
+  return JSON.parse(stdout);
+}
+
+describe('mayfly token request', () => {
+  test('says what was granted, and shows no token', async () => {
+    const line = `token request --action ${READ} --action db:read:orders --ttl 60`;
+    const granted = await json(line);
+    const { claims, expires_at: expiresAt, ...facts } = granted as Record<string, Record<string, unknown>>;
+    assert.deepEqual(facts, {
+      agent: 'report-writer',
+      scope: `${READ} db:read:orders`,
+      resource: 'https://customers.example.com',
+      expires_in_seconds: 60,
+      session_id: claims?.sid,
+      kid: facts.kid,
+    });
+    assert.ok(Date.parse(String(expiresAt)) > Date.now());
+    assert.equal(claims?.client_id, 'report-writer');
+    const { code, stdout, stderr } = await mayfly(line);
+    assert.equal(code, 0, stderr);
+    assert.match(stdout, /^scope +db:read:customers db:read:orders$/m);
+    for (const text of [stdout, JSON.stringify(granted)]) {
+      assert.doesNotMatch(text, /eyJ/);
+      assert.ok(!text.includes(secret));
+    }
+  });
+
+  test('ends its session, so that what was shown is good for nobody', async () => {
+    const { access_token: token, session_id: id } = await json(`token request --action ${READ} --show`);
+    assert.equal(decodeJwt(String(token)).sid, id);
+    const { state } = await json(`session show ${id}`);
+    assert.equal(state, 'revoked');
+  });
+
+  test('prints what one request carries, for whatever sends it', async () => {
+    const line = ['token', 'request', '--action', READ, '--for', `GET ${sample}/customers`];
+    async function send(...words: string[]): Promise<Response> {
+      const { code, stdout, stderr } = await mayfly([...line, ...words]);
+      assert.equal(code, 0, stderr);
+      assert.equal(stderr, 'Good for one GET of that URL, within a minute.\n');
+      const headers = stdout
+        .trimEnd()
+        .split('\n')
+        .map((each) => each.split(': ') as [string, string]);
+      return fetch(`${sample}/customers`, { headers });
+    }
+    const nonce = (await send()).headers.get('dpop-nonce') ?? assert.fail('the sample asks for a nonce');
+    assert.equal((await send('--nonce', nonce)).status, 200);
+    const elsewhere = await mayfly([
+      'token',
+      'request',
+      '--action',
+      READ,
+      '--for',
+      'GET http://example.com/',
+    ]);
+    assert.deepEqual([elsewhere.code, elsewhere.stdout], [1, '']);
+    assert.match(elsewhere.stderr, /in clear/);
+  });
+
+  test('takes a key from the standard input, and warns of one that others can read', async () => {
+    const path = join(place.configuration.dataDirectory, 'keys/report-writer.jwk.json');
+    const line = `token request --action ${READ} --as report-writer --key -`;
+    assert.equal((await mayfly(line, readFileSync(path, 'utf8'))).code, 0);
+    assert.equal((await mayfly(line, 'no key')).code, 1);
+  });
+
+  test('tells a refusal as the broker does: the rule, and who could grant it', async () => {
+    const { code, stdout, stderr } = await mayfly('token request --action billing:read:invoices -o json');
+    assert.deepEqual([code, stdout], [5, '']);
+    const { message, ...facts } = JSON.parse(stderr).error;
+    assert.deepEqual([facts.code, facts.status, facts.exit_code], ['invalid_scope', 400, 5]);
+    assert.match(message, /scopes\/agents\/report-writer\.yaml.*data-platform/);
+    const stranger = await mayfly(
+      `token request --action ${READ} --as billing-runner --key ${keyOf('olivia')}`,
+    );
+    assert.equal(stranger.code, 3, stranger.stderr);
+    assert.match(stranger.stderr, /invalid_client/);
+  });
+
+  test('ends with 1 for a wrong command line, before anybody is asked', async () => {
+    for (const line of [
+      'token request',
+      `token request --action ${READ} --ttl 59`,
+      `token request --action ${READ} --ttl 901`,
+      `token request --action ${READ} --for http://a.example`,
+      `token request --action ${READ} --as nobody`,
+    ]) {
+      const { code, stderr } = await mayfly([...line.split(' '), '--url', 'http://127.0.0.1:9']);
+      assert.equal(code, 1, `${line}: ${stderr}`);
+    }
+  });
+});
+
+function keyOf(name: string): string {
+  return join(place.configuration.dataDirectory, `keys/${name}.jwk.json`);
+}

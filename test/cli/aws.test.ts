@@ -1,0 +1,133 @@
+/** Tools of AWS that know nothing of mayfly, with credentials that it gives: the real ones, against an STS on this machine. */
+import assert from 'node:assert/strict';
+import { spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { type AddressInfo, connect, createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, test } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { ARGUMENTS, type AwsStage, createAwsStage, ONE_REPORT } from '../aws/aws-stage.ts';
+import { cleanEnvironment } from '../broker-process.ts';
+import { READ_REPORT } from '../catalogue/aws-fixture.ts';
+import { commandLine, type Outcome } from './command-line.ts';
+
+const LAUNCHER = fileURLToPath(new URL('../../src/launch.js', import.meta.url));
+const folder = mkdtempSync(join(tmpdir(), 'mayfly-cli-aws-'));
+const keyFile = join(folder, 'report-writer.jwk.json');
+const config = join(folder, 'config');
+const GIVEN = JSON.stringify(ARGUMENTS);
+/** What the agent's key and the credentials have that nobody may read on stderr. */
+const secrets: string[] = ['local-secret', 'local-session-token'];
+
+let stage: AwsStage;
+let settings: Record<string, string>;
+const door = createServer();
+
+before(async () => {
+  // The broker is where it says it is: whoever connects there gets to it.
+  door.listen(0, '127.0.0.1');
+  await once(door, 'listening');
+  const issuer = `http://127.0.0.1:${(door.address() as AddressInfo).port}`;
+  stage = await createAwsStage({ issuer });
+  door.on('connection', (socket) => {
+    const inside = connect(Number(new URL(stage.broker.url).port), '127.0.0.1');
+    socket.on('error', () => inside.destroy()).pipe(inside);
+    inside.on('error', () => socket.destroy()).pipe(socket);
+  });
+  const key = stage.world.scopes.keys.get('report-writer') ?? assert.fail();
+  secrets.push(String(key.d));
+  writeFileSync(keyFile, JSON.stringify(key), { mode: 0o600 });
+  settings = { MAYFLY_ISSUER: issuer, MAYFLY_AGENT: 'report-writer', MAYFLY_AGENT_KEY_FILE: keyFile };
+  const command = [process.execPath, LAUNCHER, 'aws', 'credential-process', '--action', READ_REPORT];
+  const line = [...command, '--arguments', `"${GIVEN.replaceAll('"', '\\"')}"`].join(' ');
+  writeFileSync(config, `[default]\nregion = eu-central-1\ncredential_process = ${line}\n`);
+});
+after(async () => {
+  door.close();
+  await stage?.sts.close();
+  rmSync(folder, { recursive: true });
+});
+
+function credentials(...words: string[]): Promise<Outcome> {
+  return commandLine(settings)(['aws', 'credential-process', ...words]);
+}
+
+/** A tool of AWS with nothing but that configuration file. */
+async function tool(command: string, args: readonly string[]): Promise<Outcome> {
+  const { AWS_ACCESS_KEY_ID: _key, AWS_SECRET_ACCESS_KEY: _secret, ...env } = cleanEnvironment(settings);
+  const own = {
+    AWS_CONFIG_FILE: config,
+    AWS_SHARED_CREDENTIALS_FILE: join(folder, 'none'),
+    AWS_ENDPOINT_URL_STS: stage.sts.url,
+    AWS_EC2_METADATA_DISABLED: 'true',
+  };
+  const child = spawn(command, args, { env: { ...env, ...own }, stdio: ['ignore', 'pipe', 'pipe'] });
+  const outcome: Outcome = { code: null, stdout: '', stderr: '' };
+  child.stdout.setEncoding('utf8').on('data', (part: string) => {
+    outcome.stdout += part;
+  });
+  child.stderr.setEncoding('utf8').on('data', (part: string) => {
+    outcome.stderr += part;
+  });
+  [outcome.code] = await once(child, 'close');
+  return outcome;
+}
+
+test('credential-process prints the JSON that AWS wants and nothing else', async () => {
+  const { code, stdout, stderr } = await credentials('--action', READ_REPORT, '--arguments', GIVEN);
+  assert.deepEqual([code, stderr], [0, '']);
+  const { AccessKeyId, Expiration, ...rest } = JSON.parse(stdout);
+  assert.match(AccessKeyId, /^ASIALOCAL\d+$/);
+  const lifeSeconds = (Date.parse(Expiration) - Date.now()) / 1_000;
+  assert.ok(lifeSeconds > 0 && lifeSeconds <= 60, Expiration);
+  assert.deepEqual(Object.keys(rest).sort(), ['AccountId', 'SecretAccessKey', 'SessionToken', 'Version']);
+  assert.equal(rest.Version, 1);
+});
+
+test('an action that is had for one call at a time is asked for that call', async () => {
+  const { code, stdout, stderr } = await credentials('--action', ONE_REPORT, '--arguments', GIVEN);
+  assert.equal(code, 0, stderr);
+  assert.equal(JSON.parse(stdout).Version, 1);
+});
+
+test('what goes wrong is told on stderr, with an exit code and nothing secret', async () => {
+  for (const [code, why, ...words] of [
+    [1, /required option '--action/],
+    [1, /It is a JSON object/, '--action', READ_REPORT, '--arguments', '{"team'],
+    [1, /cannot be used.*ENOENT/, '--action', READ_REPORT, '--key', '/does/not/exist'],
+    [1, /arguments/, '--action', READ_REPORT, '--arguments', '{"team":"other","day":"2026-11-23"}'],
+    [5, /invalid_target/, '--action', 'db:read:customers'],
+    [5, /invalid_scope.*owner, data-platform/, '--action', 'aws:read:nothing'],
+    [4, /cannot be reached/, '--action', READ_REPORT, '--url', 'http://127.0.0.1:9'],
+  ] as const) {
+    const outcome = await credentials(...words);
+    assert.deepEqual([outcome.code, outcome.stdout], [code, ''], outcome.stderr);
+    assert.match(outcome.stderr, why);
+    for (const secret of secrets) assert.ok(!outcome.stderr.includes(secret));
+  }
+  stage.sts.faults.push('denied');
+  const denied = await credentials('--action', READ_REPORT, '--arguments', GIVEN);
+  assert.notEqual(denied.code, 0);
+  assert.deepEqual([denied.stdout, denied.stderr.trim().split('\n').length], ['', 1]);
+});
+
+const PROGRAM = `
+  import { STSClient, GetCallerIdentityCommand } from '@aws-sdk/client-sts';
+  console.log((await new STSClient({}).send(new GetCallerIdentityCommand({}))).Arn);`;
+
+test("the AWS SDK's own chain finds them, with nothing but a line in its configuration", async () => {
+  const { code, stdout, stderr } = await tool(process.execPath, ['--input-type=module', '-e', PROGRAM]);
+  assert.equal(code, 0, stderr);
+  assert.match(stdout, /^arn:aws:sts::123456789012:assumed-role\/x\/local-\d+\n$/);
+});
+
+const version = spawnSync('aws', ['--version'], { encoding: 'utf8' });
+const skip = version.status !== 0 && 'not tried with the AWS CLI: there is no aws on this machine';
+
+test('so does the AWS CLI', { skip }, async () => {
+  const { code, stdout, stderr } = await tool('aws', ['sts', 'get-caller-identity', '--output', 'json']);
+  assert.equal(code, 0, stderr);
+  assert.match(JSON.parse(stdout).Arn, /assumed-role\/x\/local-\d+$/);
+});
