@@ -26,6 +26,12 @@ const customers = `${CUSTOMERS}/customers`;
 const orders = `${CUSTOMERS}/orders`;
 const exportsUrl = `${STORAGE}/exports`;
 
+const clockAhead = (milliseconds: () => number): AgentClock => ({
+  milliseconds: () => Date.now() + milliseconds(),
+  monotonicMilliseconds: () => performance.now(),
+  wait: async () => undefined,
+});
+
 describe('fetch', () => {
   test('gets the right token by itself, and asks for nothing twice', async () => {
     const { fetch, seen, lines } = world.recorder();
@@ -135,12 +141,24 @@ describe('fetch', () => {
     await agent.close();
   });
 
-  test('is one question to the broker for two hundred callers', async () => {
-    const agent = world.createAgent();
-    const answers = await Promise.all(Array.from({ length: 200 }, () => agent.fetch(customers)));
-    assert.deepEqual([...new Set(answers.map(({ status }) => status))], [200]);
-    assert.equal(await world.mintedBy(agent.id ?? ''), 1);
+  test('is one question to the broker for two hundred callers, at the start and when the token is over (SDK-10)', async () => {
+    let ahead = 0;
+    const agent = world.createAgent({ clock: clockAhead(() => ahead) });
+    for (const minted of [1, 2]) {
+      const answers = await Promise.all(Array.from({ length: 200 }, () => agent.fetch(customers)));
+      assert.deepEqual([...new Set(answers.map(({ status }) => status))], [200]);
+      assert.equal(await world.mintedBy(agent.id ?? ''), minted);
+      ahead = 300_000;
+    }
     await agent.close();
+  });
+
+  test('works with a clock that is ten minutes off, either way (SDK-06)', async () => {
+    for (const minutes of [-10, 10]) {
+      const agent = world.createAgent({ clock: clockAhead(() => minutes * 60_000) });
+      assert.equal((await agent.fetch(customers)).status, 200);
+      await agent.close();
+    }
   });
 });
 

@@ -139,7 +139,7 @@ describe('Retry-After', () => {
     );
   });
 
-  test('Pauses are few, bounded, never shorter than what was asked for, and spread', () => {
+  test('Pauses are few, bounded, never shorter than what was asked for, and spread (SDK-02)', () => {
     fc.assert(
       fc.property(
         fc.integer({ min: 1, max: 9 }),

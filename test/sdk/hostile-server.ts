@@ -2,11 +2,12 @@
  * Something on a real socket that calls itself a broker and a resource server, and answers what a test has it answer.
  * By default it is polite and checks nothing.
  */
+import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { createServer, type IncomingMessage } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { after } from 'node:test';
-import { type AgentOptions, createAgent } from '../../src/sdk/index.ts';
+import { AgentError, type AgentOptions, createAgent } from '../../src/sdk/index.ts';
 import { newDeclaredKey } from '../test-scopes.ts';
 
 export type Told = { status: number; headers?: Record<string, string>; body?: unknown };
@@ -111,3 +112,14 @@ export function tokenAnswer(members: object = {}): object {
     ...members,
   };
 }
+
+/** What somebody gets instead. */
+export async function refusalOf(work: Promise<unknown>): Promise<AgentError> {
+  const error = await work.then(
+    () => assert.fail('it went through'),
+    (reason: unknown) => reason,
+  );
+  assert.ok(error instanceof AgentError, String(error));
+  return error;
+}
+export const codeOf = async (work: Promise<unknown>) => (await refusalOf(work)).code;
