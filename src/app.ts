@@ -2,8 +2,8 @@
  * THE TABLE OF CONTENTS: path · who may call it · what answers. Reading this screen is reviewing the
  * authorisation; everything a route depends on is built by hand in broker.ts.
  */
-
 import type { AgentRoutes } from './agents/agent-routes.ts';
+import { OWN_AGENT_PATH, type OwnAgentRoutes } from './agents/own-agent-routes.ts';
 import { AUDIT_PATH, type AuditRoutes } from './audit/audit-routes.ts';
 import { AWS_METADATA_PATH, type AwsRoutes, CREDENTIALS_PATH } from './aws/aws-routes.ts';
 import { AWS_JWKS_PATH, OPENID_PATH } from './aws/web-identity.ts';
@@ -42,6 +42,7 @@ export type Capabilities = {
   /** Lets operators in, by the action that a route's `may` names. */
   operatorGuard: OperatorGuard;
   ownSession: OwnSessionRoutes;
+  ownAgent: OwnAgentRoutes;
   sessions: SessionRoutes;
   managedTokens: ManagedTokenRoutes;
   agents: AgentRoutes;
@@ -130,6 +131,14 @@ export function routesOf(capabilities: Capabilities): Route[] {
       may: 'agent or operator',
       body: 'json',
       answer: ownSession.revokeOwn,
+    },
+    {
+      method: 'POST',
+      path: OWN_AGENT_PATH,
+      format: 'problem',
+      may: 'agent or operator',
+      body: 'json',
+      answer: capabilities.ownAgent.read,
     },
     {
       method: 'POST',

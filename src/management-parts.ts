@@ -1,11 +1,13 @@
-/** What operators do to a running broker, how they are let in, and how agents end their own sessions. */
+/** What operators do to a running broker, how they are let in, and what agents ask of themselves. */
 import { createAgentRoutes } from './agents/agent-routes.ts';
 import { createAgentStore } from './agents/agent-store.ts';
 import type { ClientAuthenticator } from './agents/authenticate-client.ts';
+import { createOwnAgentRoutes, OWN_AGENT_PATH } from './agents/own-agent-routes.ts';
 import type { Capabilities } from './app.ts';
 import type { CapabilityOptions } from './capabilities.ts';
 import type { CommitStatement } from './database/commit-wait.ts';
 import type { Nonces } from './dpop/nonce.ts';
+import { createPossessionReader } from './dpop/possession.ts';
 import { requireTarget } from './dpop/target-url.ts';
 import { buildAfterRevocation } from './kill-switch-parts.ts';
 import { createOperatorGuard, type OperatorGuard } from './operators/operator-guard.ts';
@@ -41,7 +43,10 @@ export function buildOperatorGuard(
   });
 }
 
-type Management = Pick<Capabilities, 'ownSession' | 'sessions' | 'managedTokens' | 'agents' | 'signingKeys'>;
+type Management = Pick<
+  Capabilities,
+  'ownSession' | 'ownAgent' | 'sessions' | 'managedTokens' | 'agents' | 'signingKeys'
+>;
 
 export function buildManagement(
   options: CapabilityOptions,
@@ -64,21 +69,30 @@ export function buildManagement(
   const changeStore = createManagedChangeStore({ database: kysely, commit, clock });
   const changes = createManagedChanges({ reach: createReachStore(kysely), afterRevocation: byOperator });
   const managed = { changes, changeStore };
+  const agentStore = createAgentStore(kysely);
+  const possessionAt = (path: string) =>
+    createPossessionReader({ target: requireTarget(`${issuer}${path}`), nonces, noncePolicy, clock });
   return {
     ownSession: createOwnSessionRoutes({
       authenticator,
       ends: ownEnds,
       afterRevocation: byItself,
       admit: bounds.admitRevocation,
-      target: requireTarget(`${issuer}${OWN_SESSION_PATH}`),
-      nonces,
-      noncePolicy,
+      possessionOf: possessionAt(OWN_SESSION_PATH),
+    }),
+    ownAgent: createOwnAgentRoutes({
+      issuer,
+      authenticator,
+      possessionOf: possessionAt(OWN_AGENT_PATH),
+      store: agentStore,
+      spend: createTokenStore(kysely).spend,
+      catalogue,
       clock,
     }),
     sessions: createSessionRoutes({ store: createSessionStore(kysely), ...managed }),
     managedTokens: createManagedTokenRoutes({ store: createTokenStore(kysely), ...managed }),
     agents: createAgentRoutes({
-      store: createAgentStore(kysely),
+      store: agentStore,
       catalogue: catalogue.catalogue,
       ...managed,
     }),

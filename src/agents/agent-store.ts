@@ -36,6 +36,8 @@ export type AgentStore = {
   list(filters: AgentFilters, page: { after: string | null; atMost: number }): Promise<StoredAgent[]>;
   /** By name, if it is declared now, or by id. */
   find(nameOrId: string): Promise<StoredAgent | null>;
+  /** What stops the one that is declared by this name; null when the applied catalogue declares none. */
+  standing(name: string): Promise<Pick<StoredAgent, 'id' | 'stoppedBy' | 'partlyStoppedBy'> | null>;
 };
 
 /** Standing entries, which are few and looked at one by one; and of the applied catalogue what they may hit. */
@@ -99,6 +101,13 @@ export function createAgentStore(database: Kysely<unknown>): AgentStore {
       const { rows } = await sql<StoredAgent>`
         ${WITH} select ${withSessions} from ${TABLES}
          where a.id = ${nameOrId} or (a.name = ${nameOrId} and a.removed_at is null)
+      `.execute(database);
+      return rows[0] ?? null;
+    },
+
+    async standing(name) {
+      const { rows } = await sql<StoredAgent>`
+        ${WITH} select ${COLUMNS} from ${TABLES} where a.name = ${name} and a.removed_at is null
       `.execute(database);
       return rows[0] ?? null;
     },

@@ -15,6 +15,7 @@ export type AuditAction =
   | 'aws.credentials_requested'
   | 'aws.credentials_issued'
   | 'ledger.read'
+  | 'agent.read'
   | 'request.refused'
   | 'login.failed'
   | 'proof.challenged';

@@ -153,6 +153,8 @@ export const ENTRY_DETAILS = {
     epoch,
   }),
   'ledger.read': z.strictObject({ source: address.optional() }),
+  /** By itself: an agent or an operator asked what it is to the broker. */
+  'agent.read': z.strictObject({ source: address, agent: name.optional(), jkt }),
   /** What has no name of its own; until these names were given, every entry of the ledger. */
   'revocation.appended': revoked,
   'revocation.released': released,

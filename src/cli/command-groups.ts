@@ -50,6 +50,11 @@ const GROUPS: readonly Group[] = [
     },
   },
   {
+    name: 'whoami',
+    about: 'who an agent or an operator is to the broker, and what it may ask for',
+    load: async (environment) => (await import('./whoami-command.ts')).whoamiCommand(environment),
+  },
+  {
     name: 'aws',
     about: 'credentials of AWS for one action, for every tool of AWS',
     load: async (environment) => (await import('./aws-commands.ts')).awsCommands(environment),

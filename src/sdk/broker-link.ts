@@ -19,7 +19,7 @@ import type { SessionKey } from './session-key.ts';
 import type { Signer } from './signer.ts';
 
 export type BrokerQuestion = {
-  path: 'token' | '/v1/sessions/current/revoke';
+  path: 'token' | '/v1/sessions/current/revoke' | '/v1/agents/current';
   /** Besides the assertion: of the form at the token endpoint, of the JSON elsewhere. */
   fields: Readonly<Record<string, string>>;
   sessionKey: SessionKey;

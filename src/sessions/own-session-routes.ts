@@ -6,16 +6,12 @@
 import { z } from 'zod';
 import type { ClientAuthenticator } from '../agents/authenticate-client.ts';
 import { credentialsOfJson } from '../agents/client-credentials.ts';
-import type { Nonces } from '../dpop/nonce.ts';
-import { checkProof } from '../dpop/proof.ts';
-import { checkFreshness, type NoncePolicy } from '../dpop/proof-freshness.ts';
-import { hourOf, replayKey, type SpentKey } from '../dpop/replay-key.ts';
+import type { PossessionReader } from '../dpop/possession.ts';
 import { refuse } from '../errors/refusal.ts';
 import type { Answer, Call } from '../http/route.ts';
 import { reasonSchema } from '../operators/read-change.ts';
 import { type AfterRevocation, tellEntry } from '../revocations/managed-changes.ts';
 import type { OwnEnd, OwnEndOutcome } from '../revocations/own-ends.ts';
-import { type Clock, numericDate } from '../time/clock.ts';
 
 export const OWN_SESSION_PATH = '/v1/sessions/current/revoke';
 
@@ -33,27 +29,9 @@ export function createOwnSessionRoutes(options: {
   afterRevocation: AfterRevocation;
   /** How many entries one client may make. @throws {Refusal} `rate_limited` */
   admit: (clientId: string) => void;
-  /** Normalised URL of the operation. */
-  target: string;
-  nonces: Nonces;
-  noncePolicy: NoncePolicy;
-  clock: Clock;
+  possessionOf: PossessionReader;
 }): OwnSessionRoutes {
-  const { authenticator, ends, afterRevocation, admit, target, nonces, noncePolicy, clock } = options;
-
-  function possessionOf({ request, known }: Call): { jkt: string; proof: SpentKey } {
-    const { dpop } = request.headers;
-    if (typeof dpop !== 'string') {
-      refuse('proof_missing', { hint: 'Send a DPoP proof (RFC 9449) signed with the key of the session.' });
-    }
-    const now = numericDate(clock);
-    const proof = checkProof(dpop, { method: 'POST', target }, now);
-    known.jkt = proof.jkt;
-    const spentAt = checkFreshness(proof, { nonces, policy: noncePolicy, now });
-    const spent = { hour: hourOf(spentAt), key: replayKey('proof', proof.jkt, proof.jti) };
-    known.proof = spent.key;
-    return { jkt: proof.jkt, proof: spent };
-  }
+  const { authenticator, ends, afterRevocation, admit, possessionOf } = options;
 
   return {
     async revokeOwn(call) {

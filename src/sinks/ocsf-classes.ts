@@ -51,6 +51,7 @@ const ROWS: Readonly<Record<string, OcsfRow>> = {
   'token.revoked': row('api', 4, 'Delete'),
   'proofs.spent': row('api', 3, 'Update'),
   'ledger.read': row('api', 2, 'Read'),
+  'agent.read': row('api', 2, 'Read'),
   'request.refused': row('api', 0, 'Unknown'),
   'agent.revoked': row('account', 5, 'Disable', 3),
   'agent.quarantined': row('account', 5, 'Disable', 3),

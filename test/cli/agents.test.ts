@@ -39,8 +39,12 @@ after(async () => {
   await place.remove();
 });
 
-async function json(line: string | string[]): Promise<Record<string, never>> {
-  const { code, stdout, stderr } = await mayfly([line, '-o json'].flat().flatMap((part) => part.split(' ')));
+async function json(line: string): Promise<Record<string, never>> {
+  const { code, stdout, stderr } = await mayfly([
+    ...(typeof line === 'string' ? line.split(' ') : line),
+    '-o',
+    'json',
+  ]);
   assert.deepEqual([code, stderr], [0, '']);
   return JSON.parse(stdout);
 }
@@ -133,6 +137,43 @@ describe('mayfly token request', () => {
       const { code, stderr } = await mayfly([...line.split(' '), '--url', 'http://127.0.0.1:9']);
       assert.equal(code, 1, `${line}: ${stderr}`);
     }
+  });
+});
+
+describe('mayfly whoami', () => {
+  test('says who an agent is, and what it may ask for', async () => {
+    const { actions, kid, id, ...me } = await json('whoami');
+    assert.equal(kid, JSON.parse(readFileSync(keyOf('report-writer'), 'utf8')).kid);
+    assert.match(id ?? '', /^agt_/);
+    assert.deepEqual(
+      [me.issuer, me.name, me.kind, me.owner, me.zone, me.stopped_by],
+      [place.configuration.issuer, 'report-writer', 'agent', 'data-platform', 'analytics', []],
+    );
+    const { code, stdout, stderr } = await mayfly('whoami');
+    assert.deepEqual([code, stderr], [0, '']);
+    assert.match(stdout, /^owner +data-platform$/m);
+    assert.match(stdout, /^storage:write:exports +https:\/\/storage\.example\.com +request +none/m);
+    assert.equal((actions as unknown as object[]).length, 4);
+  });
+
+  test('says it of an operator, too, and to nobody who is none of them', async () => {
+    const me = await json('whoami --as olivia');
+    assert.deepEqual([me.name, me.kind], ['olivia', 'operator']);
+    const stranger = await mayfly(`whoami --as billing-runner --key ${keyOf('olivia')}`);
+    assert.deepEqual([stranger.code, stranger.stdout], [3, '']);
+  });
+
+  test('says what stops an agent, and a token is refused with the same entry in force', async () => {
+    assert.equal((await mayfly('agent quarantine report-writer --yes --reason test')).code, 0);
+    const { stopped_by: stoppedBy } = await json('whoami');
+    assert.deepEqual(
+      (stoppedBy as unknown as { target: object }[]).map(({ target }) => target),
+      [{ kind: 'agent', id: 'report-writer' }],
+    );
+    const { code, stderr } = await mayfly(`token request --action ${READ}`);
+    assert.equal(code, 5);
+    assert.match(stderr, /agent_stopped/);
+    assert.equal((await mayfly('agent release report-writer --yes --reason test --as omar')).code, 0);
   });
 });
 

@@ -78,6 +78,15 @@ export function createStage(world: TestWorld, broker: Broker) {
       return postJson(`${on.url}/v1/sessions/current/revoke`, body, proof === null ? {} : { DPoP: proof });
     },
 
+    /** Asks who it is, with a proof of a key that is in no session. */
+    whoAmI({ session = newSessionKey(), dpop, fields = {}, on = broker }: OwnEnd = {}): Promise<Answer> {
+      const client = agent(on);
+      const proof = client.proof(session, { claims: { htu: `${TEST_ISSUER}/v1/agents/current` } });
+      const shown = dpop === undefined ? proof : dpop;
+      const body = { ...client.authenticated({}), ...fields };
+      return postJson(`${on.url}/v1/agents/current`, body, shown === null ? {} : { DPoP: shown });
+    },
+
     verifier: (on = broker) => world.verifier(on, CUSTOMERS),
 
     renewLease: (question: string, on = broker) =>

@@ -1,15 +1,20 @@
-/** What operators are told of agents that something stops, of what they misspelt, and of what was answered `202`. */
+/**
+ * What operators are told of agents that something stops, of what they misspelt, and of what was answered `202`; and
+ * what agents are told of themselves.
+ */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { decodeJwt } from 'jose';
 import { newSessionKey } from '../test-agent.ts';
-import { createTestWorld } from '../test-broker.ts';
+import { createTestWorld, TEST_ISSUER } from '../test-broker.ts';
 
 const world = await createTestWorld();
 const broker = await world.startBroker();
 const olivia = world.operator(broker, 'olivia');
 const omar = world.operator(broker, 'omar');
 
+// biome-ignore lint/suspicious/noExplicitAny: an answer, whose members the tests name
+type Loose = any;
 type Listed = { name: string; stopped_by: { target: object }[] };
 
 async function whileKilled(target: object, work: (id: string) => Promise<void>): Promise<void> {
@@ -33,6 +38,18 @@ async function agents(query: string): Promise<Listed[]> {
 const named = (rows: Listed[]) => rows.map(({ name }) => name).sort();
 const reporter = async () => (await olivia.get('/v1/agents/report-writer', 'mayfly:read:agents')).body;
 
+/** As the client itself is told. */
+async function whoAmI(name = 'report-writer', fields: Record<string, unknown> = {}) {
+  const client = world.agent(broker, name);
+  const claims = { htu: `${TEST_ISSUER}/v1/agents/current` };
+  const response = await fetch(`${broker.url}/v1/agents/current`, {
+    method: 'POST',
+    headers: { 'Content-Type': 'application/json', DPoP: client.proof(newSessionKey(), { claims }) },
+    body: JSON.stringify({ ...client.authenticated({}), ...fields }),
+  });
+  return { status: response.status, body: (await response.json()) as Loose };
+}
+
 for (const target of [
   { kind: 'all' },
   { kind: 'zone', id: 'analytics' },
@@ -51,6 +68,13 @@ for (const target of [
         [id, target, false, 'olivia'],
       );
       assert.deepEqual(more, []);
+      const me = (await whoAmI()).body;
+      assert.deepEqual(
+        me.stopped_by.map(({ at: _at, ...told }: Loose) => told),
+        [{ id, epoch: entry.epoch, target }],
+        'by what, and neither why nor by whom',
+      );
+      assert.deepEqual((await whoAmI('olivia')).body.stopped_by, []);
       if (target.kind === 'all') {
         const wide = [...(await agents('kind=agent')), ...(await agents('kind=canary'))];
         assert.deepEqual(named(stopped), named(wide));
@@ -76,12 +100,68 @@ for (const [target, others] of [
         [[id, target]],
       );
       assert.deepEqual(await agents('stopped=true'), [], 'the rest of it goes on');
+      const me = (await whoAmI()).body;
+      const stopped = me.actions.filter((action: Loose) => action.stopped_by[0]?.id === id);
+      const isHit = ({ name, resource }: Loose) => [name, resource].includes(target.id);
+      assert.deepEqual([me.stopped_by, stopped], [[], me.actions.filter(isHit)]);
+      assert.ok(stopped.length > 0);
     });
     if (others !== null && world.catalogue.actions.has(others.id)) {
       await whileKilled(others, async () => assert.deepEqual((await reporter()).partly_stopped_by, []));
     }
   });
 }
+
+test('an agent is told who it is, with nothing minted, no session opened, and a line in the record', async () => {
+  const count = `select (select count(*) from tokens join sessions s on s.id = session_id where s.client_id = 'report-writer')
+                      + (select count(*) from sessions where client_id = 'report-writer') as n`;
+  const before = await world.query(count);
+  const { status, body } = await whoAmI();
+  assert.equal(status, 200, JSON.stringify(body));
+  const { actions, catalogue, id, kid, ...me } = body;
+  const { id: known } = await reporter();
+  assert.deepEqual([id, kid, catalogue.applied], [known, world.scopes.keys.get('report-writer')?.kid, true]);
+  assert.deepEqual(me, {
+    name: 'report-writer',
+    kind: 'agent',
+    title: 'Writes the weekly report',
+    owner: 'data-platform',
+    zone: 'analytics',
+    roles: [],
+    session_seconds: 3_600,
+    stopped_by: [],
+  });
+  assert.deepEqual(
+    actions.map(({ name, use, approval }: Loose) => `${name} ${use} ${approval}`),
+    [
+      'db:read:customers session none',
+      'db:read:orders session none',
+      'storage:list:exports session none',
+      'storage:write:exports request none',
+    ],
+  );
+  assert.deepEqual(await world.query(count), before);
+  const [line] = await world.query<{ outcome: string; agent: string; source: string }>(
+    `select outcome, details->>'agent' as agent, details->>'source' as source
+       from audit_entries where action = 'agent.read' and actor = 'report-writer' order by id desc limit 1`,
+  );
+  assert.deepEqual(line, { outcome: 'allowed', agent: known, source: '127.0.0.1' });
+});
+
+test('an operator is told its roles, and the management actions that they give', async () => {
+  const { body } = await whoAmI('omar');
+  const { roles } = (await olivia.get('/v1/agents/omar', 'mayfly:read:agents')).body;
+  assert.deepEqual([body.kind, body.roles, body.zone], ['operator', roles, null]);
+  assert.ok(body.actions.some(({ name }: Loose) => name === 'mayfly:release:kill-switch'));
+  assert.ok(body.actions.every(({ resource }: Loose) => resource === TEST_ISSUER));
+});
+
+test('who asks who it is spends its assertion', async () => {
+  const client_assertion = world.agent(broker, 'report-writer').assertion();
+  assert.equal((await whoAmI('report-writer', { client_assertion })).status, 200);
+  const { status, body } = await whoAmI('report-writer', { client_assertion });
+  assert.deepEqual([status, body.code], [401, 'invalid_client']);
+});
 
 test('whoever misspelt a name is told the nearest one', async () => {
   const hints = await Promise.all([

@@ -10,6 +10,7 @@ export const REVOKE = 'POST /oauth/revoke';
 export const CONSUME = 'POST /v1/tokens/{jti}/consume';
 export const SPEND = 'POST /v1/proofs/spend';
 export const OWN_END = 'POST /v1/sessions/current/revoke';
+export const OWN_AGENT = 'POST /v1/agents/current';
 export const LEDGER = 'GET /v1/revocations';
 export const LEASE = 'POST /v1/verifiers/current/lease';
 

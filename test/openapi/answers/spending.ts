@@ -4,7 +4,7 @@ import { test } from 'node:test';
 import { ASSERTION_TYPE, newSessionKey } from '../../test-agent.ts';
 import { TEST_ISSUER } from '../../test-broker.ts';
 import { postForm, postJson } from '../exchange.ts';
-import { BASIC, CONSUME, hold, management, NO_TOKEN, OWN_END, stage, TOO_LONG } from './asked.ts';
+import { BASIC, CONSUME, hold, management, NO_TOKEN, OWN_AGENT, OWN_END, stage, TOO_LONG } from './asked.ts';
 
 test('a token for one call is spent as described, once', async () => {
   const { jti } = await stage.callToken();
@@ -51,6 +51,22 @@ test('a session is ended by its own client as described', async () => {
   hold(OWN_END, '401 invalid_client', await postJson(url, {}, BASIC));
   hold(OWN_END, '413 content_too_large', await postJson(url, { client_assertion: TOO_LONG }));
   hold(OWN_END, '415 unsupported_media_type', await postForm(url, { nonce: 'a' }));
+});
+
+test('who asks who it is is answered as described', async () => {
+  const me = hold(OWN_AGENT, '200', await stage.whoAmI());
+  assert.deepEqual([me.name, me.kind, me.stopped_by], ['report-writer', 'agent', []]);
+  hold(OWN_AGENT, '400 invalid_request', await stage.whoAmI({ fields: { more: 1 } }));
+  hold(OWN_AGENT, '400 invalid_dpop_proof', await stage.whoAmI({ dpop: null }));
+  hold(OWN_AGENT, '400 invalid_dpop_proof', await stage.whoAmI({ dpop: ['a', 'b'] }));
+  const url = stage.url(OWN_AGENT.slice('POST '.length));
+  const claims = { htu: `${TEST_ISSUER}/v1/agents/current`, nonce: 'AAAAAAAAAAAAAAAAAAAAAA' };
+  const stale = stage.agent().proof(newSessionKey(), { claims });
+  hold(OWN_AGENT, '400 use_dpop_nonce', await stage.whoAmI({ dpop: stale }));
+  hold(OWN_AGENT, '400 unauthorized_client', await postJson(url, stage.customers().authenticated({})));
+  hold(OWN_AGENT, '401 invalid_client', await postJson(url, {}, BASIC));
+  hold(OWN_AGENT, '413 content_too_large', await postJson(url, { client_assertion: TOO_LONG }));
+  hold(OWN_AGENT, '415 unsupported_media_type', await postForm(url, { nonce: 'a' }));
 });
 
 function ownEndUrl(): string {
