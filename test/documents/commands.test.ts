@@ -38,6 +38,7 @@ async function check([program = '', ...args]: string[]): Promise<void> {
   if (program === 'mayfly') return checkMayfly(args);
   if (program === 'npm') return checkNpm(args);
   if (program === 'docker') return checkDocker(args, line);
+  if (program === 'npx') return assert.equal(args[0], 'node', line);
   if (program === 'sh') return assert.ok(existsSync(`${ROOT}${args[0]}`), line);
   assert.ok(TOOLS.includes(program), line);
 }
