@@ -37,6 +37,7 @@ type Found = { clientId: string; path: string } | { clientId: string; from: stri
 export async function readAgentIdentity(
   environment: Environment,
   options: ConnectionOptions,
+  { warn = say }: { warn?: (text: string) => void } = {},
 ): Promise<AgentIdentity> {
   const configuration = readConnection(environment, options, 'agent');
   const { issuer, dataDirectory, agent } = configuration;
@@ -57,7 +58,9 @@ export async function readAgentIdentity(
   const found = await find();
   const key = await openFound(found);
   const keyPath = 'path' in found ? realpathSync(found.path) : undefined;
-  if (keyPath !== undefined) warnIfReadable(keyPath);
+  if (keyPath !== undefined && isReadable(keyPath)) {
+    warn(plainText(`The key at ${keyPath} can be read by others on this machine: chmod 600 ${keyPath}`));
+  }
   return { issuer, clientId: found.clientId, key, keyPath, dataDirectory };
 }
 
@@ -85,8 +88,6 @@ async function readStandardInput(): Promise<string> {
 }
 
 /** Said and not refused: where secrets are mounted, their owner often cannot choose the mode. */
-function warnIfReadable(path: string): void {
-  const { mode } = statSync(path);
-  if ((mode & READABLE_BY_OTHERS) === 0) return;
-  say(plainText(`The key at ${path} can be read by others on this machine: chmod 600 ${path}`));
+function isReadable(path: string): boolean {
+  return (statSync(path).mode & READABLE_BY_OTHERS) !== 0;
 }

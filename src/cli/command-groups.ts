@@ -55,6 +55,11 @@ const GROUPS: readonly Group[] = [
     load: async (environment) => (await import('./whoami-command.ts')).whoamiCommand(environment),
   },
   {
+    name: 'doctor',
+    about: 'walk from here to a token, and name what is in the way and what to do about it',
+    load: async (environment) => (await import('./doctor-command.ts')).doctorCommand(environment),
+  },
+  {
     name: 'aws',
     about: 'credentials of AWS for one action, for every tool of AWS',
     load: async (environment) => (await import('./aws-commands.ts')).awsCommands(environment),

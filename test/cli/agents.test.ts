@@ -173,7 +173,56 @@ describe('mayfly whoami', () => {
     const { code, stderr } = await mayfly(`token request --action ${READ}`);
     assert.equal(code, 5);
     assert.match(stderr, /agent_stopped/);
+    const examined = await mayfly('doctor');
+    assert.equal(examined.code, 5);
+    assert.match(
+      examined.stderr,
+      /^stopped: It is stopped.* \(agent report-writer, .*mayfly agent release report-writer/,
+    );
     assert.equal((await mayfly('agent release report-writer --yes --reason test --as omar')).code, 0);
+  });
+});
+
+describe('mayfly doctor', () => {
+  test('finds every hop good where all is well, down to the resource', async () => {
+    const resource = `${sample}/customers`;
+    const { code, stdout, stderr } = await mayfly(`doctor --action ${READ} --resource ${resource}`);
+    assert.deepEqual([code, stderr], [0, ''], stdout);
+    const lines = stdout.trimEnd().split('\n');
+    assert.deepEqual(
+      lines.map((line) => line.slice(0, 18).trim().replace(/ +/, ' ')),
+      [
+        ...['name', 'tcp', 'broker', 'ready', 'clock', 'key', 'nonce', 'assertion', 'stopped', 'catalogue'],
+        ...['actions', 'resource'],
+      ].map((hop) => `ok ${hop}`),
+    );
+    assert.match(stdout, /^ok +nonce +It asked for one, and took it\.$/m);
+    const { ok, failing } = await json('doctor');
+    assert.deepEqual([ok, failing], [true, null]);
+  });
+
+  test('names an action that the agent may not ask for, and who could propose it', async () => {
+    const { code, stderr } = await mayfly('doctor --action billing:read:invoices');
+    assert.equal(code, 5);
+    assert.match(
+      stderr,
+      /^actions: It may not ask for billing:read:invoices\. It may ask for db:read:customers /,
+    );
+    assert.match(stderr, /scopes\/agents\/report-writer\.yaml to its owner, data-platform/);
+  });
+
+  test('names a key that the broker does not know', async () => {
+    const { code, stderr, stdout } = await mayfly(`doctor --as report-writer --key ${keyOf('olivia')}`);
+    assert.equal(code, 3);
+    assert.match(
+      stderr,
+      /^assertion: The broker does not take us for report-writer, by a key with the kid \S+\./,
+    );
+    assert.match(
+      stderr,
+      /Compare it with scopes\/agents\/report-writer\.yaml.*mayfly agent show report-writer/,
+    );
+    assert.doesNotMatch(stdout, /nonce/);
   });
 });
 

@@ -1,11 +1,12 @@
 /** The audit log from the command line, on a real broker: read, followed, taken away, verified. */
 import assert from 'node:assert/strict';
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { after, describe, test } from 'node:test';
 import { parseVerifierKey } from '../../src/audit/verifier-key.ts';
 import { hasPython, python } from '../audit/python-checker.ts';
 import { startTestWitness } from '../audit/test-witness.ts';
-import { until } from '../broker-process.ts';
+import { freePort, until } from '../broker-process.ts';
 import { blocksOf, textOf } from '../documents/documents.ts';
 import { createAuditWorld } from './audit-world.ts';
 import { shell, startCommand } from './command-line.ts';
@@ -169,6 +170,25 @@ describe('A pack', () => {
       audit.settings,
     );
     assert.equal(code, 1, stderr);
+  });
+
+  test('SDK-12: cut short, no file, or of a broker that does not answer, is verified by nobody', async () => {
+    const whole = readFileSync(pack, 'utf8');
+    for (const share of [0, 0.3, 0.7, 0.999]) {
+      const part = file('cut');
+      writeFileSync(part, whole.slice(0, Math.floor(whole.length * share)));
+      const { code, stdout } = await mayfly(`audit verify ${part} --key ${vkey} ${fresh()} -o json`);
+      assert.ok(code !== 0 && !/"verified": *true/.test(stdout), `${share}: ${code} ${stdout}`);
+    }
+    for (const line of [
+      `audit verify ${file('not-there')} --key ${vkey} ${fresh()}`,
+      `audit verify ${tmpdir()} --key ${vkey} ${fresh()}`,
+      `audit verify --key ${vkey} ${fresh()} --url http://127.0.0.1:${await freePort()}`,
+    ]) {
+      const { code, stdout } = await mayfly(line);
+      assert.ok(code !== 0, line);
+      assert.doesNotMatch(stdout, /verified +yes/);
+    }
   });
 
   const withoutPython = hasPython ? false : 'there is no python3 on this machine';

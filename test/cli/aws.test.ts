@@ -22,6 +22,8 @@ const GIVEN = JSON.stringify(ARGUMENTS);
 const secrets: string[] = ['local-secret', 'local-session-token'];
 
 let stage: AwsStage;
+/** The broker that answers at the issuer's address. */
+let inside: { url: string };
 let settings: Record<string, string>;
 const door = createServer();
 
@@ -31,10 +33,11 @@ before(async () => {
   await once(door, 'listening');
   const issuer = `http://127.0.0.1:${(door.address() as AddressInfo).port}`;
   stage = await createAwsStage({ issuer });
+  inside = stage.broker;
   door.on('connection', (socket) => {
-    const inside = connect(Number(new URL(stage.broker.url).port), '127.0.0.1');
-    socket.on('error', () => inside.destroy()).pipe(inside);
-    inside.on('error', () => socket.destroy()).pipe(socket);
+    const onward = connect(Number(new URL(inside.url).port), '127.0.0.1');
+    socket.on('error', () => onward.destroy()).pipe(onward);
+    onward.on('error', () => socket.destroy()).pipe(socket);
   });
   const key = stage.world.scopes.keys.get('report-writer') ?? assert.fail();
   secrets.push(String(key.d));
@@ -130,4 +133,16 @@ test('so does the AWS CLI', { skip }, async () => {
   const { code, stdout, stderr } = await tool('aws', ['sts', 'get-caller-identity', '--output', 'json']);
   assert.equal(code, 0, stderr);
   assert.match(JSON.parse(stdout).Arn, /assumed-role\/x\/local-\d+$/);
+});
+
+test('mayfly doctor names a broker whose files are not the applied ones', async () => {
+  const { code, stdout } = await commandLine(settings)(`doctor --action ${READ_REPORT}`);
+  assert.equal(code, 0, stdout);
+  inside = await stage.startBroker({ catalogue: { ...stage.catalogue, digest: 'another' } });
+  const behind = await commandLine(settings)('doctor');
+  inside = stage.broker;
+  assert.equal(behind.code, 2, behind.stdout);
+  assert.match(behind.stderr, /^ready: It says that it would not mint now: catalogue /);
+  assert.match(behind.stdout, /^failed +catalogue +The scopes\/ of this broker are not the applied ones/m);
+  assert.match(behind.stdout, /mayfly scopes apply/);
 });
