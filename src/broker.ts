@@ -7,7 +7,7 @@ import { createAuditStore } from './audit/audit-store.ts';
 import { createRefusalRecorder } from './audit/refusal-recorder.ts';
 import { openAuditLog } from './audit-log.ts';
 import { startAuditSinks } from './audit-sinks.ts';
-import { vouchesAtAws } from './aws-parts.ts';
+import { startAwsDenies, vouchesAtAws } from './aws-parts.ts';
 import { followCatalogue } from './catalogue/active-catalogue.ts';
 import type { Catalogue } from './catalogue/catalogue.ts';
 import { createCatalogueStore } from './catalogue/catalogue-store.ts';
@@ -132,6 +132,8 @@ export async function startBroker(options: BrokerOptions): Promise<Broker> {
   starting.defer(audit.close);
   const drills = buildDrills({ configuration, catalogue: active, database, ledger, ring, log, clock });
   starting.defer(drills.close);
+  const awsDenies = startAwsDenies({ configuration, catalogue, database, log, clock });
+  starting.defer(awsDenies.close);
   const health = createHealth({
     askDatabase: () => askDatabase(database.kysely),
     requireSigningKey: ring.tokenSigner,
@@ -176,6 +178,7 @@ export async function startBroker(options: BrokerOptions): Promise<Broker> {
     drills: drills.watch,
     sinks,
     auditLog: audit.watch,
+    awsDenies,
     silentWitnesses: () => audit.witnesses.silent().length,
     metrics,
     health,

@@ -1,6 +1,7 @@
 import { X509Certificate } from 'node:crypto';
 import type { LogWatch } from './audit/watch-log.ts';
 import type { AuditSinks } from './audit-sinks.ts';
+import type { AwsDenies } from './aws-parts.ts';
 import type { TlsFiles } from './config/read-tls.ts';
 import type { Health } from './health.ts';
 import type { Metrics } from './http/metrics.ts';
@@ -37,6 +38,7 @@ export function registerGauges({
   drills,
   sinks,
   auditLog,
+  awsDenies,
   silentWitnesses,
   tls,
   clock,
@@ -51,6 +53,7 @@ export function registerGauges({
   drills: DrillWatch;
   sinks: Pick<AuditSinks, 'lags'>;
   auditLog: LogWatch;
+  awsDenies: Pick<AwsDenies, 'failing'>;
   silentWitnesses: () => number;
   tls: TlsFiles | undefined;
   clock: Clock;
@@ -125,6 +128,11 @@ export function registerGauges({
     'mayfly_audit_witnesses_silent',
     'Witnesses that did not cosign when they were asked last',
     () => silentWitnesses(),
+  );
+  metrics.gauge(
+    'mayfly_aws_denies_failing',
+    'Roles at AWS where what was revoked is to be denied, or no longer, and the last attempt failed',
+    awsDenies.failing,
   );
   const summary = rememberBriefly(verifiers, clock);
   metrics.gauge('mayfly_verifiers_live', 'Verifiers that hold a lease', async () => (await summary()).live);

@@ -242,11 +242,32 @@ create table aws_credentials (
   role_arn text not null,
   expires_at timestamp with time zone not null,
   withdrawn_at timestamp with time zone,
+  deny boolean not null default false,
   constraint aws_credentials_pkey PRIMARY KEY (id)
 );
 CREATE INDEX aws_credentials_expires_at ON public.aws_credentials USING btree (expires_at);
 CREATE INDEX aws_credentials_keys ON public.aws_credentials USING gin (keys);
 grant insert, select, update (withdrawn_at) on aws_credentials to mayfly_app;
+
+create table aws_ledger_scan (
+  one boolean not null default true,
+  epoch bigint not null,
+  constraint aws_ledger_scan_one_check CHECK (one),
+  constraint aws_ledger_scan_pkey PRIMARY KEY (one)
+);
+
+create table aws_role_denies (
+  role_arn text not null,
+  policy_sha256 text default ''::text,
+  checked_at timestamp with time zone not null,
+  lease text,
+  leased_until timestamp with time zone not null,
+  failures integer not null default 0,
+  last_error text,
+  next_at timestamp with time zone not null,
+  constraint aws_role_denies_pkey PRIMARY KEY (role_arn)
+);
+grant select on aws_role_denies to mayfly_app;
 
 create table canaries (
   id text not null,
@@ -359,10 +380,14 @@ create table receipt_aws_roles (
   role_arn text not null,
   credentials integer not null,
   live_until timestamp with time zone not null,
+  deny boolean not null default false,
+  put_at timestamp with time zone,
+  failed_at timestamp with time zone,
   constraint receipt_aws_roles_credentials_check CHECK ((credentials > 0)),
   constraint receipt_aws_roles_epoch_fkey FOREIGN KEY (epoch) REFERENCES receipts(epoch) ON DELETE CASCADE,
   constraint receipt_aws_roles_pkey PRIMARY KEY (epoch, role_arn)
 );
+CREATE INDEX receipt_aws_roles_denied ON public.receipt_aws_roles USING btree (live_until) WHERE deny;
 grant select on receipt_aws_roles to mayfly_app;
 
 create table receipt_instances (
@@ -1086,6 +1111,23 @@ AS $function$
 $function$;
 grant execute on function erase_signing_key(text,integer,text,text) to mayfly_app;
 
+CREATE OR REPLACE FUNCTION public.fail_aws_denies(failed_role text, by_lease text, error text, pause_milliseconds integer, unknown boolean, failed_epochs bigint[])
+ RETURNS void
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+begin
+  update aws_role_denies d
+     set failures = least(d.failures + 1, 1000), last_error = left(error, 100), leased_until = '-infinity',
+         next_at = clock_timestamp() + make_interval(secs => pause_milliseconds / 1000.0),
+         policy_sha256 = case when unknown then null else d.policy_sha256 end
+   where d.role_arn = failed_role and d.lease = by_lease;
+  update receipt_aws_roles r set failed_at = clock_timestamp()
+   where r.role_arn = failed_role and r.epoch = any (failed_epochs) and r.deny and r.put_at is null;
+end $function$;
+grant execute on function fail_aws_denies(text,text,text,integer,boolean,bigint[]) to mayfly_app;
+
 CREATE OR REPLACE FUNCTION public.finish_drill(drill text, outcome text, why text)
  RETURNS void
  LANGUAGE sql
@@ -1275,6 +1317,23 @@ begin
 end $function$;
 grant execute on function keep_hand_over(text,text,bigint,text) to mayfly_app;
 
+CREATE OR REPLACE FUNCTION public.lease_aws_role(wanted_role text, new_lease text, lease_seconds integer)
+ RETURNS boolean
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+begin
+  if lease_seconds not between 1 and 300 then raise exception 'a lease lasts for 1 to 300 seconds'; end if;
+  insert into aws_role_denies as d (role_arn, checked_at, lease, leased_until, next_at)
+    values (wanted_role, clock_timestamp(), new_lease, clock_timestamp() + make_interval(secs => lease_seconds), '-infinity')
+  on conflict (role_arn) do update
+    set lease = new_lease, leased_until = clock_timestamp() + make_interval(secs => lease_seconds)
+    where d.leased_until < clock_timestamp() and d.next_at <= clock_timestamp();
+  return found;
+end $function$;
+grant execute on function lease_aws_role(text,text,integer) to mayfly_app;
+
 CREATE OR REPLACE FUNCTION public.log_speaker()
  RETURNS text
  LANGUAGE sql
@@ -1390,6 +1449,37 @@ AS $function$
    where s.name = sink and s.holder = by_whom
 $function$;
 grant execute on function note_audit_sink_failure(text,text,text) to mayfly_app;
+
+CREATE OR REPLACE FUNCTION public.note_aws_denies(at_most integer, longest_lease integer, margin integer)
+ RETURNS integer
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+declare
+  looked integer := 0;
+  through bigint;
+  entry record;
+begin
+  perform set_config('synchronous_commit', 'local', true);
+  select s.epoch into through from aws_ledger_scan s
+   where exists (select from revocation_head h where h.epoch > s.epoch) for update skip locked;
+  if not found then return 0; end if;
+  for entry in
+    select v.epoch, v.releases is null and exists (
+             select from aws_credentials c
+              where c.deny and c.keys @> array[v.key] and (c.epoch < v.epoch or v.kind = 'signing-key')
+                and not c.keys @> array['agent:' || v.actor] and c.withdrawn_at is null and c.expires_at > now()) as calls
+      from revocations v where v.epoch > through order by v.epoch limit at_most
+  loop
+    if entry.calls then perform settle_receipt(entry.epoch, false, longest_lease, margin); end if;
+    through := entry.epoch;
+    looked := looked + 1;
+  end loop;
+  update aws_ledger_scan s set epoch = through where s.epoch < through;
+  return looked;
+end $function$;
+grant execute on function note_aws_denies(integer,integer,integer) to mayfly_app;
 
 CREATE OR REPLACE FUNCTION public.note_outcomes(heard jsonb)
  RETURNS void
@@ -1641,6 +1731,27 @@ AS $function$
 $function$;
 grant execute on function publish_drill(text,text,integer,integer) to mayfly_app;
 
+CREATE OR REPLACE FUNCTION public.put_aws_denies(put_role text, by_lease text, put_sha256 text, put_epochs bigint[])
+ RETURNS boolean
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+begin
+  update aws_role_denies d
+     set policy_sha256 = put_sha256, checked_at = clock_timestamp(), leased_until = '-infinity', failures = 0,
+         last_error = null, next_at = '-infinity'
+   where d.role_arn = put_role and d.lease = by_lease and d.leased_until > clock_timestamp();
+  if not found then
+    update aws_role_denies d set policy_sha256 = null where d.role_arn = put_role;
+    return false;
+  end if;
+  update receipt_aws_roles r set put_at = clock_timestamp()
+   where r.role_arn = put_role and r.epoch = any (put_epochs) and r.deny and r.put_at is null;
+  return true;
+end $function$;
+grant execute on function put_aws_denies(text,text,text,bigint[]) to mayfly_app;
+
 CREATE OR REPLACE FUNCTION public.quarantine_agent(named text, entry_id text, entry_reason text, entry_actor text, audit_id text, audit_request_id text, asked_key text, asked_digest text, OUT outcome text, OUT answer jsonb)
  RETURNS record
  LANGUAGE plpgsql
@@ -1871,6 +1982,16 @@ AS $function$
   update audit_sinks s set holder = null, held_until = null where s.name = sink and s.holder = by_whom
 $function$;
 grant execute on function release_audit_sink(text,text) to mayfly_app;
+
+CREATE OR REPLACE FUNCTION public.release_aws_role(released_role text, by_lease text)
+ RETURNS void
+ LANGUAGE sql
+ SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+  update aws_role_denies d set leased_until = '-infinity' where d.role_arn = released_role and d.lease = by_lease;
+$function$;
+grant execute on function release_aws_role(text,text) to mayfly_app;
 
 CREATE OR REPLACE FUNCTION public.release_kill_switch(switch_id text, entry_id text, entry_reason text, entry_actor text, audit_id text, audit_request_id text, request_client text, request_key text, request_digest text)
  RETURNS TABLE(outcome text, epoch bigint)
@@ -2165,8 +2286,9 @@ CREATE OR REPLACE FUNCTION public.state_aws_credentials(entry_epoch bigint)
  SECURITY DEFINER
  SET search_path TO 'public', 'pg_temp'
 AS $function$
-  insert into receipt_aws_roles (epoch, role_arn, credentials, live_until)
-  select p.epoch, c.role_arn, count(*), max(c.expires_at)
+  insert into receipt_aws_roles (epoch, role_arn, credentials, live_until, deny)
+  select p.epoch, c.role_arn, count(*), max(c.expires_at),
+         bool_or(c.deny and not c.keys @> array['agent:' || v.actor])
     from receipts p
     join revocations v on v.epoch = p.epoch and v.releases is null
     join aws_credentials c on c.keys @> array[v.key] and (c.epoch < v.epoch or v.kind = 'signing-key')

@@ -35,7 +35,7 @@ export type AgentGuard = {
    * @throws {Refusal} 401 `credentials_missing`, `invalid_token`, `invalid_dpop_proof` or `use_dpop_nonce`, 403
    *   `insufficient_scope`, each with its challenge; 429 `rate_limited`; 503 `catalogue_differs`
    */
-  require<Accepted extends { aws: Pick<AwsAccess, 'roleArn'> }, Result>(
+  require<Accepted extends { aws: AwsAccess }, Result>(
     call: Call,
     action: string,
     work: {
@@ -106,7 +106,7 @@ export function createAgentGuard(options: AgentGuardOptions): AgentGuard {
 
   async function enter(
     call: Call,
-    { action, roleArn }: { action: string; roleArn: string },
+    { action, role }: { action: string; role: AwsAccess },
     claims: AgentClaims,
     proof: SpentKey,
   ): Promise<string> {
@@ -117,7 +117,7 @@ export function createAgentGuard(options: AgentGuardOptions): AgentGuard {
       resource,
       catalogueVersion: applied.version,
       proof,
-      roleArn,
+      role,
       entry: {
         id,
         action: 'aws.credentials_requested',
@@ -147,7 +147,7 @@ export function createAgentGuard(options: AgentGuardOptions): AgentGuard {
         checkCall(call, action, claims);
         countRequest(claims.client_id);
         const accepted = accept();
-        const entry = await enter(call, { action, roleArn: accepted.aws.roleArn }, claims, proof);
+        const entry = await enter(call, { action, role: accepted.aws }, claims, proof);
         return await act(accepted, claims, entry);
       } catch (error) {
         if (!(error instanceof Refusal)) throw error;

@@ -4,6 +4,7 @@
  */
 import { type Kysely, sql } from 'kysely';
 import type { AuditEntry } from '../audit/audit-entry.ts';
+import type { AwsAccess } from '../catalogue/aws-access.ts';
 import { hourOf, type SpentKey } from '../dpop/replay-key.ts';
 import { TOKEN_LIVES } from '../revocations/rule-store.ts';
 import { millisecondsOfIdentifier } from '../time/identifier.ts';
@@ -21,7 +22,7 @@ export type CredentialStore = {
     catalogueVersion: number;
     proof: SpentKey;
     /** Whose credentials it is let in for: from now on whatever kills the token counts them. */
-    roleArn: string;
+    role: Pick<AwsAccess, 'roleArn' | 'denyWhenRevoked'>;
     entry: AuditEntry;
   }): Promise<{ alive: boolean; fresh: boolean; single: boolean }>;
   /**
@@ -38,7 +39,7 @@ export type CredentialStore = {
 
 export function createCredentialStore(database: Kysely<unknown>): CredentialStore {
   return {
-    async admit({ jti, resource, catalogueVersion, proof, roleArn, entry }) {
+    async admit({ jti, resource, catalogueVersion, proof, role, entry }) {
       const hour = hourOfToken(jti);
       const { rows } = await sql<{ alive: boolean; fresh: boolean; single: boolean }>`
         with living as materialized (
@@ -74,8 +75,10 @@ export function createCredentialStore(database: Kysely<unknown>): CredentialStor
                    'catalogue', ${catalogueVersion}::integer, 'epoch', (select epoch from revocation_head))
             from admitted a
         ), awaited as (
-          insert into aws_credentials (id, token_id, epoch, keys, role_arn, expires_at)
-          select ${entry.id}, a.jti, a.epoch, a.keys, ${roleArn}, a.expires_at from admitted a
+          insert into aws_credentials (id, token_id, epoch, keys, role_arn, expires_at, deny)
+          select ${entry.id}, a.jti, a.epoch, a.keys, ${role.roleArn}, a.expires_at,
+                 ${role.denyWhenRevoked ?? false}::boolean
+            from admitted a
         )
         select exists (select from living) as alive, exists (select from spent) as fresh,
                exists (select from admitted) as single

@@ -26,6 +26,8 @@ export type AwsAccess = {
   region: string;
   via: (typeof AWS_WAYS)[number];
   policy: AwsPolicy;
+  /** What is out when somebody is revoked is denied by a policy that mayfly puts on the role. */
+  denyWhenRevoked?: true;
 };
 
 /** Where the broker itself serves these actions, below its issuer. */
@@ -50,18 +52,21 @@ export function awsFlaws(aws: unknown, argumentsSchema: object | undefined): Aws
 export function awsAccessOf(aws: Record<string, unknown>): AwsAccess {
   const {
     role_arn: roleArn,
+    deny_when_revoked: denies = false,
     policy,
     ...place
   } = aws as Pick<AwsAccess, 'account' | 'region' | 'via'> & {
     role_arn: string;
+    deny_when_revoked?: boolean;
     policy: Record<string, unknown>;
   };
-  return { ...place, roleArn, policy: policyOf(policy) };
+  return { ...place, roleArn, policy: policyOf(policy), ...(denies ? { denyWhenRevoked: true } : {}) };
 }
 
 /** As it stands in a file, for whoever keeps only the document. */
-export function writtenAws({ roleArn, ...aws }: AwsAccess): Record<string, unknown> {
-  return { ...aws, role_arn: roleArn };
+export function writtenAws({ roleArn, denyWhenRevoked, ...aws }: AwsAccess): Record<string, unknown> {
+  const denies = denyWhenRevoked === undefined ? {} : { deny_when_revoked: denyWhenRevoked };
+  return { ...aws, ...denies, role_arn: roleArn };
 }
 
 function shapeFlaws({
@@ -69,6 +74,7 @@ function shapeFlaws({
   role_arn: roleArn,
   region,
   via,
+  deny_when_revoked: denies = false,
   policy: _,
   ...rest
 }: Record<string, unknown>) {
@@ -76,7 +82,14 @@ function shapeFlaws({
   return [
     ...(unknown === undefined
       ? []
-      : [flaw([unknown], 'account, role_arn, region, via and policy alone', unknown)]),
+      : [
+          flaw(
+            [unknown],
+            'account, role_arn, region, via, policy and perhaps deny_when_revoked, nothing else',
+            unknown,
+          ),
+        ]),
+    ...check(['deny_when_revoked'], typeof denies === 'boolean', 'true or false', denies),
     ...check(['account'], isText(account, ACCOUNT), 'the twelve digits of an account, in quotes', account),
     ...check(['region'], isText(region, REGION), 'a region like eu-central-1', region),
     ...check(

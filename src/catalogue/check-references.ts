@@ -16,7 +16,7 @@ export type Declarations<At> = {
     developmentKey?: boolean;
     developmentPath?: string | undefined;
     keys: readonly { thumbprint: string; section: At }[];
-    actions: readonly { name: string; aws?: object | undefined; section: At }[];
+    actions: readonly { name: string; aws?: DeniableRole | undefined; section: At }[];
     section: At;
   }[];
   agents: readonly {
@@ -32,6 +32,8 @@ export type Declarations<At> = {
     section: At;
   }[];
 };
+
+type DeniableRole = { roleArn: string; denyWhenRevoked?: true };
 
 /** Tells a finding at `steps` below a place. */
 export type Tell<At> = (at: At, steps: readonly string[], finding: Finding, part?: 'key' | 'value') => void;
@@ -81,12 +83,19 @@ function declaredTwice(kind: string, name: string): Finding {
 
 /** What gives AWS credentials is served by the broker: nobody else has a key for it, and nothing else is there. */
 function checkAws<At>({ resources }: Declarations<At>, tell: Tell<At>): void {
+  const denies = new Map<string, boolean>();
   for (const { audience, keys, developmentKey = false, actions, section } of resources) {
     const others = actions.filter(({ aws }) => aws === undefined);
     if (others.length === actions.length) continue;
     if (audience !== undefined && !audience.endsWith(AWS_PATH)) tell(section, ['resource'], AWS_ELSEWHERE);
     if (keys.length > 0 || developmentKey) tell(section, [], AWS_WITH_KEY, 'key');
     for (const { section: at } of others) tell(at, [], AWS_MISSING, 'key');
+    for (const { aws, section: at } of actions) {
+      if (aws === undefined) continue;
+      const isDenied = aws.denyWhenRevoked === true;
+      if ((denies.get(aws.roleArn) ?? isDenied) !== isDenied) tell(at, ['aws'], AWS_DENIED_BY_HALF, 'key');
+      denies.set(aws.roleArn, isDenied);
+    }
   }
 }
 
@@ -99,6 +108,11 @@ const AWS_WITH_KEY: Finding = {
   rule: 'aws-resource',
   message: 'expected neither keys nor development_key for a resource whose actions have aws',
   fix: 'Remove them: the broker serves this resource itself.',
+};
+const AWS_DENIED_BY_HALF: Finding = {
+  rule: 'aws-resource',
+  message: 'expected deny_when_revoked to be the same in all actions with this role_arn',
+  fix: 'A policy on a role is for all who have it. Write it in each of them, or use another role.',
 };
 const AWS_MISSING: Finding = {
   rule: 'aws-resource',

@@ -17,20 +17,31 @@ export function compareAws({ before, after }: Versions<Action>, who: string): Na
     return { kind: 'aws-added', action, sentence };
   }
   if (isLess(before.aws, after.aws)) {
-    const sentence = `The AWS credentials that ${action} gives ${who} are for less than before: ${summary(after.aws)}.`;
+    const sentence = `The AWS credentials that ${action} gives ${who} are for less than before: ${summary(after.aws)}.${denyTold(before.aws, after.aws)}`;
     return { kind: 'aws-narrowed', action, sentence };
   }
   const sentence =
     `The AWS credentials that ${action} gives ${who} may be for more than before: they are of ${roleArn} in ${region} ` +
     `by ${after.aws.via}, for ${summary(after.aws)}; before of ${before.aws.roleArn} in ${before.aws.region} by ` +
-    `${before.aws.via}, for ${summary(before.aws)}.`;
+    `${before.aws.via}, for ${summary(before.aws)}.${denyTold(before.aws, after.aws)}`;
   return { kind: 'aws-changed', action, sentence };
 }
 
 /** Every statement has its like before, with at least its actions and resources. */
-function isLess({ policy: before, ...from }: AwsAccess, { policy: after, ...to }: AwsAccess): boolean {
+function isLess(
+  { policy: before, denyWhenRevoked: denied, ...from }: AwsAccess,
+  { policy: after, denyWhenRevoked: denies, ...to }: AwsAccess,
+): boolean {
   const isWithin = (statement: AwsStatement) => before.Statement.some((other) => contains(other, statement));
-  return canonicalJson(from) === canonicalJson(to) && after.Statement.every(isWithin);
+  const isSoonerOver = denies === true || denied !== true;
+  return isSoonerOver && canonicalJson(from) === canonicalJson(to) && after.Statement.every(isWithin);
+}
+
+function denyTold({ denyWhenRevoked: before }: AwsAccess, { denyWhenRevoked: after }: AwsAccess): string {
+  if (before === after) return '';
+  return after
+    ? ' Those that are out are denied on the role, once revoked.'
+    : ' Those that are out are not denied any more, once revoked.';
 }
 
 function contains(large: AwsStatement, small: AwsStatement): boolean {

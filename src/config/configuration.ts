@@ -40,6 +40,7 @@ export type Configuration = {
   witnesses: WitnessSetting[];
   /** Instead of the endpoint of each region. */
   stsEndpoint: string | undefined;
+  iamEndpoint: string | undefined;
   drainSeconds: number;
   /** 0: the kill switch is not tested on a schedule. */
   drillSeconds: number;
@@ -117,7 +118,16 @@ export function readConfiguration(
     auditRetentionDays: read.integer('MAYFLY_AUDIT_RETENTION_DAYS', 400, { min: 30, max: 3_650 }),
     auditSinks: readPath(read, 'MAYFLY_AUDIT_SINKS'),
     witnesses: readWitnesses(read),
-    stsEndpoint: readStsEndpoint(read),
+    stsEndpoint: readOrigin(
+      read,
+      'MAYFLY_AWS_STS_ENDPOINT',
+      'https://vpce-1.sts.eu-central-1.vpce.amazonaws.com',
+    ),
+    iamEndpoint: readOrigin(
+      read,
+      'MAYFLY_AWS_IAM_ENDPOINT',
+      'https://vpce-1.iam.us-east-1.vpce.amazonaws.com',
+    ),
     drainSeconds: read.integer('MAYFLY_DRAIN_SECONDS', 10, { min: 0, max: 300 }),
     drillSeconds: read.integer('MAYFLY_DRILL_SECONDS', 60, { min: 0, max: DAY_SECONDS }),
     missedDrillStopsHigh:
@@ -157,15 +167,13 @@ function readIssuer(read: SettingReader, fallback: string): string {
   return value;
 }
 
-function readStsEndpoint(read: SettingReader): string | undefined {
-  const value = read.text('MAYFLY_AWS_STS_ENDPOINT');
+function readOrigin(read: SettingReader, name: string, example: string): string | undefined {
+  const value = read.text(name);
   if (value === undefined) return undefined;
   const url = URL.canParse(value) ? new URL(value) : null;
   const isSafe = url?.protocol === 'https:' || (url?.protocol === 'http:' && isLoopback(url.hostname));
   if (url?.origin !== value || !isSafe) {
-    read.refuse(
-      'MAYFLY_AWS_STS_ENDPOINT has to be an origin such as https://vpce-1.sts.eu-central-1.vpce.amazonaws.com; https unless loopback',
-    );
+    read.refuse(`${name} has to be an origin such as ${example}; https unless loopback`);
   }
   return value;
 }

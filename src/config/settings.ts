@@ -124,6 +124,11 @@ export const SETTINGS: readonly Setting[] = [
     meaning: 'origin of STS for actions with `aws`, such as that of a VPC endpoint',
     fallback: 'that of the region',
   },
+  {
+    name: 'MAYFLY_AWS_IAM_ENDPOINT',
+    meaning: 'origin of IAM for actions with `deny_when_revoked`, such as that of a VPC endpoint',
+    fallback: 'that of the partition',
+  },
   { name: 'MAYFLY_DRAIN_SECONDS', meaning: 'how long a stop waits for requests in flight', fallback: '10' },
   {
     name: 'MAYFLY_DRILL_SECONDS',

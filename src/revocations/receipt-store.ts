@@ -51,7 +51,8 @@ select r.id, r.epoch::float8 as epoch, r.generation, r.digest, r.kind, r.target,
                                  order by i.instance), '[]')
           from receipt_instances i where i.epoch = r.epoch) as instances,
        p.aws_stated, ${up('p.aws_unlisted_until')} as aws_unlisted_until,
-       (select coalesce(json_agg(json_build_array(a.role_arn, a.credentials, ${up('a.live_until')})
+       (select coalesce(json_agg(json_build_array(a.role_arn, a.credentials, ${up('a.live_until')},
+                                                     a.deny, ${up('a.put_at')}, ${up('a.failed_at')})
                                  order by a.role_arn), '[]')
           from receipt_aws_roles a where a.epoch = r.epoch) as aws_roles
   from revocations r join receipts p on p.epoch = r.epoch
@@ -77,7 +78,14 @@ type ReceiptRow = {
   instances: [instance: string, resource: string, applied: number | null, stops: number][];
   aws_stated: boolean;
   aws_unlisted_until: number | null;
-  aws_roles: [roleArn: string, credentials: number, liveUntil: number][];
+  aws_roles: [
+    roleArn: string,
+    credentials: number,
+    liveUntil: number,
+    isDenied: boolean,
+    put: number | null,
+    failed: number | null,
+  ][];
 };
 
 /** @param longestLeaseSeconds that was ever granted */
@@ -152,12 +160,21 @@ function awsOf({
     credentials: roles.reduce((sum, [, credentials]) => sum + credentials, 0),
     ...(roles.length === 0 ? {} : { live_until: momentOf(Math.max(...roles.map(([, , until]) => until))) }),
     ...(unlisted === null ? {} : { unlisted_live_until: momentOf(unlisted) }),
-    roles: roles.map(([role_arn, credentials, until]) => ({
+    roles: roles.map(([role_arn, credentials, until, ...deny]) => ({
       role_arn,
       credentials,
       live_until: momentOf(until),
+      deny: denyOf(...deny),
     })),
   };
+}
+
+type ReceiptDeny = ReceiptAws['roles'][number]['deny'];
+
+function denyOf(isWanted: boolean, put: number | null, failed: number | null): ReceiptDeny {
+  if (!isWanted) return { state: 'none' };
+  if (put !== null) return { state: 'put', put_at: momentOf(put) };
+  return failed === null ? { state: 'wanted' } : { state: 'failed', failed_at: momentOf(failed) };
 }
 
 function momentOf(milliseconds: number): string {

@@ -30,6 +30,19 @@ export const receiptInstanceSchema = z
   })
   .refine(({ applied_at, stops_at }) => (applied_at === undefined) !== (stops_at === undefined));
 
+/**
+ * `none`: nobody asked mayfly to. `put`: IAM has taken it, and spreads it within seconds, but promises no moment.
+ * `failed`: not yet, when it was last tried; it is tried again while there is something to deny.
+ */
+const receiptDenySchema = z
+  .object({
+    state: z.enum(['none', 'wanted', 'put', 'failed']),
+    put_at: moment.optional(),
+    failed_at: moment.optional(),
+  })
+  .refine(({ state, put_at }) => (state === 'put') === (put_at !== undefined))
+  .refine(({ state, failed_at }) => (state === 'failed') === (failed_at !== undefined));
+
 /** What AWS still takes of what agents were given under tokens that the entry kills. */
 export const receiptAwsSchema = z.object({
   /** So many at most, at the moment of the commit: every answer counts that may have reached somebody. */
@@ -43,6 +56,8 @@ export const receiptAwsSchema = z.object({
       role_arn: z.string().max(512),
       credentials: z.int().positive(),
       live_until: moment,
+      /** Whether a policy on the role denies them before that; absent in receipts of before there was any. */
+      deny: receiptDenySchema.optional(),
     }),
   ),
 });
@@ -93,7 +108,9 @@ export function receiptOf(
   { at: _, complete: __, ...facts }: SettledEntry,
   { issuer }: { issuer: string },
 ): Receipt {
-  const moments = [facts.committed_at, ...facts.verifiers.flatMap(({ applied_at }) => applied_at ?? [])];
+  const denies = facts.aws?.roles.flatMap(({ deny }) => deny?.put_at ?? deny?.failed_at ?? []) ?? [];
+  const applied = facts.verifiers.flatMap(({ applied_at }) => applied_at ?? []);
+  const moments = [facts.committed_at, ...applied, ...denies];
   return { iss: issuer, iat: Math.ceil(Math.max(...moments.map(Date.parse)) / 1_000), ...facts };
 }
 

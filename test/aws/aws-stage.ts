@@ -30,10 +30,22 @@ export type Asking = {
   proof?: string | null;
 };
 
-/** @param issuer what the broker calls itself; whoever asks it by name has to find it there */
-export async function createAwsStage({ issuer = TEST_ISSUER }: { issuer?: string } = {}) {
+/**
+ * @param options.issuer what the broker calls itself; whoever asks it by name has to find it there
+ * @param options.iam where it is; without, nothing is denied on any role
+ */
+export async function createAwsStage({
+  issuer = TEST_ISSUER,
+  iam,
+}: {
+  issuer?: string;
+  iam?: { url: string };
+} = {}) {
   const world = await createTestWorld();
-  const catalogue = await withAws(world.scopes.directory, `${issuer}/v1/aws`);
+  const catalogue = await withAws(world.scopes.directory, {
+    audience: `${issuer}/v1/aws`,
+    denies: iam !== undefined,
+  });
   await world.apply(catalogue);
   let provider = '';
   const sts = await startLocalSts({ roles: [ROLE], issuer, provider: () => provider });
@@ -42,7 +54,12 @@ export async function createAwsStage({ issuer = TEST_ISSUER }: { issuer?: string
     const broker = await world.startBroker({
       catalogue,
       ...options,
-      settings: { MAYFLY_ISSUER: issuer, MAYFLY_AWS_STS_ENDPOINT: sts.url, ...options.settings },
+      settings: {
+        MAYFLY_ISSUER: issuer,
+        MAYFLY_AWS_STS_ENDPOINT: sts.url,
+        ...(iam === undefined ? {} : { MAYFLY_AWS_IAM_ENDPOINT: iam.url }),
+        ...options.settings,
+      },
     });
     provider = broker.url;
     return broker;
@@ -134,13 +151,14 @@ export async function createAwsStage({ issuer = TEST_ISSUER }: { issuer?: string
 export type AwsStage = Awaited<ReturnType<typeof createAwsStage>>;
 
 /** The files of the world with a resource for AWS beside them. */
-async function withAws(scopes: string, audience: string) {
+async function withAws(scopes: string, { audience, denies }: { audience: string; denies: boolean }) {
   const root = await mkdtemp(join(tmpdir(), 'mayfly-scopes-'));
   try {
     const directory = join(root, 'scopes');
     await cp(scopes, directory, { recursive: true });
     const resource = awsResource(audience);
     const { [READ_REPORT]: action } = resource.actions;
+    if (denies) action.aws.deny_when_revoked = true;
     resource.actions[ASSUME_REPORT] = {
       ...action,
       title: 'Read a report by the broker itself',

@@ -4,26 +4,9 @@
  * good for nothing.
  */
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
-import { createRequire } from 'node:module';
 import type { AddressInfo } from 'node:net';
 import { createRemoteJWKSet, jwtVerify } from 'jose';
-
-type Signable = {
-  host: string;
-  method: string;
-  path: string;
-  headers: Record<string, string>;
-  body: string;
-  /** It adds this one by itself. */
-  extraHeadersToIgnore: Record<string, true>;
-};
-type Signer = {
-  sign(
-    request: Signable & { service: string; region: string },
-    keys: { accessKeyId: string; secretAccessKey: string },
-  ): { headers: Record<string, string> };
-};
-const aws4: Signer = createRequire(import.meta.url)('aws4');
+import { fail, requireSignature, sendError, sendXml, textOf } from './query-protocol.ts';
 
 export type Fault = 'throttled' | 'error' | 'down' | 'garbage' | 'incomplete' | 'denied' | 'slow';
 
@@ -44,6 +27,7 @@ export const BROKER_KEYS = {
 
 const SESSION_NAME = /^[\w+=,.@-]{2,64}$/;
 const POLICY = /^[\t\n\r\x20-\xff]{1,2048}$/;
+const NAMESPACE = 'https://sts.amazonaws.com/doc/2011-06-15/';
 const SLOW_MILLISECONDS = 30_000;
 
 export type LocalSts = Awaited<ReturnType<typeof startLocalSts>>;
@@ -62,11 +46,7 @@ export async function startLocalSts(options: {
   let given = 0;
 
   const server = createServer((request, response) => {
-    answer(request, response).catch((error: unknown) => {
-      const { code, status } = error as { code?: string; status?: number };
-      if (code === undefined || status === undefined) throw error;
-      sendError(response, status, code, String((error as Error).message));
-    });
+    answer(request, response).catch((error: unknown) => sendError(response, error, NAMESPACE));
   });
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   const { port } = server.address() as AddressInfo;
@@ -86,7 +66,7 @@ export async function startLocalSts(options: {
     if (fault !== undefined && !(await go(fault, response))) return;
     if (call.action === 'GetCallerIdentity') return sendXml(response, 200, callerIdentity(request, body));
     checkLimits(parameters);
-    if (call.action === 'AssumeRole') requireSignature(request, body, BROKER_KEYS);
+    if (call.action === 'AssumeRole') requireSignature(request, body, { keys: BROKER_KEYS, service: 'sts' });
     else if (call.action === 'AssumeRoleWithWebIdentity') await readIdentity(call, request);
     else fail('InvalidAction', 400, 'Could not find operation');
     if (!roles.includes(parameters.get('RoleArn') ?? '')) {
@@ -141,20 +121,6 @@ export async function startLocalSts(options: {
         server.closeAllConnections();
       }),
   };
-}
-
-class StsError extends Error {
-  readonly code: string;
-  readonly status: number;
-  constructor(code: string, status: number, message: string) {
-    super(message);
-    this.code = code;
-    this.status = status;
-  }
-}
-
-function fail(code: string, status: number, message: string): never {
-  throw new StsError(code, status, message);
 }
 
 /** @returns whether the call goes on */
@@ -212,42 +178,11 @@ function tagsOf(parameters: ReadonlyMap<string, string>): Record<string, string>
   return Object.fromEntries(tags);
 }
 
-/** Signs what came anew, with the same headers, and compares. */
-function requireSignature(
-  request: IncomingMessage,
-  body: string,
-  keys: { accessKeyId: string; secretAccessKey: string },
-): void {
-  const { authorization = '', host = '' } = request.headers;
-  const scope = /Credential=([^/]+)\/\d{8}\/([a-z0-9-]+)\/sts\/aws4_request/.exec(authorization);
-  const names = /SignedHeaders=([^,]+)/.exec(authorization)?.[1]?.split(';') ?? [];
-  if (scope === null)
-    throw new StsError('MissingAuthenticationToken', 403, 'Request is missing Authentication Token');
-  if (scope[1] !== keys.accessKeyId) fail('InvalidClientTokenId', 403, 'The security token is invalid.');
-  const headers = Object.fromEntries(names.map((name) => [name, String(request.headers[name] ?? '')]));
-  const { headers: signed } = aws4.sign(
-    {
-      host,
-      method: request.method ?? '',
-      path: request.url ?? '',
-      headers,
-      body,
-      extraHeadersToIgnore: names.includes('content-length') ? {} : { 'content-length': true },
-      service: 'sts',
-      region: scope[2] ?? '',
-    },
-    keys,
-  );
-  const signatureOf = (text = '') => /Signature=([0-9a-f]{64})$/.exec(text)?.[1];
-  if (signatureOf(signed.Authorization) === signatureOf(authorization)) return;
-  fail('SignatureDoesNotMatch', 403, `The signature does not match: ${names.join(' ')}`);
-}
-
 /** Whoever has credentials that were given here is their role session. */
 function callerIdentity(request: IncomingMessage, body: string): string {
   const [, number = '0'] = /Credential=ASIALOCAL0*(\d+)\//.exec(request.headers.authorization ?? '') ?? [];
   const keys = { accessKeyId: accessKeyOf(Number(number)), secretAccessKey: `local-secret-${number}` };
-  requireSignature(request, body, keys);
+  requireSignature(request, body, { keys, service: 'sts' });
   if (request.headers['x-amz-security-token'] !== `local-session-token-${number}`)
     fail('InvalidClientTokenId', 403, 'The security token is invalid.');
   return `<GetCallerIdentityResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15/"><GetCallerIdentityResult>
@@ -258,12 +193,6 @@ function callerIdentity(request: IncomingMessage, body: string): string {
 
 function accessKeyOf(number: number): string {
   return `ASIALOCAL${String(number).padStart(11, '0')}`;
-}
-
-async function textOf(request: IncomingMessage): Promise<string> {
-  const pieces: Buffer[] = [];
-  for await (const piece of request) pieces.push(piece);
-  return Buffer.concat(pieces).toString('utf8');
 }
 
 function success({ action, parameters }: StsCall, number: number): string {
@@ -277,17 +206,4 @@ function success({ action, parameters }: StsCall, number: number): string {
       <Expiration>${new Date(Date.now() + seconds * 1000).toISOString()}</Expiration></Credentials>
     <PackedPolicySize>6</PackedPolicySize></${action}Result>
     <ResponseMetadata><RequestId>local-${number}</RequestId></ResponseMetadata></${action}Response>`;
-}
-
-function sendError(response: ServerResponse, status: number, code: string, message: string): void {
-  sendXml(
-    response,
-    status,
-    `<ErrorResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15/"><Error><Type>${status < 500 ? 'Sender' : 'Receiver'}</Type>
-      <Code>${code}</Code><Message>${message}</Message></Error><RequestId>local</RequestId></ErrorResponse>`,
-  );
-}
-
-function sendXml(response: ServerResponse, status: number, text: string): void {
-  response.writeHead(status, { 'Content-Type': 'text/xml' }).end(text);
 }

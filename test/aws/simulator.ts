@@ -17,19 +17,24 @@ export type Asked = {
   /** ISO 8601. */
   at: string;
   context?: Record<string, string>;
+  /** JSON of an inline policy of the role itself, beside the one that allows anything. */
+  onRole?: string;
+  sessionName?: string;
 };
 
-export async function isAllowed({ policy, action, resource, at, context = {} }: Asked): Promise<boolean> {
+export async function isAllowed(asked: Asked): Promise<boolean> {
+  const { policy, action, resource, at, context = {}, onRole, sessionName = 'tok_1' } = asked;
+  const revoked = onRole === undefined ? [] : [{ name: 'mayfly-revoked', policy: JSON.parse(onRole) }];
   const answer = await runSimulation(
     {
       request: {
-        principal: `arn:aws:sts::${ACCOUNT}:assumed-role/reports/tok_1`,
+        principal: `arn:aws:sts::${ACCOUNT}:assumed-role/reports/${sessionName}`,
         action,
         resource: { resource, accountId: ACCOUNT },
-        contextVariables: { 'aws:CurrentTime': at, ...context },
+        contextVariables: { 'aws:CurrentTime': at, 'aws:userid': `AROALOCAL:${sessionName}`, ...context },
       },
       sessionPolicy: JSON.parse(policy),
-      identityPolicies: [{ name: 'anything', policy: ANYTHING }],
+      identityPolicies: [{ name: 'anything', policy: ANYTHING }, ...revoked],
       serviceControlPolicies: [],
       resourceControlPolicies: [],
     },

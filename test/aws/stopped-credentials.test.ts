@@ -67,7 +67,11 @@ test('a receipt of each kind of kill counts the credentials that it stopped too 
     const { body } = await engage(target);
     const { aws } = statedIn(body.receipt);
     const exactly = { credentials: stopped.length, live_until: endOf(...stopped) };
-    assert.deepEqual(aws, { ...exactly, roles: [{ role_arn: ROLE, ...exactly }] }, JSON.stringify(target));
+    assert.deepEqual(
+      aws,
+      { ...exactly, roles: [{ role_arn: ROLE, ...exactly, deny: { state: 'none' } }] },
+      JSON.stringify(target),
+    );
     assert.deepEqual(body.aws, aws, 'the answer says what the receipt says');
     await omar.post(`${PATH}/${body.id}/release`, 'mayfly:release:kill-switch', { reason: 'it is over' });
   }

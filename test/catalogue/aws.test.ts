@@ -65,6 +65,7 @@ test('only the exact ARN of a role in the account is a role', async () => {
 /** What is bent in the action, each by itself. */
 const BENT: readonly [string, (action: Loose) => unknown][] = [
   ['an unknown member', ({ aws }) => Object.assign(aws, { duration: 3600 })],
+  ['a deny that is no yes or no', ({ aws }) => Object.assign(aws, { deny_when_revoked: 'yes' })],
   ['an account that is a number', ({ aws }) => Object.assign(aws, { account: 123456789012 })],
   ['no region', ({ aws }) => delete aws.region],
   ['a region that is none', ({ aws }) => Object.assign(aws, { region: 'eu-central-1/..' })],
@@ -175,6 +176,28 @@ test('the resource is served by the broker alone', async () => {
     },
   ];
   for (const change of wrong) assert.deepEqual(rulesOf(await loadAws(change)), ['aws-resource']);
+});
+
+test('whether a role is denied what was revoked is the same in all its actions, and no is the same as nothing', async () => {
+  const half = await loadAws((action, { actions }) => {
+    actions['aws:list:reports'] = {
+      ...action,
+      aws: { ...action.aws, deny_when_revoked: true },
+      accept: [{ rule: 'action-unused', because: 'It is here for a test of mayfly.', reviewed_by: 'test' }],
+    };
+  });
+  assert.deepEqual(rulesOf(half), ['aws-resource']);
+  const no = await load(({ aws }) => Object.assign(aws, { deny_when_revoked: false }));
+  assert.equal(no.digest, (await load()).digest);
+  const yes = await load(({ aws }) => Object.assign(aws, { deny_when_revoked: true }));
+  assert.equal(yes.actions.get(READ_REPORT)?.aws?.denyWhenRevoked, true);
+  assert.equal(catalogueFromDocument(JSON.parse(JSON.stringify(yes.document))).digest, yes.digest);
+  const [sooner, ...more] = compareCatalogues(no, yes);
+  assert.deepEqual([sooner?.kind, sooner?.widens, more], ['aws-narrowed', false, []]);
+  assert.match(sooner?.sentence ?? '', /are denied on the role, once revoked\.$/);
+  const [later] = compareCatalogues(yes, no);
+  assert.deepEqual([later?.kind, later?.widens], ['aws-changed', true]);
+  assert.match(later?.sentence ?? '', /not denied any more, once revoked\.$/);
 });
 
 test('every change of what AWS gives is told, and widens unless it is less of the same', async () => {

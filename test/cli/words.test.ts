@@ -60,6 +60,15 @@ test('a verdict says whether it is over, and until when it may not be', () => {
     / AWS takes at most 2 sets of credentials that were given before, the last until 2026-01-01T12:05:00\.000Z\.$/,
   );
   assert.doesNotMatch(outlookOf({ ...settled, aws: { credentials: 0, roles: [] } }, 'Stopped'), /AWS/);
+  const toldOf = (deny: object) =>
+    outlookOf(
+      { ...settled, aws: { credentials: 1, live_until, roles: [{ role_arn: 'arn:r', deny }] } },
+      'Stopped',
+    );
+  assert.doesNotMatch(toldOf({ state: 'none' }), /enied/);
+  assert.match(toldOf({ state: 'wanted' }), /They will be denied on arn:r/);
+  assert.match(toldOf({ state: 'failed', failed_at: live_until }), /could not be denied on arn:r by 2026/);
+  assert.match(toldOf({ state: 'put', put_at: live_until }), /IAM took that by 2026.*promises no moment/);
   assert.match(verdictOf({ ...settled, standing: false, effect: 'revoked' }) ?? '', /^Revoked: /);
   assert.match(verdictOf({ effect: 'released', receipt: 'x' }) ?? '', /^Released: /);
   assert.equal(verdictOf({ dry_run: true, sessions: 1 }), null);

@@ -44,6 +44,7 @@ test('an STS that is no origin, or is asked in clear over a network, is refused'
     'ftp://a',
   ]) {
     refused('MAYFLY_AWS_STS_ENDPOINT', { MAYFLY_AWS_STS_ENDPOINT: endpoint });
+    refused('MAYFLY_AWS_IAM_ENDPOINT', { MAYFLY_AWS_IAM_ENDPOINT: endpoint });
   }
   for (const endpoint of ['https://vpce-1.sts.eu-central-1.vpce.amazonaws.com', 'http://127.0.0.1:4566']) {
     assert.deepEqual(problemsOf({ MAYFLY_AWS_STS_ENDPOINT: endpoint }), []);
