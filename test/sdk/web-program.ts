@@ -5,6 +5,7 @@
 import { readFileSync } from 'node:fs';
 import { stripTypeScriptTypes } from 'node:module';
 import vm from 'node:vm';
+import { WEB_SCRIPT } from './web-script.ts';
 
 const [, , entry = '', issuer = '', key = ''] = process.argv;
 
@@ -51,16 +52,4 @@ await main.link((specifier, from) => {
 await main.evaluate();
 
 Object.assign(context, { mayfly: main.namespace, issuer, key });
-const script = `
-  (async () => {
-    const absent = ['process', 'Buffer', 'require', 'global', 'setImmediate'].filter((name) => name in globalThis);
-    const agent = mayfly.createAgent({ issuer, clientId: 'a', key });
-    const response = await agent.fetch(issuer + '/thing', { method: 'POST', body: JSON.stringify({ a: 1 }) });
-    const called = await agent.call({ action: 'a:b:c', url: issuer + '/thing', arguments: { b: [1, 'é'] } });
-    const session = await agent.session({ actions: ['a:b:c'] });
-    const token = await session.token({ actions: ['a:b:c'] });
-    await agent.close();
-    const error = await agent.fetch(issuer).catch(({ code }) => code);
-    return JSON.stringify([absent, response.status, called.status, session.id, token.accessToken.length > 0, error]);
-  })()`;
-process.stdout.write(await vm.runInContext(script, context));
+process.stdout.write(await vm.runInContext(WEB_SCRIPT, context));
