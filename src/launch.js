@@ -42,7 +42,8 @@ function bundledNode() {
 
 function relaunch(node) {
   const child = spawn(node, [fileURLToPath(import.meta.url), ...process.argv.slice(2)], { stdio: 'inherit' });
-  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP', 'SIGQUIT']) {
+  // The last two also because this Node would open its debugger for whoever sends them, with our environment in it.
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP', 'SIGQUIT', 'SIGUSR2', 'SIGUSR1']) {
     process.on(signal, () => child.kill(signal));
   }
   child.on('error', (error) => {

@@ -10,7 +10,7 @@ import { fileURLToPath } from 'node:url';
  */
 const DRAWING: readonly (readonly string[])[] = [
   ['cli'],
-  ['sample'],
+  ['run', 'sample'],
   ['sdk'],
   ['main'],
   ['kill-switch'],
@@ -48,6 +48,7 @@ const VERIFIER_MAY_IMPORT = [
 /** These know nothing of the server's inside: they speak HTTP. */
 const SPEAKS_HTTP_ONLY: Readonly<Record<string, readonly string[]>> = {
   sdk: ['jws', 'json', 'errors', 'time'],
+  run: ['sdk', 'config', 'json'],
   sample: ['sdk', 'verifier', 'dpop', 'jws', 'json', 'errors', 'time', 'config', 'http', 'bounds'],
 };
 

@@ -122,6 +122,11 @@ const GROUPS: readonly Group[] = [
     },
   },
   {
+    name: 'run',
+    about: 'start a program with credentials, and without a key that it could lose',
+    load: async (environment) => (await import('./run-command.ts')).runCommand(environment),
+  },
+  {
     name: 'resource-server',
     about: 'run the sample resource server: GET /customers, POST /exports',
     load: async () => (await import('./sample-commands.ts')).resourceServerCommand(),

@@ -14,6 +14,7 @@ const NAMES: readonly string[] = [
   'KeyRingError',
   'ListenError',
   'MigrationError',
+  'RunError',
   'SinksError',
   'UnfitDatabaseError',
 ];

@@ -11,7 +11,7 @@ import { type ClientSetting, NO_CLIENT, readAgent, readOperator } from './read-c
 import { readTls, type TlsFiles } from './read-tls.ts';
 import { readWitnesses, type WitnessSetting } from './read-witnesses.ts';
 import { createSettingReader, type SettingReader } from './setting-reader.ts';
-import { SETTING_NAMES } from './settings.ts';
+import { RUN_VARIABLES, SETTING_NAMES } from './settings.ts';
 
 export type Configuration = {
   port: number;
@@ -233,7 +233,7 @@ function readNetworks(read: SettingReader, name: string): string[] {
 
 function refuseUnknownNames(environment: Environment, problems: string[]): void {
   for (const name of Object.keys(environment)) {
-    if (!name.startsWith('MAYFLY_') || SETTING_NAMES.has(name)) continue;
+    if (!name.startsWith('MAYFLY_') || SETTING_NAMES.has(name) || RUN_VARIABLES.includes(name)) continue;
     problems.push(`${name} is not a setting of mayfly; \`mayfly start --help\` lists them`);
   }
 }

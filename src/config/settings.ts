@@ -151,3 +151,10 @@ export const SETTINGS: readonly Setting[] = [
 export const SETTING_NAMES: ReadonlySet<string> = new Set(
   SETTINGS.flatMap(({ name, secret }) => (secret ? [name, `${name}_FILE`] : [name])),
 );
+
+/** What `mayfly run` gives to the program that it starts. Nobody sets them, and a command in that program has them. */
+export const RUN_VARIABLES: readonly string[] = [
+  'MAYFLY_TOKEN_ENDPOINT',
+  'MAYFLY_BOOTSTRAP',
+  'MAYFLY_TOKEN_SOCKET',
+];

@@ -61,7 +61,7 @@ export type AgentSession = {
 
 /** Its own members are those of a session that goes on: when it ends another one takes its place. */
 export type Agent = AgentSession & {
-  /** Opens one that is a run by itself, and does not go on after its end. */
+  /** Opens one that is a run by itself, and does not go on after its end; with a token, unless `actions` is empty. */
   session(request?: TokenRequest): Promise<AgentSession>;
 };
 
@@ -133,7 +133,7 @@ export function createAgent(options: AgentOptions): Agent {
       },
     };
     const session = faceOf(minter, AbortSignal.any([over.signal, lifetime.signal]));
-    const isNamed = (request.actions ?? options.actions) !== undefined;
+    const isNamed = (request.actions ?? options.actions ?? []).length > 0;
     await (isNamed ? session.token(request) : unlessAborted(link.find(lifetime.signal), request.signal));
     return session;
   }

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { existsSync, readdirSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { test } from 'node:test';
-import { SETTING_NAMES, SETTINGS } from '../../src/config/settings.ts';
+import { RUN_VARIABLES, SETTING_NAMES, SETTINGS } from '../../src/config/settings.ts';
 import { REFUSAL_CODES } from '../../src/errors/refusal-codes.ts';
 import { MANAGEMENT_ACTIONS } from '../../src/operators/management-actions.ts';
 import { contract, operations } from '../openapi/contract.ts';
@@ -30,7 +30,7 @@ for (const path of DOCUMENTS) {
 
   test(`${path} names only settings that there are`, () => {
     for (const [name] of text.matchAll(/\bMAYFLY_[A-Z_]*[A-Z]|\bDATABASE_URL(_FILE)?\b/g)) {
-      assert.ok(SETTING_NAMES.has(name) || name === 'MAYFLY_TLS', name);
+      assert.ok(SETTING_NAMES.has(name) || RUN_VARIABLES.includes(name) || name === 'MAYFLY_TLS', name);
     }
   });
 

@@ -1,0 +1,54 @@
+/** The program, from its start to its end. What it reads and writes is ours: nothing stands in between. */
+import { type ChildProcess, spawn } from 'node:child_process';
+import { constants } from 'node:os';
+import { RunError } from './run-error.ts';
+import { type Signals, wentToProgramToo } from './signals.ts';
+
+export type Ending = { code: number } | { signal: NodeJS.Signals };
+
+export type ChildOptions = {
+  /** With what confines it. */
+  command: readonly string[];
+  environment: Readonly<Record<string, string>>;
+  /** `ignore` where our standard input was read for something else. */
+  standardInput: 'inherit' | 'ignore';
+  signals: Signals;
+};
+
+/** @throws {RunError} when it cannot be started at all */
+export function runChild({ command, environment, standardInput, signals }: ChildOptions): Promise<Ending> {
+  const [program = '', ...args] = command;
+  const { promise, resolve, reject } = Promise.withResolvers<Ending>();
+  const child: ChildProcess = spawn(program, args, {
+    env: environment,
+    stdio: [standardInput, 'inherit', 'inherit'],
+  });
+  signals.sendTo((signal) => {
+    if (!wentToProgramToo(signal)) child.kill(signal);
+  });
+  child.once('error', (error: NodeJS.ErrnoException) =>
+    reject(new RunError(`${program} cannot be started (${error.code}).`)),
+  );
+  child.once('exit', (code, signal) => resolve(signal === null ? { code: code ?? 0 } : { signal }));
+  return promise;
+}
+
+const SIGNALLED = 128;
+const DEATH_MILLISECONDS = 200;
+
+/**
+ * Ends us as the program ended. Whoever started us then sees the same: a shell, for example, stops its script when a
+ * program died of Ctrl-C.
+ */
+export function endAs(ending: Ending): void {
+  if ('code' in ending) {
+    process.exitCode = ending.code;
+    return;
+  }
+  const { signal } = ending;
+  process.exitCode = SIGNALLED + constants.signals[signal];
+  // For SIGUSR1 Node opens its debugger, and some it ignores: then the exit code has to do.
+  if (signal === 'SIGUSR1') return;
+  setTimeout(() => process.exit(), DEATH_MILLISECONDS);
+  process.kill(process.pid, signal);
+}
