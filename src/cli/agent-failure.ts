@@ -22,7 +22,10 @@ export function agentFailure(error: AgentError): CommandFailure {
     brokerCode === undefined || status === undefined
       ? undefined
       : { status, code: brokerCode, requestId: requestId ?? 'unknown' };
-  const sentences = [message, hint, ...whatNext(error)].filter((part) => part !== undefined);
+  const isSaid = hint !== undefined && message.includes(hint); // OAuth's description of an error ends with it
+  const sentences = [message, isSaid ? undefined : hint, ...whatNext(error)].filter(
+    (part) => part !== undefined,
+  );
   return new CommandFailure(exitCodeOf(error), plainText(sentences.map(ended).join(' ')), told);
 }
 

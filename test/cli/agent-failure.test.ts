@@ -38,3 +38,10 @@ test('what the broker said is all there: its words, what would help, when to com
   );
   assert.deepEqual(facts, { status: 429, code: 'rate_limited', requestId: 'req_1' });
 });
+
+test('what would help is said once, also when the broker has it in its words', () => {
+  const error = new AgentError('denied', 'Not granted. Ask the owner. (invalid_scope, request req_1)', {
+    hint: 'Ask the owner.',
+  });
+  assert.equal(agentFailure(error).message, 'Not granted. Ask the owner. (invalid_scope, request req_1).');
+});
