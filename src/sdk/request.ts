@@ -29,9 +29,14 @@ export async function readRequest(input: string | URL | Request, init: RequestIn
     body: rest ?? (request.body === null ? undefined : read),
     canRepeat: rest === null,
     redirect: request.redirect as RequestRedirect,
-    signal: request.signal,
+    signal: signalOf(input, init) ?? request.signal,
     rest: { ...(typeof input === 'object' && 'method' in input ? settingsOf(input) : {}), ...init },
   };
+}
+
+/** The caller's own: one that only follows it stops doing so in Node when its request is collected. */
+function signalOf(input: string | URL | Request, { signal }: RequestInit): AbortSignal | null | undefined {
+  return signal === undefined && typeof input === 'object' && 'method' in input ? input.signal : signal;
 }
 
 /** Those of the agent take their place. */

@@ -1,5 +1,9 @@
 import assert from 'node:assert/strict';
 import { beforeEach, describe, test } from 'node:test';
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
+import type { FetchLike } from '../../src/sdk/index.ts';
+import { until } from '../broker-process.ts';
 import {
   challenge,
   codeOf,
@@ -16,6 +20,27 @@ const server = await startHostileServer();
 const thing = `${server.url}/thing`;
 const given = { actions: ['a:b:c'] };
 beforeEach(() => server.reset());
+
+test('A caller who goes away is heard also when nothing but the signal is left of the request', async () => {
+  setFlagsFromString('--expose-gc');
+  const collect = runInNewContext('gc') as () => void;
+  const seen: AbortSignal[] = [];
+  const fetch: FetchLike = (_url, { signal }) => {
+    if (signal) seen.push(signal);
+    return new Promise(() => undefined);
+  };
+  const leaving = new AbortController();
+  const agent = server.createAgent({ fetch });
+  agent.fetch(thing, { signal: leaving.signal }).catch(() => undefined);
+  await until(() => seen.length > 0, 'the request goes out');
+  await new Promise(setImmediate); // what the last turn of the loop holds is not collected
+  collect();
+  leaving.abort();
+  assert.deepEqual(
+    seen.map(({ aborted }) => aborted),
+    [true],
+  );
+});
 
 describe('Loops (SDK-02)', () => {
   test('A broker that asks for another nonce each time is asked three times', async () => {
