@@ -22,6 +22,8 @@ export type RunContext = {
   folder: string;
   /** Makes something in that folder the program's own, when that runs as another user. */
   handOver(path: string): void;
+  /** What the offers before this one put into the environment of the program. */
+  offered: Readonly<Record<string, string>>;
   /** One line for whoever started the run. Never a secret. */
   report(line: string): void;
 };

@@ -17,6 +17,7 @@ import type { Environment } from '../config/environment.ts';
 import { createAgent } from '../sdk/agent.ts';
 import { AgentError } from '../sdk/agent-error.ts';
 import type { AgentKey } from '../sdk/agent-key.ts';
+import type { FetchLike } from '../sdk/send.ts';
 import { type Ending, runChild } from './child.ts';
 import { childEnvironment } from './child-environment.ts';
 import { type Confinement, confine } from './confinement.ts';
@@ -37,6 +38,8 @@ export type RunOptions = {
   };
   limits: Limits;
   offers: readonly OpenOffer[];
+  /** For the agent. Default: the platform's. */
+  fetch?: FetchLike | undefined;
   /** For which actions a token is asked at once, so that nothing starts that is not let. Default: all of the run. */
   provedActions?: readonly string[];
   user?: string | undefined;
@@ -78,15 +81,19 @@ async function withSession(
 ): Promise<Ending> {
   const { identity, limits } = options;
   const { issuer, clientId, key } = identity;
-  const agent = createAgent({ issuer, clientId, key, actions: limits.actions });
+  const named = options.fetch === undefined ? {} : { fetch: options.fetch };
+  const agent = createAgent({ issuer, clientId, key, actions: limits.actions, ...named });
   const folder = openFolder(confinement);
   const open: Offer[] = [];
 
   async function start(): Promise<() => Promise<Ending>> {
     const session = await agent.session({ actions: [] });
     await proveGrants(session, options);
-    const context: RunContext = { ...options, issuer, session, folder, handOver: handOverTo(confinement) };
-    for (const openOffer of options.offers) open.push(await openOffer(context));
+    const context = { ...options, issuer, session, folder, handOver: handOverTo(confinement) };
+    for (const openOffer of options.offers) {
+      const offered = Object.assign({}, ...open.map(({ environment }) => environment));
+      open.push(await openOffer({ ...context, offered }));
+    }
     return () =>
       runChild({
         command: confinement.wrap(options.command),

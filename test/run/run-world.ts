@@ -46,8 +46,10 @@ export type Running = {
 
 export type RunWorld = Awaited<ReturnType<typeof startRunWorld>>;
 
-export async function startRunWorld() {
+/** @param settings of the broker */
+export async function startRunWorld(settings: Readonly<Record<string, string>> = {}) {
   const place = await createPlace();
+  Object.assign(place.settings, settings);
   const broker = await startDevelopmentBroker(place);
   const { configuration } = place;
   const { issuer, dataDirectory } = configuration;
