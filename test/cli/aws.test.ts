@@ -112,7 +112,7 @@ test('what goes wrong is told on stderr, with an exit code and nothing secret', 
   }
   stage.sts.faults.push('denied');
   const denied = await credentials('--action', READ_REPORT, '--arguments', GIVEN);
-  assert.notEqual(denied.code, 0);
+  assert.equal(denied.code, 5);
   assert.deepEqual([denied.stdout, denied.stderr.trim().split('\n').length], ['', 1]);
 });
 
