@@ -1,6 +1,6 @@
 /** How a command of an agent ends when the agent does not get what it asked for, in the exit codes of failure.ts. */
 import type { AgentError, AgentErrorCode } from '../sdk/agent-error.ts';
-import { CommandFailure, EXIT, type ExitCode } from './failure.ts';
+import { CommandFailure, EXIT, type ExitCode, exitCodeFor } from './failure.ts';
 import { plainText } from './plain-text.ts';
 
 const BY_CODE: Readonly<Record<AgentErrorCode, ExitCode>> = {
@@ -31,6 +31,8 @@ export function agentFailure(error: AgentError): CommandFailure {
 
 function exitCodeOf({ code, brokerCode, status }: AgentError): ExitCode {
   if (brokerCode === 'invalid_client' || brokerCode === 'invalid_dpop_proof') return EXIT.authentication;
+  const isRefusal = brokerCode !== undefined && status !== undefined;
+  if (code === 'protocol' && isRefusal) return exitCodeFor(brokerCode, status);
   const isAway = code === 'unavailable' && status === undefined;
   return isAway || (code === 'misconfigured' && status !== undefined) ? EXIT.unreachable : BY_CODE[code];
 }

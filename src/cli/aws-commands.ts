@@ -14,6 +14,9 @@ import type { ConnectionOptions } from './connection.ts';
 export type AwsArguments = Readonly<Record<string, unknown>>;
 type Options = ConnectionOptions & { action: string; arguments: AwsArguments };
 
+/** Tools of AWS wait for a minute. */
+const ANSWER_MILLISECONDS = 50_000;
+
 export function awsCommands(environment: Environment): Command {
   const command = new Command('credential-process')
     .description('credentials of AWS for one action, as credential_process wants them')
@@ -21,13 +24,14 @@ export function awsCommands(environment: Environment): Command {
     .option('--arguments <json>', 'its arguments, as {"team":"search"}', awsArguments, {})
     .action(async ({ action, arguments: values, ...options }: Options) => {
       const { asAgent } = await import('./as-agent.ts');
-      const { askForAws } = await import('./ask-for-aws.ts');
+      const { askForAws, forCredentialProcess } = await import('../run/ask-for-aws.ts');
       const { print } = await import('./print.ts');
       const kept = { ...options, isKept: true };
-      const answer = await asAgent(environment, kept, (agent, { issuer }) =>
-        askForAws(agent, { issuer, action, arguments: values, format: 'credential_process' }),
-      );
-      print(`${JSON.stringify(answer)}\n`);
+      const given = await asAgent(environment, kept, (agent, { issuer }) => {
+        const signal = AbortSignal.timeout(ANSWER_MILLISECONDS);
+        return askForAws(agent, { issuer, action, arguments: values }, { signal });
+      });
+      print(`${JSON.stringify(forCredentialProcess(given))}\n`);
     });
   return new Command('aws').addCommand(addAgentOptions(command));
 }

@@ -75,7 +75,7 @@ export function refusedBy({ status, body, requestId, date, as, about }: Refused)
   const title = textOf(body.title) ?? textOf(body.error_description) ?? 'no reason was given';
   const hint = textOf(body.title) === undefined ? undefined : textOf(body.hint);
   const named = requestId ?? textOf(body.request_id) ?? 'unknown';
-  const exitCode = BY_CODE[code] ?? exitCodeOf(status);
+  const exitCode = exitCodeFor(code, status);
   const clock = exitCode === EXIT.authentication ? clockText(date) : '';
   const who = exitCode === EXIT.authentication ? `Asked as ${as}.` : '';
   // What may be wrong with a path is no hint for whoever named a thing; who else answers 404 has his own reasons.
@@ -95,6 +95,11 @@ function clockText(date: string | null): string {
   if (!(Math.abs(skewSeconds) > HARMLESS_SKEW_SECONDS)) return '';
   const way = skewSeconds > 0 ? 'ahead of' : 'behind';
   return `The clock here is ${Math.abs(skewSeconds)} s ${way} the broker's.`;
+}
+
+/** Of a broker's no, by its code and status. */
+export function exitCodeFor(code: string, status: number): ExitCode {
+  return (Object.hasOwn(BY_CODE, code) ? BY_CODE[code] : undefined) ?? exitCodeOf(status);
 }
 
 function exitCodeOf(status: number): ExitCode {

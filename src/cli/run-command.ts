@@ -14,18 +14,21 @@ import { AgentError } from '../sdk/agent-error.ts';
 import { agentFailure } from './agent-failure.ts';
 import { readAgentIdentity } from './agent-identity.ts';
 import { addActionOption, addAgentOptions, requireActions } from './agent-options.ts';
+import { awsArguments } from './aws-commands.ts';
 import type { ConnectionOptions } from './connection.ts';
 import { collect } from './new-client.ts';
 import { plainText } from './plain-text.ts';
+import { type AwsRun, type AwsRunOptions, awsOfferFor } from './run-aws.ts';
 
-type RunOptions = ConnectionOptions & {
-  action: string[];
-  resource: string[];
-  proxy: boolean;
-  socket: boolean;
-  user?: string;
-  exposeKey: boolean;
-};
+type RunOptions = ConnectionOptions &
+  AwsRunOptions & {
+    action: string[];
+    resource: string[];
+    proxy: boolean;
+    socket: boolean;
+    user?: string;
+    exposeKey: boolean;
+  };
 
 export function runCommand(environment: Environment): Command {
   const command = new Command('run').argument('<command...>', 'the program and its arguments, after --');
@@ -33,6 +36,12 @@ export function runCommand(environment: Environment): Command {
     .option('--resource <url>', 'the only place where it may; repeat for several', collect, [])
     .option('--proxy', 'sign what it asks of these places in plain HTTP, through a proxy', false)
     .option('--socket', 'hand out credentials on a Unix socket, not on a port of 127.0.0.1', false)
+    .option(
+      '--aws',
+      'give it credentials of AWS for the action that has them, where tools of AWS look',
+      false,
+    )
+    .option('--arguments <json>', 'arguments of that action, as {"team":"search"}', awsArguments)
     .option('--user <name>', 'run it as this user, who cannot read the key; needs root')
     .option('--expose-key', 'run it also where it cannot be kept from reading the key', false)
     .action(async (words: string[], options: RunOptions, self: Command) => {
@@ -44,9 +53,14 @@ export function runCommand(environment: Environment): Command {
     });
 }
 
-/** What the program gets. Each is opened before it starts, in this order. */
-function offersOf({ socket }: RunOptions, proxy: ProxyOffer | undefined): OpenOffer[] {
-  return [socket ? offerTokensOnSocket : offerTokens, ...(proxy === undefined ? [] : [proxy.open])];
+/** What the program gets. Each is opened before it starts, in this order: the proxy is told what goes past it. */
+function offersOf(
+  { socket }: RunOptions,
+  aws: AwsRun | undefined,
+  proxy: ProxyOffer | undefined,
+): OpenOffer[] {
+  const tokens = socket ? offerTokensOnSocket : offerTokens;
+  return [tokens, aws?.offer, proxy?.open].filter((offer) => offer !== undefined);
 }
 
 function report(line: string): void {
@@ -59,12 +73,15 @@ async function run(command: readonly string[], options: RunOptions, environment:
   const { resource: resources } = options;
   try {
     const proxy = options.proxy ? offerProxy({ resources, report }) : undefined;
+    const aws = await awsOfferFor(options, identity, environment);
     const ending = await runProgram({
       command,
       identity,
       limits: { actions: options.action, resources },
-      offers: offersOf(options, proxy),
+      offers: offersOf(options, aws, proxy),
       fetch: proxy?.fetch,
+      // That of AWS is asked for as its offer is opened.
+      provedActions: options.action.filter((action) => action !== aws?.action),
       user: options.user,
       exposeKey: options.exposeKey,
       isInputTaken: options.key === '-',

@@ -33,9 +33,11 @@ export function offerProxy({
   };
 }
 
-/** The endpoint of the run is asked without a proxy, and nothing else is. */
-function pastProxy({ MAYFLY_TOKEN_ENDPOINT: endpoint }: Readonly<Record<string, string>>) {
-  if (endpoint === undefined) return {};
-  const { host } = new URL(endpoint);
-  return { no_proxy: host, NO_PROXY: host };
+/** What the run itself has on this machine is asked without a proxy, and nothing else is. */
+function pastProxy(offered: Readonly<Record<string, string>>): Record<string, string> {
+  const { MAYFLY_TOKEN_ENDPOINT, AWS_CONTAINER_CREDENTIALS_FULL_URI } = offered;
+  const own = [MAYFLY_TOKEN_ENDPOINT, AWS_CONTAINER_CREDENTIALS_FULL_URI].filter((url) => url !== undefined);
+  if (own.length === 0) return {};
+  const hosts = own.map((url) => new URL(url).host).join(',');
+  return { no_proxy: hosts, NO_PROXY: hosts };
 }

@@ -43,7 +43,13 @@ export type AgentOptions = {
   random?: () => number;
 };
 
-export type TokenRequest = { actions?: readonly string[]; resource?: string; signal?: AbortSignal };
+export type TokenRequest = {
+  actions?: readonly string[];
+  resource?: string;
+  /** Of one that is held and ends sooner, the next one is waited for. */
+  leastSeconds?: number;
+  signal?: AbortSignal;
+};
 
 /** One run. Its key was made for it and is nowhere else. */
 export type AgentSession = {
@@ -97,7 +103,8 @@ export function createAgent(options: AgentOptions): Agent {
       return { token, key: run.key, forget: () => run.tokens.forget(token) };
     }
 
-    const provide = (wanted: Wanted, signal?: AbortSignal) => grant((run) => run.tokens.get(wanted), signal);
+    const provide = (wanted: Wanted, signal?: AbortSignal, leastMilliseconds = 0) =>
+      grant((run) => run.tokens.get(wanted, { leastMilliseconds }), signal);
     const provideForCall = (call: NamedCall, signal: AbortSignal) =>
       grant((run) => run.mintForCall(call), signal);
 
@@ -108,7 +115,8 @@ export function createAgent(options: AgentOptions): Agent {
       fetch: createAuthorisedFetch({ provide, demands, presenter }),
       call: createCall({ provide: provideForCall, presenter }),
       async token(request = {}) {
-        const granted = await provide(wantedBy(request, options), request.signal);
+        const leastMilliseconds = (request.leastSeconds ?? 0) * 1_000;
+        const granted = await provide(wantedBy(request, options), request.signal, leastMilliseconds);
         return showToken(granted.token, {
           clock,
           credentials: ({ url, signal = lifetime.signal, ...request }) =>

@@ -9,6 +9,7 @@ const MEANINGS: Readonly<Record<string, AgentErrorCode>> = {
   invalid_authorization_details: 'denied',
   unauthorized_client: 'denied',
   insufficient_scope: 'denied',
+  aws_refused: 'denied',
   approval_required: 'approval_pending',
   session_ended: 'stopped',
   agent_stopped: 'stopped',

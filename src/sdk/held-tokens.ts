@@ -9,7 +9,11 @@ import { unlessAborted } from './agent-clock.ts';
 import { AgentError } from './agent-error.ts';
 
 export type HeldTokens = {
-  get(wanted: Wanted, signal?: AbortSignal): Promise<HeldToken>;
+  /** @param options.leastMilliseconds of one that has less left, the next one is asked for now */
+  get(
+    wanted: Wanted,
+    options?: { signal?: AbortSignal | undefined; leastMilliseconds?: number | undefined },
+  ): Promise<HeldToken>;
   /** It was refused: it is not handed out again. One that took its place meanwhile is. */
   forget(token: HeldToken): void;
 };
@@ -83,11 +87,11 @@ export function createHeldTokens({
   }
 
   return {
-    async get(wanted, signal) {
+    async get(wanted, { signal, leastMilliseconds = 0 } = {}) {
       signal?.throwIfAborted();
       const kind = kindOf(wanted);
       const { held } = kind;
-      if (held === undefined || isOver(held, held.ageMilliseconds())) {
+      if (held === undefined || isOver(held, held.ageMilliseconds()) || left(held) < leastMilliseconds) {
         return unlessAborted(flyUnlessDoubtful(kind, wanted), signal);
       }
       renewAhead(kind, held, wanted);
@@ -102,6 +106,10 @@ export function createHeldTokens({
 function isOver({ lifetimeMilliseconds }: HeldToken, ageMilliseconds: number): boolean {
   const last = Math.min(LAST_MILLISECONDS, lifetimeMilliseconds * LAST_SHARE);
   return ageMilliseconds >= lifetimeMilliseconds - last;
+}
+
+function left({ lifetimeMilliseconds, ageMilliseconds }: HeldToken): number {
+  return lifetimeMilliseconds - ageMilliseconds();
 }
 
 function isAway(error: unknown): boolean {

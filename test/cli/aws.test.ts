@@ -2,11 +2,11 @@
 import assert from 'node:assert/strict';
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { type AddressInfo, connect, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { after, before, test } from 'node:test';
+import { after, before, describe, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { ARGUMENTS, type AwsStage, createAwsStage, ONE_REPORT } from '../aws/aws-stage.ts';
 import { cleanEnvironment } from '../broker-process.ts';
@@ -57,25 +57,37 @@ function credentials(...words: string[]): Promise<Outcome> {
   return commandLine(settings)(['aws', 'credential-process', ...words]);
 }
 
-/** A tool of AWS with nothing but that configuration file. */
-async function tool(command: string, args: readonly string[]): Promise<Outcome> {
+/** A program with the settings of an agent and of the STS here, and what else a test gives it. */
+async function start(words: readonly string[], own: Record<string, string>): Promise<Outcome> {
+  const [command = '', ...args] = words;
   const { AWS_ACCESS_KEY_ID: _key, AWS_SECRET_ACCESS_KEY: _secret, ...env } = cleanEnvironment(settings);
-  const own = {
-    AWS_CONFIG_FILE: config,
-    AWS_SHARED_CREDENTIALS_FILE: join(folder, 'none'),
-    AWS_ENDPOINT_URL_STS: stage.sts.url,
-    AWS_EC2_METADATA_DISABLED: 'true',
-  };
-  const child = spawn(command, args, { env: { ...env, ...own }, stdio: ['ignore', 'pipe', 'pipe'] });
+  const sts = { AWS_ENDPOINT_URL_STS: stage.sts.url, AWS_EC2_METADATA_DISABLED: 'true' };
+  const child = spawn(command, args, { env: { ...env, ...sts, ...own }, stdio: ['ignore', 'pipe', 'pipe'] });
   const outcome: Outcome = { code: null, stdout: '', stderr: '' };
-  child.stdout.setEncoding('utf8').on('data', (part: string) => {
-    outcome.stdout += part;
-  });
-  child.stderr.setEncoding('utf8').on('data', (part: string) => {
-    outcome.stderr += part;
-  });
+  for (const stream of ['stdout', 'stderr'] as const) {
+    child[stream].setEncoding('utf8').on('data', (part: string) => {
+      outcome[stream] += part;
+    });
+  }
   [outcome.code] = await once(child, 'close');
   return outcome;
+}
+
+/** A tool of AWS with nothing but a configuration file. */
+const tool = (...words: string[]) =>
+  start(words, { AWS_CONFIG_FILE: config, AWS_SHARED_CREDENTIALS_FILE: join(folder, 'none') });
+
+/** `mayfly run --aws`, where everything else would lead to other credentials. */
+const LEADS_ELSEWHERE = {
+  AWS_ACCESS_KEY_ID: 'AKIAOFSOMEBODYELSE00',
+  AWS_SECRET_ACCESS_KEY: 'a-long-lived-secret',
+  AWS_PROFILE: 'another',
+  AWS_CONTAINER_CREDENTIALS_RELATIVE_URI: '/elsewhere',
+};
+const FOR_REPORT = ['--action', READ_REPORT, '--arguments', GIVEN];
+function run(words: readonly string[], options: readonly string[] = FOR_REPORT) {
+  const line = [process.execPath, LAUNCHER, 'run', '--aws', ...options, '--', ...words];
+  return start(line, { ...LEADS_ELSEWHERE, AWS_CONFIG_FILE: config });
 }
 
 test('credential-process prints the JSON that AWS wants and nothing else', async () => {
@@ -116,12 +128,14 @@ test('what goes wrong is told on stderr, with an exit code and nothing secret', 
   assert.deepEqual([denied.stdout, denied.stderr.trim().split('\n').length], ['', 1]);
 });
 
+const NODE = [process.execPath, '--input-type=module', '-e'];
+const AWS_CLI = ['aws', 'sts', 'get-caller-identity', '--output', 'json'];
 const PROGRAM = `
   import { STSClient, GetCallerIdentityCommand } from '@aws-sdk/client-sts';
   console.log((await new STSClient({}).send(new GetCallerIdentityCommand({}))).Arn);`;
 
 test("the AWS SDK's own chain finds them, with nothing but a line in its configuration", async () => {
-  const { code, stdout, stderr } = await tool(process.execPath, ['--input-type=module', '-e', PROGRAM]);
+  const { code, stdout, stderr } = await tool(...NODE, PROGRAM);
   assert.equal(code, 0, stderr);
   assert.match(stdout, /^arn:aws:sts::123456789012:assumed-role\/x\/local-\d+\n$/);
 });
@@ -130,10 +144,92 @@ const version = spawnSync('aws', ['--version'], { encoding: 'utf8' });
 const skip = version.status !== 0 && 'not tried with the AWS CLI: there is no aws on this machine';
 
 test('so does the AWS CLI', { skip }, async () => {
-  const { code, stdout, stderr } = await tool('aws', ['sts', 'get-caller-identity', '--output', 'json']);
+  const { code, stdout, stderr } = await tool(...AWS_CLI);
   assert.equal(code, 0, stderr);
   assert.match(JSON.parse(stdout).Arn, /assumed-role\/x\/local-\d+$/);
 });
+
+describe('mayfly run --aws', () => {
+  test("is where the AWS SDK's own chain finds them, whatever else there is", async () => {
+    const { code, stdout, stderr } = await run([...NODE, PROGRAM]);
+    assert.equal(code, 0, stderr);
+    assert.match(stdout, /^arn:aws:sts::123456789012:assumed-role\/x\/local-\d+\n$/);
+  });
+
+  test('and the AWS CLI', { skip }, async () => {
+    const { code, stdout, stderr } = await run(AWS_CLI);
+    assert.equal(code, 0, stderr);
+    assert.match(JSON.parse(stdout).Arn, /assumed-role\/x\/local-\d+$/);
+  });
+
+  test('gives those of an action that is had for one call at a time as well', async () => {
+    const { code, stderr } = await run([...NODE, PROGRAM], ['--action', ONE_REPORT, '--arguments', GIVEN]);
+    assert.equal(code, 0, stderr);
+  });
+
+  test('gives them to whoever has read the file, and nothing that lasts is in the environment', async () => {
+    const { code, stdout, stderr } = await run([...NODE, LOOK]);
+    assert.equal(code, 0, stderr);
+    const { path, mode, without, wrong, right, text, environment, folder: left } = JSON.parse(stdout);
+    assert.deepEqual([mode, without, wrong, right.status], ['600', 401, 401, 200]);
+    assert.match(
+      environment.AWS_CONTAINER_CREDENTIALS_FULL_URI,
+      /^http:\/\/127\.0\.0\.1:\d+\/[\w-]{43}\/aws$/,
+    );
+    assert.deepEqual(Object.keys(right.body).sort(), [
+      'AccessKeyId',
+      'AccountId',
+      'Expiration',
+      'RoleArn',
+      'SecretAccessKey',
+      'Token',
+    ]);
+    assert.equal(environment.AWS_REGION, 'eu-central-1', 'of the action');
+    const told = JSON.stringify(environment);
+    for (const value of [...Object.values(LEADS_ELSEWHERE), ...secrets, text.slice(7)]) {
+      assert.ok(!told.includes(value), value);
+    }
+    assert.ok(!existsSync(path) && !existsSync(left), 'gone with the run');
+  });
+
+  test('is asked past the proxy of the run', async () => {
+    const proxy = ['--proxy', '--resource', 'http://127.0.0.1:8421'];
+    const { code, stdout, stderr } = await run([...NODE, LOOK], [...FOR_REPORT, ...proxy]);
+    assert.equal(code, 0, stderr);
+    const { right, environment } = JSON.parse(stdout);
+    assert.equal(environment.NODE_USE_ENV_PROXY, '1');
+    assert.deepEqual([right.status, typeof right.body.Token], [200, 'string']);
+  });
+
+  test('starts nothing without exactly one action of AWS, or with arguments that it does not take', async () => {
+    for (const [code, why, ...options] of [
+      [1, /exactly one --action.*aws:read:reports/, '--action', 'db:read:customers'],
+      [1, /exactly one --action/, '--action', READ_REPORT, '--action', ONE_REPORT],
+      [1, /arguments_not_accepted|arguments have to be/, '--action', READ_REPORT, '--arguments', '{}'],
+      [1, /It is a JSON object/, '--action', READ_REPORT, '--arguments', '[]'],
+    ] as const) {
+      const outcome = await run([...NODE, 'console.log("started")'], options);
+      assert.deepEqual([outcome.code, outcome.stdout], [code, ''], outcome.stderr);
+      assert.match(outcome.stderr, why);
+    }
+    const line = ['run', '--action', READ_REPORT, '--arguments', GIVEN, '--', 'true'];
+    assert.match((await commandLine(settings)(line)).stderr, /--arguments are those of the action of --aws/);
+  });
+});
+
+/** What a program sees of the offer. */
+const LOOK = `
+  import { readFileSync, statSync } from 'node:fs';
+  import { dirname } from 'node:path';
+  const { AWS_CONTAINER_CREDENTIALS_FULL_URI: uri, AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE: path } = process.env;
+  const text = readFileSync(path, 'utf8');
+  const ask = (headers) => fetch(uri, { headers });
+  const right = await ask({ Authorization: text });
+  console.log(JSON.stringify({
+    path, text, folder: dirname(path), mode: (statSync(path).mode & 0o777).toString(8), environment: process.env,
+    without: (await ask({})).status, wrong: (await ask({ Authorization: 'Bearer wrong' })).status,
+    right: { status: right.status, body: await right.json() },
+  }));`;
 
 test('mayfly doctor names a broker whose files are not the applied ones', async () => {
   const { code, stdout } = await commandLine(settings)(`doctor --action ${READ_REPORT}`);

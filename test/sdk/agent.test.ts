@@ -360,6 +360,16 @@ test('A token for those who send requests themselves comes with what each reques
   await agent.close();
 });
 
+test('A token that ends sooner than it has to live is followed by the next one, for whoever asks', async () => {
+  const agent = world.createAgent({ actions: [READ], resource: CUSTOMERS });
+  const { accessToken: first } = await agent.token();
+  assert.equal((await agent.token({ leastSeconds: 10 })).accessToken, first);
+  const { accessToken: second } = await agent.token({ leastSeconds: 100_000 });
+  assert.notEqual(second, first);
+  assert.equal((await agent.token()).accessToken, second);
+  await agent.close();
+});
+
 test('Brokers restart and signing keys are rotated, and no call fails', async () => {
   const agent = world.createAgent();
   const call = async (url: string) => assert.equal((await agent.fetch(url)).status, 200);
