@@ -51,7 +51,6 @@ const BY_CODE: Readonly<Record<string, ExitCode>> = {
   session_ended: EXIT.authentication,
   invalid_scope: EXIT.denied,
   agent_stopped: EXIT.denied,
-  aws_refused: EXIT.denied,
 };
 
 type Refused = {

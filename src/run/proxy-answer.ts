@@ -39,7 +39,8 @@ function problemOf(error: unknown): Problem {
 
 function ownProblem(code: ProxyRefusalCode, detail?: string): Problem {
   const { status, error, title, hint } = PROXY_REFUSALS[code];
-  return { status, error, members: { code, title, detail, hint } };
+  const retryAfterSeconds = code === 'nonce_needed' ? 1 : undefined;
+  return { status, error, retryAfterSeconds, members: { code, title, detail, hint } };
 }
 
 function networkProblem(code: string): Problem {

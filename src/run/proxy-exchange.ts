@@ -2,9 +2,10 @@
 import { once } from 'node:events';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { AgentFetch } from '../sdk/authorised-fetch.ts';
+import { demandedBy } from '../sdk/challenge.ts';
 import { openBody } from './proxy-body.ts';
 import { headersToProgram, headersToResource } from './proxy-headers.ts';
-import { ProxyRefusal } from './proxy-refusal.ts';
+import { ProxyRefusal, refuseRequest } from './proxy-refusal.ts';
 
 export type Exchange = {
   request: IncomingMessage;
@@ -38,7 +39,15 @@ export async function passOn(exchange: Exchange): Promise<void> {
     signal: gone.signal,
     ...(body === undefined ? {} : { body, duplex: 'half' }),
   });
+  await requireLetIn(answer);
   await answerWith(response, answer, { locationFor, signal: gone.signal });
+}
+
+/** The agent sends what it can keep once more by itself; for the rest the program has to, who knows of no nonces. */
+async function requireLetIn({ status, headers, body }: Response): Promise<void> {
+  if (status !== 401 || demandedBy(headers)?.error !== 'use_dpop_nonce') return;
+  await body?.cancel();
+  refuseRequest('nonce_needed');
 }
 
 async function answerWith(

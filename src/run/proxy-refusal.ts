@@ -112,6 +112,12 @@ export const PROXY_REFUSALS = {
     title: 'The answer is too large',
     hint: 'Ask for it in parts.',
   },
+  nonce_needed: {
+    status: 503,
+    error: 'proxy_internal_response',
+    title: 'The resource wanted a nonce first',
+    hint: 'Send it again: the nonce is known now. Nothing was done; a body of this length is not kept to be sent twice.',
+  },
   run_over: {
     status: 503,
     error: 'proxy_internal_response',

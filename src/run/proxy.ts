@@ -9,6 +9,7 @@
  *     proxy-places   whether it is a resource here  proxy-mask      what must not come back through it
  *     proxy-headers  which fields pass              proxy-refusal   what is refused here
  *     proxy-exchange there and back                 proxy-answer    how that is said
+ *     proxy-body     what the program sends         proxy-resource-answer  what the resource answers
  */
 import { once } from 'node:events';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
@@ -72,9 +73,10 @@ export async function openProxy({ agent, resources, limits }: ProxyOptions): Pro
   server.on('checkContinue', (request: IncomingMessage, response: ServerResponse) =>
     answer(request, response, () => response.writeContinue()),
   );
+  server.on('checkExpectation', answer); // RFC 9110 §10.1.1: one that nobody knows may be passed over
   server.on('connect', (request: IncomingMessage, socket: Duplex) => {
     socket.on('error', () => undefined);
-    socket.end(problemBytes(refusalOfTunnel(request, pass)));
+    socket.end(problemBytes(refusalOfTunnel(request, pass)), () => socket.destroy());
   });
   server.on('clientError', (error: NodeJS.ErrnoException, socket: Duplex) => {
     const code = codeOfParser(error);

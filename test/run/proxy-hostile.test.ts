@@ -1,3 +1,4 @@
+/** Resources that answer as no server does, and what stays of it. */
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { until } from '../broker-process.ts';

@@ -102,7 +102,7 @@ export async function startTestProxy({
     key: newDeclaredKey().privateJwk as Parameters<typeof createAgent>[0]['key'],
     actions: ['a:b:c'],
     resource,
-    fetch: upstream.fetch,
+    fetch: (url, init) => (url.startsWith(broker.url) ? fetch : upstream.fetch)(url, init),
   });
   const proxy = await openProxy({ agent, resources, limits });
   after(async () => {

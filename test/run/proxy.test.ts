@@ -1,12 +1,13 @@
+/** Who may ask, what passes and what does not, and what is said when it is no. */
 import assert from 'node:assert/strict';
-import { describe, test } from 'node:test';
+import { once } from 'node:events';
+import { createServer, type Server } from 'node:https';
+import type { AddressInfo } from 'node:net';
+import { after, before, describe, test } from 'node:test';
 import { openProxy } from '../../src/run/proxy.ts';
-import { AgentError } from '../../src/sdk/index.ts';
-import { until } from '../broker-process.ts';
-import { openClient, send } from '../http/wire.ts';
-import { fc } from '../properties.ts';
+import { send } from '../http/wire.ts';
 import { METADATA, TOKEN } from '../sdk/hostile-server.ts';
-import { soakFactor } from '../soak.ts';
+import { makeCertificate } from '../test-certificate.ts';
 import {
   ACCESS_TOKEN,
   codeOf,
@@ -17,20 +18,12 @@ import {
 } from './proxy-world.ts';
 
 const upstream = await startRawUpstream();
-const other = await startRawUpstream();
 const world = await startTestProxy({ resources: [`${upstream.url}/api`], limits: { bodyBytes: 3_000_000 } });
 const { port, credentials } = world;
 const place = `${upstream.url}/api`;
 
 async function ask(line: string, options: Parameters<typeof world.ask>[1] = {}): Promise<string> {
   return codeOf(await world.ask(line, options));
-}
-
-/** Nobody upstream hears of it. */
-async function assertRefused(line: string, code: string, options: Parameters<typeof world.ask>[1] = {}) {
-  const before = [upstream.seen.length, other.seen.length];
-  assert.equal(await ask(line, options), code, line);
-  assert.deepEqual([upstream.seen.length, other.seen.length], before, line);
 }
 
 test('a request for a declared resource goes there with a token and a proof of its own', async () => {
@@ -69,137 +62,6 @@ describe('Who asks', () => {
       }
     });
   }
-});
-
-describe('What is asked for', () => {
-  const tunnels = ['5432', '22', '25', '53', '443', '80', '8443'].map((each) => [
-    `127.0.0.1:${each}`,
-    'tunnel_refused',
-  ]);
-  const noTunnels = [
-    '127.0.0.1:0',
-    '127.0.0.1:70000',
-    '127.0.0.1:443:443',
-    'a@127.0.0.1:443',
-    '127.0.0.1',
-    '[::1]',
-    ':443',
-  ];
-  for (const [target, code] of [
-    ...tunnels,
-    [`${upstream.host}`, 'tunnel_refused'],
-    ['[::ffff:10.0.0.1]:443', 'tunnel_refused'],
-    ...noTunnels.map((each) => [each, 'target_malformed']),
-  ]) {
-    test(`is no tunnel: CONNECT ${target} is ${code} (EGR-02, EGR-06)`, async () => {
-      await assertRefused(`CONNECT ${target}`, `${code}`, { host: `${target}` });
-    });
-  }
-
-  test('is no tunnel either when bytes of TLS follow at once (EGR-02)', async () => {
-    const client = openClient(port);
-    const hello = Buffer.from('16030100050100000100', 'hex');
-    client.write(
-      Buffer.concat([
-        proxyRequest(`CONNECT ${upstream.host}`, { host: 'other.test:443', credentials }),
-        hello,
-      ]),
-    );
-    assert.equal(codeOf(await client.answer()), 'tunnel_refused');
-    await client.closed();
-  });
-
-  const port8 = upstream.host.split(':')[1];
-  const odd: [string, string][] = [
-    [`http://[::ffff:127.0.0.1]:${port8}/api`, 'target_malformed'],
-    [`http://[::ffff:7f00:1]:${port8}/api`, 'resource_not_declared'],
-    [`http://[64:ff9b::7f00:1]:${port8}/api`, 'resource_not_declared'],
-    [`http://[::1]:${port8}/api`, 'resource_not_declared'],
-    [`http://0x7f000001:${port8}/api`, 'target_malformed'],
-    [`http://2130706433:${port8}/api`, 'target_malformed'],
-    [`http://0177.0.0.1:${port8}/api`, 'target_malformed'],
-    [`http://127.1:${port8}/api`, 'target_malformed'],
-    [`http://127.0.0.1.:${port8}/api`, 'target_malformed'],
-    [`http://localhost:${port8}/api`, 'resource_not_declared'],
-    [`http://user@${upstream.host}/api`, 'target_malformed'],
-    [`http://user:pass@${upstream.host}/api`, 'target_malformed'],
-    [`http://${upstream.host}@${other.host}/api`, 'target_malformed'],
-    [`http://${other.host}/api`, 'resource_not_declared'],
-    [`http://${upstream.host}:${port8}/api`, 'target_malformed'],
-    [`http://127.0.0.1:0${port8}/api`, 'target_malformed'],
-    ['http://127.0.0.1:/api', 'target_malformed'],
-    ['http://127.0.0.1/api', 'resource_not_declared'],
-    [`http://%3127.0.0.1:${port8}/api`, 'target_malformed'],
-    [`http:\\\\${upstream.host}\\api`, 'request_malformed'],
-    [`http:/${upstream.host}/api`, 'request_malformed'],
-    [`http:///${upstream.host}/api`, 'target_malformed'],
-    [`http://${upstream.host}\\@${other.host}/api`, 'request_malformed'],
-    [`http://${upstream.host}#@${other.host}/api`, 'request_malformed'],
-    [`http://${upstream.host}.evil.test/api`, 'target_malformed'],
-    [`https://${upstream.host}/api`, 'resource_not_declared'],
-    [`ftp://${upstream.host}/api`, 'target_malformed'],
-    [`//${upstream.host}/api`, 'target_not_absolute'],
-    ['/api', 'target_not_absolute'],
-    ['*', 'target_not_absolute'],
-    [`${upstream.url}/`, 'resource_not_declared'],
-    [`${upstream.url}/apix`, 'resource_not_declared'],
-    [`${upstream.url}/api/../secret`, 'resource_not_declared'],
-    [`${upstream.url}/api/%2e%2e/secret`, 'resource_not_declared'],
-    [`${upstream.url}/api/..%2fsecret`, 'target_malformed'],
-    [`${upstream.url}/api/%2e%2e%5Csecret`, 'target_malformed'],
-    [`${upstream.url}/api/..;x/secret`, 'target_malformed'],
-  ];
-  for (const [target, code] of odd) {
-    test(`is not ${target}: ${code} (EGR-04)`, async () => {
-      const host = /^\w+:\/\/(?:[^@/]*@)?([^/?#\\]*)/.exec(target)?.[1] ?? upstream.host;
-      await assertRefused(`GET ${target}`, code, { host });
-      await assertRefused(`GET ${target}`, code === 'resource_not_declared' ? 'host_differs' : code, {
-        host: 'elsewhere.test',
-      });
-    });
-  }
-
-  const hosts: [string, Parameters<typeof world.ask>[1]][] = [
-    ['none', { host: null }],
-    ['another one', { host: other.host }],
-    ['one without the port', { host: '127.0.0.1' }],
-    ['two', { headers: [`Host: ${upstream.host}`] }],
-    ['two that differ', { headers: [`Host: ${other.host}`] }],
-    ['one with a name', { host: `user@${upstream.host}` }],
-    ['two in one', { host: `${upstream.host}, ${other.host}` }],
-  ];
-  for (const [name, options] of hosts) {
-    test(`has one Host, that of the address, and not ${name} (EGR-02)`, () =>
-      assertRefused(`GET ${place}`, 'host_differs', options));
-  }
-
-  const malformed: [string, string, readonly string[], string?][] = [
-    ['TRACE', 'method_refused', []],
-    ['GET', 'upgrade_refused', ['Connection: Upgrade', 'Upgrade: websocket']],
-    ['GET', 'request_malformed', ['Content-Length: 2'], 'ab'],
-    ['POST', 'request_malformed', ['Transfer-Encoding: gzip, chunked'], '0\r\n\r\n'],
-    ['POST', 'request_malformed', ['Content-Length: 2', 'Content-Length: 3'], 'ab'],
-    ['POST', 'request_malformed', ['Content-Length: 2', 'Transfer-Encoding: chunked'], '0\r\n\r\n'],
-    ['POST', 'request_malformed', ['Content-Type: a/b', 'Content-Type: c/d'], 'ab'],
-    ['POST', 'body_too_large', ['Content-Length: 3000001']],
-    ['GET', 'header_too_large', [`X: ${'a'.repeat(20_000)}`]],
-    ['GET', 'request_malformed', ['X : a']],
-    ['GET', 'request_malformed', [' X: a']],
-  ];
-  for (const [method, code, headers, body = ''] of malformed) {
-    test(`is not ${method} with ${headers.join(', ').slice(0, 60) || 'nothing else'}: ${code}`, () =>
-      assertRefused(`${method} ${place}`, code, { headers, body }));
-  }
-
-  test('may be an offer of HTTP/2, which is passed over', async () => {
-    const headers = [
-      'Connection: Upgrade, HTTP2-Settings',
-      'Upgrade: h2c',
-      'HTTP2-Settings: AAMAAABkAAQAoAAA',
-    ];
-    assert.equal(await ask(`GET ${place}`, { headers }), 'resource 200');
-    assert.doesNotMatch(upstream.seen.at(-1)?.head ?? '', /upgrade|http2/i);
-  });
 });
 
 test('what is for this hop, or says who asks, does not go upstream, and credentials never do (EGR-10)', async () => {
@@ -275,84 +137,6 @@ test('what is between agent and resource, or leads around the proxy, does not co
   assert.equal(body, 'ok');
 });
 
-test('a body of some size goes through whole in both directions, and one that is too long does not', async () => {
-  const body = Buffer.alloc(2_500_000, 'abcdefg');
-  upstream.answers(
-    ({ socket, head }) => void socket.write(whole(head.slice(head.indexOf('\r\n\r\n') + 4)), 'latin1'),
-  );
-  const answer = await world.read(`POST ${place}`, {
-    body,
-    headers: { 'Content-Length': String(body.length) },
-  });
-  assert.equal(answer.status, 200);
-  assert.ok(Buffer.from(answer.body, 'latin1').equals(body));
-  upstream.answers(() => undefined);
-  const long = await world.read(`POST ${place}`, {
-    body: Buffer.alloc(3_000_001, 'x'),
-    headers: { 'Transfer-Encoding': 'chunked' },
-  });
-  assert.equal(codeOf(long), 'body_too_large', long.body);
-});
-
-test('a program that sends everything before it reads gets an answer that came early', async () => {
-  upstream.answers(
-    ({ socket }) =>
-      void socket.end('HTTP/1.1 413 Too Large\r\nConnection: close\r\nContent-Length: 2\r\n\r\nno'),
-  );
-  const denied = await startTestProxy({ resources: [upstream.url] });
-  denied.broker.answers(TOKEN, { status: 400, body: { code: 'invalid_scope' } });
-  const one = await startTestProxy({ resources: [upstream.url] });
-  for (const [line, expected, by] of [
-    [`POST ${place}`, 'resource 413', one],
-    [`POST ${place}`, 'denied', denied],
-    [`POST http://${other.host}/`, 'resource_not_declared', one],
-  ] as const) {
-    const client = by.connect();
-    const bytes = 16_000_000; // more than two sockets hold
-    const headers = [`Content-Length: ${bytes}`];
-    client.write(proxyRequest(line, { headers, credentials: by.credentials }));
-    for (let sent = 0; sent < bytes; sent += 100_000) {
-      if (!client.socket.write(Buffer.alloc(100_000, 'x')))
-        await new Promise((drained) => client.socket.once('drain', drained));
-    }
-    const answer = await client.answer();
-    assert.equal(codeOf(answer), expected);
-    client.write(proxyRequest(`GET http://${other.host}/`, { credentials: by.credentials }));
-    assert.equal(codeOf(await client.answer()), 'resource_not_declared', 'the connection goes on');
-    client.socket.destroy();
-  }
-});
-
-test('whoever reads slowly is waited for, and nothing piles up meanwhile', async () => {
-  let written = 0;
-  const total = 100_000_000;
-  upstream.answers(({ socket }) => {
-    socket.write(`HTTP/1.1 200 OK\r\nContent-Length: ${total}\r\n\r\n`);
-    const part = Buffer.alloc(100_000, 'x');
-    const more = () => {
-      while (!socket.destroyed && written < total) {
-        written += part.length;
-        if (!socket.write(part)) return void socket.once('drain', more);
-      }
-    };
-    more();
-  });
-  const client = openClient(port);
-  client.socket.pause();
-  client.write(proxyRequest(`GET ${place}`, { credentials }));
-  let last = -1;
-  await until(async () => {
-    const still = written > 0 && written === last;
-    last = written;
-    await new Promise((turn) => setTimeout(turn, 200));
-    return still;
-  }, 'it stands still');
-  assert.ok(written < total / 2, `${written} bytes were taken`);
-  const { socket } = upstream.seen.at(-1) ?? assert.fail();
-  client.socket.destroy();
-  await until(() => socket.destroyed, 'the resource is told that nobody reads any more');
-});
-
 describe('What the broker says no to', () => {
   const answers: [string, string, number, string][] = [
     ['invalid_scope', 'denied', 403, 'absent'],
@@ -419,73 +203,41 @@ test('a place within the resource that it redirects to is told as the program ca
   await secure.close();
 });
 
-test('resources that are none, or the same place twice, are refused at the start', async () => {
-  const wrong = [
-    [],
-    ['http://customers.example.com'],
-    ['customers'],
-    ['https://a.test/?x'],
-    ['https://u:p@a.test'],
-    ['https://a.test/#x'],
-    ['http://localhost:9', 'https://localhost:9'],
-  ];
-  for (const resources of wrong) {
-    const error = await openProxy({ agent: world.agent, resources }).catch((thrown: unknown) => thrown);
-    assert.ok(error instanceof AgentError && error.code === 'misconfigured', JSON.stringify(resources));
-  }
-});
+describe('A resource that speaks TLS', () => {
+  const { certificate, privateKey } = makeCertificate(['127.0.0.1']);
+  let secure: Server;
+  before(async () => {
+    secure = createServer({ cert: certificate, key: privateKey }, (_request, response) =>
+      response.end('secret'),
+    );
+    await once(secure.listen(0, '127.0.0.1'), 'listening');
+  });
+  after(() => secure.close());
+  const addressOf = (protocol: string, host: string) =>
+    `${protocol}://${host}:${(secure.address() as AddressInfo).port}`;
 
-test('whatever is asked for, no undeclared place is spoken to, and nobody gets a 500 (EGR-02, EGR-04)', async () => {
-  const piece = fc.constantFrom(
-    'http://', 'https://', 'HTTP://', '//', '/', '/api', '/api/', '..', '%2e', '%2f', '@', ':', '\\', '#', '?', ';',
-    upstream.host, other.host, '127.0.0.1', 'localhost', '[::1]', '0x7f000001', 'a.test', '%00', '\u00e9', 'x',
-  ); // biome-ignore format: a list
-  const header = fc.constantFrom(
-    'Connection: upgrade', 'Connection: close, host', 'Connection: authorization', 'Upgrade: h2c', 'Upgrade: websocket', 'Expect: 100-continue', 'Expect: x', 'TE: gzip',
-    'Transfer-Encoding: chunked', 'Transfer-Encoding: identity', 'Content-Length: 0', 'Content-Length: 5', 'Content-Length: -1', 'X-\u00e9: a', 'X: \u00ff\u0080', 'Cookie: a',
-    `Host: ${upstream.host}`, `Host: ${other.host}`, 'Authorization: Basic x', 'DPoP: x', 'Max-Forwards: 0',
-  ); // biome-ignore format: a list
-  upstream.answers(({ socket }) => socket.write(whole('ok')));
-  const from = upstream.seen.length;
-  await fc.assert(
-    fc.asyncProperty(
-      fc.constantFrom(
-        'GET',
-        'POST',
-        'PUT',
-        'DELETE',
-        'HEAD',
-        'OPTIONS',
-        'CONNECT',
-        'TRACE',
-        'PROPFIND',
-        'get',
-        'QUERY',
-      ),
-      fc.oneof(
-        fc.constant(`${place}/x`),
-        fc.array(piece, { maxLength: 6 }).map((pieces) => pieces.join('')),
-      ),
-      fc.array(header, { maxLength: 3 }),
-      fc.constantFrom(upstream.host, other.host, '', 'a.test'),
-      async (method, target, headers, host) => {
-        const client = openClient(port);
-        client.write(
-          proxyRequest(`${method} ${target || '/'}`, { headers, host, body: 'hello', credentials }),
-        );
-        await client.answer({ toHead: true });
-        client.socket.destroy();
-        assert.doesNotMatch(client.received(), /^HTTP\/1\.1 5/);
-      },
-    ),
-    { numRuns: 150 * soakFactor() },
-  );
-  assert.equal(other.seen.length, 0);
-  const heads = upstream.seen.slice(from).map(({ head }) => head);
-  assert.ok(heads.length > 0);
-  for (const head of heads) {
-    assert.match(head, /^\S+ \/api(?:[/?]\S*)? HTTP\/1\.1\r\n/);
-    assert.match(head, new RegExp(`\r\nhost: ${upstream.host}\r\n`, 'i'));
-    assert.doesNotMatch(head, /\r\n(?:proxy-|upgrade|transfer-encoding: identity)/i);
+  test('is asked under http://, and answers over https', async () => {
+    const one = await startTestProxy({
+      resources: [addressOf('https', '127.0.0.1')],
+      authorities: certificate,
+    });
+    assert.equal((await one.read(`GET ${addressOf('http', '127.0.0.1')}/`)).body, 'secret');
+    assert.equal((await one.read(`GET ${addressOf('https', '127.0.0.1')}/`)).body, 'secret');
+  });
+
+  for (const [what, host, authorities] of [
+    ['nobody vouches for it', '127.0.0.1', undefined],
+    ['its certificate is for another name', 'localhost', certificate],
+  ] as const) {
+    test(`gets nothing when ${what}, whatever the environment says (EGR-02)`, async () => {
+      process.env.NODE_TLS_REJECT_UNAUTHORIZED = '0';
+      const one = await startTestProxy({
+        resources: [addressOf('https', host)],
+        ...(authorities === undefined ? {} : { authorities }),
+      });
+      const answer = await one.read(`GET ${addressOf('http', host)}/`);
+      delete process.env.NODE_TLS_REJECT_UNAUTHORIZED;
+      assert.equal(codeOf(answer), 'resource_unreachable');
+    });
   }
 });
