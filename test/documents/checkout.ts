@@ -38,7 +38,8 @@ export async function createCheckout(): Promise<Checkout> {
   }
   symlinkSync(join(ROOT, 'node_modules'), join(folder, 'node_modules'));
   const port = await freePort();
-  const env = cleanEnvironment({ MAYFLY_PORT: String(port), npm_config_update_notifier: 'false' });
+  const settings = { MAYFLY_PORT: String(port), ISSUER: `http://127.0.0.1:${port}` };
+  const env = cleanEnvironment({ ...settings, npm_config_update_notifier: 'false' });
   const running: ChildProcess[] = [];
 
   async function type(command: string): Promise<() => string> {

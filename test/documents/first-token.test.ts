@@ -33,6 +33,15 @@ test('Each command of the first five minutes prints what the README says', { ski
   assert.ok(steps > 10);
 });
 
+test('The examples for MCP run in a checkout as the README says', { skip }, async () => {
+  const commands = [...readme.matchAll(/`(npx node examples\/[^`]+)`/g)].map(([, command = '']) => command);
+  assert.ok(commands.length > 0);
+  for (const command of commands) {
+    const printed = await checkout.type(command);
+    assert.match(printed(), /^search_documents: done for support-assistant, with a token for tools:search/m);
+  }
+});
+
 test('The program of ten lines has not many more', () => {
   const [, program = ''] = readme.split('<!-- first-token.mjs -->\n```js\n');
   assert.ok((program.split('```')[0] ?? '').trimEnd().split('\n').length <= 11);
