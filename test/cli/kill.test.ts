@@ -122,7 +122,7 @@ describe('With enforcement points', () => {
   };
 
   test('a kill is complete when each of them has applied it, and names them', async () => {
-    await until(async () => (await live()).length === 2, 'two live verifiers');
+    await until(async () => (await live()).length === 3, 'three live verifiers');
     const killed = await json('kill engage zone support --reason test --yes --wait-seconds 30');
     assert.equal(killed.complete, true);
     const verifiers = killed.verifiers as { instance: string; applied_at?: string }[];
@@ -141,7 +141,7 @@ describe('With enforcement points', () => {
     assert.equal(missed, false);
     const drill = last as { result: string; verifiers: { accepted_at: string; refused_at: string }[] };
     assert.equal(drill.result, 'passed');
-    assert.equal(drill.verifiers.length, 2);
+    assert.equal(drill.verifiers.length, 3);
     assert.equal((await json('kill drill')).missed, false);
   });
 
@@ -153,7 +153,7 @@ describe('With enforcement points', () => {
     assert.equal(code, 0, stderr);
     assert.match(
       stderr,
-      /^Not yet proved: it is in force, and 2 of 2 enforcement points did not say in time .* the last by \d\d:\d\d:\d\dZ\.\n$/,
+      /^Not yet proved: it is in force, and 3 of 3 enforcement points did not say in time .* the last by \d\d:\d\d:\d\dZ\.\n$/,
     );
     const killed = JSON.parse(stdout);
     assert.deepEqual([killed.effect, killed.complete], ['engaged', false]);
