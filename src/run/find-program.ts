@@ -11,25 +11,27 @@ const DEFAULT_PATH = '/bin:/usr/bin';
 /** @throws {RunError} with the exit codes of shells (POSIX XCU §2.8.2) */
 export function requireProgram(name: string, path = DEFAULT_PATH): void {
   const places = name.includes('/') ? [name] : path.split(':').map((folder) => join(folder || '.', name));
-  const found = places.filter(isFile);
-  if (found.some(isExecutable)) return;
-  const [one] = found;
-  if (one !== undefined)
-    throw new RunError(`${one} is no program: it may not be executed.`, { exitCode: EXIT_NOT_EXECUTABLE });
-  const isFolder = name.includes('/') && statSync(name, { throwIfNoEntry: false }) !== undefined;
-  const exitCode = isFolder ? EXIT_NOT_EXECUTABLE : EXIT_NOT_FOUND;
-  throw new RunError(`There is no program ${name}.`, { exitCode });
+  const found = places.map((place) => ({ place, kind: kindOf(place) }));
+  if (found.some(({ kind }) => kind === 'program')) return;
+  const one = found.find(({ kind }) => kind === 'file' || (kind === 'other' && name.includes('/')));
+  if (one !== undefined) {
+    const message = `${one.place} is no program: it may not be executed.`;
+    throw new RunError(message, { exitCode: EXIT_NOT_EXECUTABLE });
+  }
+  throw new RunError(`There is no program ${name}.`, { exitCode: EXIT_NOT_FOUND });
 }
 
-function isFile(path: string): boolean {
-  return statSync(path, { throwIfNoEntry: false })?.isFile() === true;
-}
-
-function isExecutable(path: string): boolean {
+/** Where we may not look there is nothing, as for execvp(3). */
+function kindOf(path: string): 'program' | 'file' | 'other' | null {
+  try {
+    if (!statSync(path).isFile()) return 'other';
+  } catch {
+    return null;
+  }
   try {
     accessSync(path, constants.X_OK);
-    return true;
+    return 'program';
   } catch {
-    return false;
+    return 'file';
   }
 }

@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { createOperatorClient } from '../../src/cli/operator-client.ts';
@@ -17,6 +18,9 @@ const PROGRAMS = fileURLToPath(new URL('programs/', import.meta.url));
 
 export const AGENT = 'report-writer';
 export const READ = 'db:read:customers';
+
+/** That of the system, where there is one: every user may run it. */
+export const PYTHON = existsSync('/usr/bin/python3') ? '/usr/bin/python3' : 'python3';
 
 export const program = (name: string) => join(PROGRAMS, name);
 /** A program in Node, as words of a command line. */
@@ -43,6 +47,9 @@ export type Running = {
   /** Resolves with the output once it contains this. */
   says(words: string): Promise<string>;
 };
+
+/** @property died of which signal, by its number */
+export type OnTerminal = { code: number | null; died: number | null; said: string };
 
 export type RunWorld = Awaited<ReturnType<typeof startRunWorld>>;
 
@@ -97,8 +104,16 @@ export async function startRunWorld(settings: Readonly<Record<string, string>> =
     };
   }
 
+  /** Where Ctrl-C is pressed as soon as the program says "ready". */
+  async function onTerminal(command: readonly string[]): Promise<OnTerminal> {
+    const { stdout, stderr } = await start(command, { under: [PYTHON, program('press_ctrl_c.py')] }).ended;
+    return JSON.parse(stdout || JSON.stringify({ code: null, died: null, said: stderr }));
+  }
+
   return {
     place,
+    onTerminal,
+    broker: broker.child,
     issuer,
     dataDirectory,
     keyPath: join(dataDirectory, 'keys', `${AGENT}.jwk.json`),
@@ -113,15 +128,16 @@ export async function startRunWorld(settings: Readonly<Record<string, string>> =
       const { body } = await operator.ask({ may: 'mayfly:read:sessions', method: 'GET', path });
       return body.state;
     },
-    async sessions(): Promise<number> {
-      const query = { agent: AGENT, limit: '200' };
+    /** Of the agent: how many there ever were, and how many go on. */
+    async sessions(): Promise<{ all: number; open: number }> {
       const { body } = await operator.ask({
         may: 'mayfly:read:sessions',
         method: 'GET',
         path: '/v1/sessions',
-        query,
+        query: { agent: AGENT, limit: '200' },
       });
-      return (body.data as unknown[]).length;
+      const states = (body.data as { state: string }[]).map(({ state }) => state);
+      return { all: states.length, open: states.filter((state) => state === 'open').length };
     },
     async stop() {
       await operator.close();

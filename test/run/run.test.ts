@@ -3,7 +3,9 @@ import assert from 'node:assert/strict';
 import { existsSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { after, before, describe, test } from 'node:test';
-import { AGENT, nodeProgram, program, type RunWorld, startRunWorld } from './run-world.ts';
+import { describeConfinement } from './confinement.ts';
+import { describeEndings, describeOtherEnds } from './endings.ts';
+import { AGENT, nodeProgram, PYTHON, program, type RunWorld, startRunWorld } from './run-world.ts';
 
 let world: RunWorld;
 before(async () => {
@@ -14,8 +16,8 @@ after(() => world?.stop());
 describe('A program', () => {
   for (const [what, command, options] of [
     ['in Node', [process.execPath, program('read-customers.mjs')], []],
-    ['in Python', ['python3', program('read_customers.py')], []],
-    ['in Python, over a Unix socket,', ['python3', program('read_customers.py')], ['--socket']],
+    ['in Python', [PYTHON, program('read_customers.py')], []],
+    ['in Python, over a Unix socket,', [PYTHON, program('read_customers.py')], ['--socket']],
   ] as const) {
     test(`${what} reads what its run may read, and then its session is over`, async () => {
       const { code, stdout, stderr } = await world.run([...command, world.customersUrl], { options });
@@ -73,3 +75,7 @@ describe('A run ends', () => {
     });
   }
 });
+
+describeEndings(() => world);
+describeOtherEnds(() => world);
+describeConfinement(() => world);
