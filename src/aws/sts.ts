@@ -1,7 +1,7 @@
 /**
  * STS as mayfly uses it: one order, one set of credentials, or a refusal. What is passing (throttled, slow, down, an
  * answer that is none) is tried again a few times with full jitter and then answered 503; what AWS will say again is not
- * tried again. Orders that are the same to the letter share one flight; nothing that came back is kept.
+ * tried again, and answered with what there is to mend. Orders that are the same to the letter share one flight; nothing that came back is kept.
  *
  * Nothing that AWS says is repeated, in the log neither: its messages echo what it was sent, the identity token too.
  */
@@ -12,6 +12,7 @@ import { refuse } from '../errors/refusal.ts';
 import { canonicalDigest } from '../json/canonical-digest.ts';
 import { type Pause, pause as realPause } from '../time/pause.ts';
 import type { SessionIdentity } from './session-identity.ts';
+import { failureOf, hintFor, type StsFailure } from './sts-failure.ts';
 
 export type StsOrder = Pick<AwsAccess, 'account' | 'roleArn' | 'region' | 'via'> &
   SessionIdentity & {
@@ -49,28 +50,14 @@ const ATTEMPT_MILLISECONDS = 3_000;
 const ALL_ATTEMPTS_MILLISECONDS = 8_000;
 const BACK_OFF_MILLISECONDS = 200;
 const MAX_FLIGHTS = 256;
-const RETRY_AFTER = { unavailable: '5', refused: '60' };
+const RETRY_AFTER_SECONDS = '5';
 
-/** Of 4xx, what passes by itself. */
-const PASSING = new Set([
-  'Throttling',
-  'ThrottlingException',
-  'RequestLimitExceeded',
-  'TooManyRequestsException',
-  'RequestTimeout',
-  'IDPCommunicationError',
-]);
-
-type Failure = {
-  name: string;
-  status: number | undefined;
-  awsRequestId: string | undefined;
-  passes: boolean;
-};
+/** In percent of what AWS packs at most. */
+const LARGE_POLICY_PERCENT = 80;
 
 export function createSts(options: StsOptions): Sts {
   const { log, pause = realPause, random = Math.random } = options;
-  const ask = createAsking(options);
+  const ask = createAsking({ ...options, onLarge: createLargeTold(log) });
   const flights = new Map<string, Promise<AwsCredentials>>();
 
   async function assume(order: StsOrder): Promise<AwsCredentials> {
@@ -87,20 +74,19 @@ export function createSts(options: StsOptions): Sts {
     }
   }
 
-  function refuseForNow({ roleArn, region }: StsOrder, { passes: _, ...failure }: Failure): never {
+  function refuseForNow({ roleArn, region }: StsOrder, { passes: _, ...failure }: StsFailure): never {
     log.warn({ roleArn, region, ...failure }, 'AWS gave no credentials: STS is throttled, slow or down.');
     return refuse('aws_unavailable', {
       hint: 'AWS does not answer as it should; ask again.',
-      headers: { 'Retry-After': RETRY_AFTER.unavailable },
+      headers: { 'Retry-After': RETRY_AFTER_SECONDS },
     });
   }
 
-  function refuseForGood({ roleArn, region }: StsOrder, { passes: _, ...failure }: Failure): never {
-    log.error({ roleArn, region, ...failure }, 'AWS refuses what the catalogue promises: look at the role.');
-    return refuse('aws_refused', {
-      hint: 'AWS refuses this role; the log of mayfly says by which error, its operators can mend it.',
-      headers: { 'Retry-After': RETRY_AFTER.refused },
-    });
+  function refuseForGood(order: StsOrder, failure: StsFailure): never {
+    const { roleArn, region } = order;
+    const { passes: _, ...told } = failure;
+    log.error({ roleArn, region, ...told }, 'AWS refuses what the catalogue promises: look at the role.');
+    return refuse('aws_refused', { hint: hintFor(order, failure) });
   }
 
   return {
@@ -116,7 +102,22 @@ export function createSts(options: StsOptions): Sts {
   };
 }
 
-function createAsking({ endpoint, identityToken }: StsOptions) {
+type OnLarge = (order: StsOrder, percent: number) => void;
+
+/** Said once of each role, before a longer argument makes it too much. */
+function createLargeTold(log: Log): OnLarge {
+  const told = new Set<string>();
+  return ({ roleArn }, percent) => {
+    if (percent < LARGE_POLICY_PERCENT || told.has(roleArn)) return;
+    told.add(roleArn);
+    log.warn(
+      { roleArn, percent },
+      'The policy and the tags of this role are nearly too large as AWS packs them.',
+    );
+  };
+}
+
+function createAsking({ endpoint, identityToken, onLarge }: StsOptions & { onLarge: OnLarge }) {
   const clients = new Map<string, STSClient>();
 
   /** Loaded when it is first needed: a mayfly that gives no AWS credentials has no use for it. */
@@ -143,7 +144,7 @@ function createAsking({ endpoint, identityToken }: StsOptions) {
       Policy: policy,
       DurationSeconds: DURATION_SECONDS,
     };
-    const { Credentials: given } =
+    const { Credentials: given, PackedPolicySize: percent = 0 } =
       order.via === 'web_identity'
         ? await client.send(
             new AssumeRoleWithWebIdentityCommand({ ...role, WebIdentityToken: identityToken(order) }),
@@ -157,6 +158,7 @@ function createAsking({ endpoint, identityToken }: StsOptions) {
             }),
             { abortSignal },
           );
+    onLarge(order, percent);
     return whole(given);
   };
 }
@@ -176,18 +178,6 @@ function whole(given: Credentials | undefined): AwsCredentials {
     sessionToken: SessionToken,
     expires,
   };
-}
-
-/** Of whatever was thrown only what cannot repeat anything that was sent or came back. */
-function failureOf(error: unknown): Failure {
-  const { name = 'Error', $metadata = {} } = error as {
-    name?: string;
-    $metadata?: { httpStatusCode?: number; requestId?: string };
-  };
-  const { httpStatusCode: status, requestId: awsRequestId } = $metadata;
-  const isOfCaller = status !== undefined && status >= 400 && status < 500 && status !== 429;
-  const isOurs = name === 'CredentialsProviderError';
-  return { name, status, awsRequestId, passes: PASSING.has(name) || !(isOfCaller || isOurs) };
 }
 
 function deadline(milliseconds: number): { signal: AbortSignal } {

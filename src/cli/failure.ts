@@ -51,6 +51,7 @@ const BY_CODE: Readonly<Record<string, ExitCode>> = {
   session_ended: EXIT.authentication,
   invalid_scope: EXIT.denied,
   agent_stopped: EXIT.denied,
+  aws_refused: EXIT.denied,
 };
 
 type Refused = {

@@ -93,6 +93,7 @@ export const REFUSAL_CODES = {
     error: 'access_denied',
     title: 'Whoever engaged the kill switch cannot release it',
   },
+  aws_refused: { status: 409, error: 'access_denied', title: 'AWS does not give the role of this action' },
 } as const satisfies Record<
   string,
   { status: number; statusWithToken?: number; error: string; title: string }
@@ -116,4 +117,5 @@ export const ADVICE: Partial<Record<RefusalCode, string>> = {
   token_spent: 'Do not act: the agent has to ask for a new token.',
   token_dead: 'Do not act: the agent has to ask for a new token.',
   credentials_missing: 'Send an access token for this action with the scheme DPoP, and a proof.',
+  aws_refused: 'Asking again does not help: somebody has to look at the role, or at the catalogue.',
 };

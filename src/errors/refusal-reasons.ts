@@ -80,7 +80,7 @@ export const REFUSAL_REASONS = {
   // AWS credentials
   arguments_not_accepted: 'invalid_request',
   call_differs: 'invalid_token',
-  aws_refused: 'temporarily_unavailable',
+  aws_refused: 'aws_refused',
   aws_unavailable: 'temporarily_unavailable',
   // what is managed
   session_not_found: 'not_found',

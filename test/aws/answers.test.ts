@@ -63,6 +63,8 @@ test('a broker that wants nonces asks for one as described', async () => {
 
 test('an AWS that gives nothing is told as described', async () => {
   stage.sts.faults.push('denied');
+  hold(CREDENTIALS, '409 aws_refused', await ask());
+  stage.sts.faults.push('throttled', 'throttled', 'throttled');
   hold(CREDENTIALS, '503 temporarily_unavailable', await ask());
 });
 

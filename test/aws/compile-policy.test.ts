@@ -158,6 +158,16 @@ test('whatever a schema lets through, a value that is no plain name is refused',
   }
 });
 
+test('a policy that was measured too small is not sent, whatever the arguments are', () => {
+  const day = 'd'.repeat(250);
+  const [statement = assert.fail()] = reviewed.Statement;
+  // biome-ignore lint/suspicious/noTemplateCurlyInString: as it stands in a policy
+  const Resource = Array(10).fill('arn:aws:s3:::reports/${arguments.day}/*');
+  const large = { ...reviewed, Statement: [{ ...statement, Resource }] };
+  const compile = () => compilePolicy(large, { values: { ...values, day }, until: UNTIL });
+  assert.throws(compile, /measured when it was loaded/);
+});
+
 const claims = {
   jti: 'tok_01kdvdnad14k88pftagytay02x',
   sid: 'ses_01kdvdnad14k88pftagytay02x',

@@ -90,6 +90,30 @@ test('the answer has the shape that was asked for', async () => {
   ]);
 });
 
+test('whatever a request says of a role is refused, and AWS is asked for the one of the catalogue, to the letter (EGR-20)', async () => {
+  const asked = { action: READ_REPORT, arguments: ARGUMENTS };
+  const before = stage.sts.calls.length;
+  for (const bend of [
+    { role_arn: ROLE },
+    { RoleArn: `${ROLE}-all` },
+    { account: '999999999999' },
+    { region: 'cn-north-1' },
+    { policy: {} },
+    { arguments: { ...ARGUMENTS, role_arn: ROLE } },
+    { arguments: { ...ARGUMENTS, team: '../search' } },
+    { arguments: { ...ARGUMENTS, team: 'Search' } },
+    { action: `${READ_REPORT}/../x` },
+    { action: READ_REPORT.toUpperCase() },
+  ]) {
+    const { status, body } = await stage.ask({ body: { ...asked, ...bend } });
+    assert.ok(status === 400 || status === 403, `${JSON.stringify(bend)}: ${status}`);
+    assert.match(body.code, /^(invalid_request|insufficient_scope)$/);
+  }
+  assert.equal(stage.sts.calls.length, before);
+  assert.equal((await stage.ask()).status, 200);
+  assert.equal(lastCall().parameters.get('RoleArn'), ROLE);
+});
+
 test('a token for one call is good for that call, once, however many ask at a time', async () => {
   const body = { action: ONE_REPORT, arguments: ARGUMENTS };
   const { session, token } = await stage.callToken(body);
@@ -191,8 +215,18 @@ test('many who ask with one token cause one question to AWS; other arguments are
   assert.equal(new Set(answers.map(({ body }) => body.AccessKeyId)).size, 3);
 });
 
+const FAULTS = [
+  'throttled',
+  'unreachable provider',
+  'error',
+  'down',
+  'garbage',
+  'incomplete',
+  'slow',
+] as const;
+
 test('what passes at AWS is tried again, and then answered 503 (EGR-26)', async () => {
-  for (const fault of ['throttled', 'error', 'down', 'garbage', 'incomplete', 'slow'] as const) {
+  for (const fault of FAULTS) {
     stage.sts.faults.push(fault);
     assert.equal((await stage.ask()).status, 200, fault);
   }
@@ -203,11 +237,31 @@ test('what passes at AWS is tried again, and then answered 503 (EGR-26)', async 
   assert.equal(stage.sts.calls.length, before + 3);
 });
 
-test('what AWS will say again is not asked again', async () => {
-  const before = stage.sts.calls.length;
+test('what AWS will say again is not asked again, and the answer says what there is to mend', async () => {
+  const mending = {
+    denied: /trust policy has to let the OpenID provider of mayfly/,
+    malformed: /AWS does not understand the policy of this action/,
+    packed: /too large as AWS packs it: shorten it in the catalogue/,
+    'bad identity': /needs an OpenID provider with the issuer of mayfly/,
+    'bad claim': /needs an OpenID provider with the issuer of mayfly/,
+    'late identity': /look at the clocks of the brokers/,
+    'no region': /STS is switched off for its account in eu-central-1/,
+    'unknown key': /the brokers have no AWS identity that AWS knows/,
+    strange: /the log of mayfly says by which error/,
+  } as const;
+  for (const [fault, told] of Object.entries(mending)) {
+    const before = stage.sts.calls.length;
+    stage.sts.faults.push(fault as keyof typeof mending);
+    const { status, headers, body } = await stage.ask();
+    const answer = [status, body.code, headers.get('retry-after'), stage.sts.calls.length];
+    assert.deepEqual(answer, [409, 'aws_refused', null, before + 1], fault);
+    assert.match(body.hint, told);
+    assert.ok(body.hint.includes(ROLE) && !JSON.stringify(body).includes('local-secret'), body.hint);
+  }
   stage.sts.faults.push('denied');
-  const { status, headers } = await stage.ask();
-  assert.deepEqual([status, headers.get('retry-after'), stage.sts.calls.length], [503, '60', before + 1]);
+  const { session, token } = await stage.tokenFor(ASSUME_REPORT);
+  const body = { action: ASSUME_REPORT, arguments: ARGUMENTS };
+  assert.match((await stage.ask({ session, token, body })).body.hint, /let the AWS identity of the brokers/);
 });
 
 test('no credential stands in the record, nor in the log', async () => {
@@ -215,7 +269,7 @@ test('no credential stands in the record, nor in the log', async () => {
   const write = (...line: unknown[]) => lines.push(line);
   const broker = await stage.startBroker({ log: { info: write, warn: write, error: write } });
   stage.sts.faults.push('denied');
-  assert.equal((await stage.ask({}, broker)).status, 503);
+  assert.equal((await stage.ask({}, broker)).status, 409);
   assert.equal((await stage.ask({}, broker)).status, 200);
   const identity = lastCall().parameters.get('WebIdentityToken') ?? '';
   const rows = await stage.world.query('select * from audit_entries');

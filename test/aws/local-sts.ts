@@ -8,7 +8,22 @@ import type { AddressInfo } from 'node:net';
 import { createRemoteJWKSet, jwtVerify } from 'jose';
 import { fail, requireSignature, sendError, sendXml, textOf } from './query-protocol.ts';
 
-export type Fault = 'throttled' | 'error' | 'down' | 'garbage' | 'incomplete' | 'denied' | 'slow';
+/** As STS spells them. */
+const REFUSALS = {
+  denied: ['AccessDenied', 403],
+  malformed: ['MalformedPolicyDocument', 400],
+  packed: ['PackedPolicyTooLarge', 400],
+  'bad identity': ['InvalidIdentityToken', 400],
+  'bad claim': ['IDPRejectedClaim', 403],
+  'late identity': ['ExpiredTokenException', 400],
+  'no region': ['RegionDisabledException', 403],
+  'unknown key': ['InvalidClientTokenId', 403],
+  strange: ['SomethingElse', 400],
+  throttled: ['Throttling', 400],
+  'unreachable provider': ['IDPCommunicationError', 400],
+} as const satisfies Record<string, [code: string, status: number]>;
+
+export type Fault = keyof typeof REFUSALS | 'error' | 'down' | 'garbage' | 'incomplete' | 'slow';
 
 export type StsCall = {
   action: string;
@@ -125,9 +140,11 @@ export async function startLocalSts(options: {
 
 /** @returns whether the call goes on */
 async function go(fault: Fault, response: ServerResponse): Promise<boolean> {
-  if (fault === 'throttled') fail('Throttling', 400, 'Rate exceeded');
+  if (fault in REFUSALS) {
+    const [code, status] = REFUSALS[fault as keyof typeof REFUSALS];
+    fail(code, status, `local-secret-message about ${fault}`);
+  }
   if (fault === 'error') fail('InternalFailure', 500, 'unknown');
-  if (fault === 'denied') fail('AccessDenied', 403, 'Not authorized');
   if (fault === 'down') response.destroy();
   if (fault === 'garbage')
     response.writeHead(200, { 'Content-Type': 'text/xml' }).end('<Assume\u0000>{"not": xml');
@@ -195,6 +212,11 @@ function accessKeyOf(number: number): string {
   return `ASIALOCAL${String(number).padStart(11, '0')}`;
 }
 
+/** AWS does not say how it packs; here it is the policy alone, in percent of what it may have. */
+function packedPercentOf(parameters: ReadonlyMap<string, string>): number {
+  return Math.ceil((100 * (parameters.get('Policy') ?? '').length) / 2_048);
+}
+
 function success({ action, parameters }: StsCall, number: number): string {
   const seconds = Number(parameters.get('DurationSeconds') ?? 3600);
   return `<${action}Response xmlns="https://sts.amazonaws.com/doc/2011-06-15/"><${action}Result>
@@ -204,6 +226,6 @@ function success({ action, parameters }: StsCall, number: number): string {
       <SecretAccessKey>local-secret-${number}</SecretAccessKey>
       <SessionToken>local-session-token-${number}</SessionToken>
       <Expiration>${new Date(Date.now() + seconds * 1000).toISOString()}</Expiration></Credentials>
-    <PackedPolicySize>6</PackedPolicySize></${action}Result>
+    <PackedPolicySize>${packedPercentOf(parameters)}</PackedPolicySize></${action}Result>
     <ResponseMetadata><RequestId>local-${number}</RequestId></ResponseMetadata></${action}Response>`;
 }

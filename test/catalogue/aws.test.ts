@@ -55,7 +55,7 @@ const REFUSED_ROLES = [
   ' ',
 ];
 
-test('only the exact ARN of a role in the account is a role', async () => {
+test('only the exact ARN of a role in the account is a role (EGR-20)', async () => {
   for (const role of REFUSED_ROLES) {
     const loaded = await loadAws(({ aws }) => Object.assign(aws, { role_arn: role }));
     assert.deepEqual(rulesOf(loaded), ['invalid-aws'], role);
