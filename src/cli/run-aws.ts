@@ -33,8 +33,13 @@ export async function awsOfferFor(
 
 /** The broker knows which; of several no tool could tell them apart. */
 async function theOne(actions: readonly string[], { issuer, clientId, key }: AgentIdentity): Promise<string> {
-  const signal = AbortSignal.timeout(ANSWER_MILLISECONDS);
-  const { actions: granted } = await whoAmI({ issuer, clientId, key, fetch, signal });
+  const { actions: granted } = await whoAmI({
+    issuer,
+    clientId,
+    key,
+    fetch,
+    withinMilliseconds: ANSWER_MILLISECONDS,
+  });
   const all: { name?: unknown; aws?: unknown }[] = Array.isArray(granted) ? granted : [];
   const giving = all.filter(({ aws }) => aws === true).map(({ name }) => String(name));
   const [chosen, ...others] = actions.filter((name) => giving.includes(name));

@@ -29,9 +29,11 @@ async function askWhoIAm(environment: Environment, options: ConnectionOptions): 
   const { AgentError } = await import('../sdk/agent-error.ts');
   const { whoAmI } = await import('../sdk/who-am-i.ts');
   const { issuer, clientId, key } = await readAgentIdentity(environment, options);
-  const signal = AbortSignal.timeout(ANSWER_MILLISECONDS);
   try {
-    return { issuer, ...(await whoAmI({ issuer, clientId, key, fetch, signal })) };
+    return {
+      issuer,
+      ...(await whoAmI({ issuer, clientId, key, fetch, withinMilliseconds: ANSWER_MILLISECONDS })),
+    };
   } catch (error) {
     throw error instanceof AgentError ? agentFailure(error) : error;
   }

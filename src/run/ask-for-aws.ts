@@ -41,9 +41,23 @@ const MEMBERS = [
 
 /**
  * @param options.leastSeconds how long they have to live, if that can be had
+ * @param options.signal of which a timeout is told as an outage
  * @throws {AgentError}
  */
 export async function askForAws(
+  session: Asking,
+  request: AwsRequest,
+  options: { leastSeconds?: number; signal: AbortSignal },
+): Promise<AwsCredentials> {
+  try {
+    return await ask(session, request, options);
+  } catch (error) {
+    if (!(error instanceof Error && error.name === 'TimeoutError')) throw error;
+    return giveUp('unavailable', `The broker at ${request.issuer} gives no credentials of AWS in time.`);
+  }
+}
+
+async function ask(
   session: Asking,
   request: AwsRequest,
   options: { leastSeconds?: number; signal: AbortSignal },

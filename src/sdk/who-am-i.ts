@@ -1,5 +1,6 @@
 /** What an agent or an operator is to its broker, asked with a key that is made for the question: no session is opened. */
 import { systemClock } from './agent-clock.ts';
+import { giveUp } from './agent-error.ts';
 import { type AgentKey, openKey } from './agent-key.ts';
 import { createBrokerLink } from './broker-link.ts';
 import { createNonces } from './nonces.ts';
@@ -17,9 +18,10 @@ export async function whoAmI(options: {
   clientId: string;
   key: AgentKey | Promise<AgentKey>;
   fetch: FetchLike;
-  signal: AbortSignal;
+  withinMilliseconds: number;
 }): Promise<OwnAgent> {
-  const { issuer, clientId, fetch, signal } = options;
+  const { issuer, clientId, fetch, withinMilliseconds } = options;
+  const signal = AbortSignal.timeout(withinMilliseconds);
   const clock = systemClock;
   const link = createBrokerLink({
     issuer,
@@ -32,6 +34,11 @@ export async function whoAmI(options: {
     nonces: createNonces(),
   });
   const sessionKey = await makeSessionKey();
-  const { json } = await link.ask({ path: '/v1/agents/current', fields: {}, sessionKey, signal });
-  return json;
+  try {
+    const { json } = await link.ask({ path: '/v1/agents/current', fields: {}, sessionKey, signal });
+    return json;
+  } catch (error) {
+    if (!signal.aborted) throw error;
+    return giveUp('unavailable', `The broker at ${issuer} does not say in time who we are.`);
+  }
 }

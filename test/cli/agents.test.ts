@@ -211,6 +211,19 @@ describe('mayfly doctor', () => {
     assert.match(stderr, /scopes\/agents\/report-writer\.yaml to its owner, data-platform/);
   });
 
+  test('names a kill of one action, where that action is wanted, and how it is released', async () => {
+    const kill = JSON.parse((await mayfly(`kill action ${READ} --yes --reason test -o json`)).stdout);
+    const { code, stderr } = await mayfly(`doctor --action ${READ}`);
+    assert.equal(code, 5);
+    assert.match(
+      stderr,
+      new RegExp(`^actions: Nothing is minted for ${READ}: ${kill.id} .*mayfly release ${kill.id}`),
+    );
+    const other = await mayfly('doctor --action db:read:orders');
+    assert.equal(other.code, 0, other.stderr);
+    assert.equal((await mayfly(`release ${kill.id} --yes --reason test --as omar`)).code, 0);
+  });
+
   test('names a key that the broker does not know', async () => {
     const { code, stderr, stdout } = await mayfly(`doctor --as report-writer --key ${keyOf('olivia')}`);
     assert.equal(code, 3);

@@ -43,7 +43,7 @@ export function agentHops(options: AgentHopOptions): Hop[] {
   async function ask(): Promise<Asked> {
     if (identity === undefined) throw new Error('the key is looked at before');
     const { issuer, clientId, key } = identity;
-    const signal = AbortSignal.timeout(options.withinMilliseconds);
+    const { withinMilliseconds } = options;
     let nonces = 0;
     const watching = async (url: string, init: RequestInit) => {
       const response = await fetch(url, init);
@@ -52,7 +52,7 @@ export function agentHops(options: AgentHopOptions): Hop[] {
       return response;
     };
     try {
-      me = await whoAmI({ issuer, clientId, key, fetch: watching, signal });
+      me = await whoAmI({ issuer, clientId, key, fetch: watching, withinMilliseconds });
       return { error: null, nonces };
     } catch (error) {
       return { error, nonces };
@@ -102,9 +102,6 @@ function isMistake(error: unknown): error is CommandFailure | ConfigurationError
 }
 
 function notTaken(error: unknown, { clientId, key, issuer }: AgentIdentity): Finding {
-  if (error instanceof Error && error.name === 'TimeoutError') {
-    return failed('The broker does not answer who we are in time.', 'Try again with a longer --timeout.');
-  }
   if (!(error instanceof AgentError)) throw error;
   const { brokerCode, message, hint = 'Look for that request in the log of the broker.' } = error;
   if (brokerCode !== 'invalid_client') return failed(message, hint);

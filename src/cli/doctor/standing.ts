@@ -4,21 +4,32 @@ import { type Finding, failed, ok, warning } from './hop.ts';
 
 type Named = { name?: unknown; stopped_by?: unknown; approval?: unknown; use?: unknown };
 
-function entriesOf(value: unknown): string[] {
-  const entries = Array.isArray(value) ? value : [];
-  return entries.map(({ id, target, at }) => {
-    const named = [target?.kind, target?.id].filter((part) => part !== undefined).join(' ');
-    return `${id} (${named}, ${at})`;
-  });
+type Entry = { id?: unknown; target?: { kind?: unknown; id?: unknown }; at?: unknown };
+
+function entriesOf(value: unknown): Entry[] {
+  return Array.isArray(value) ? value : [];
 }
 
-export function judgeStop({ name, stopped_by: stoppedBy }: OwnAgent): Finding {
+function told({ id, target, at }: Entry): string {
+  const named = [target?.kind, target?.id].filter((part) => part !== undefined).join(' ');
+  return `${id} (${named}, ${at})`;
+}
+
+/** Whether it is a quarantine or a kill is for operators to know. */
+function releaseOf({ id, target }: Entry): string {
+  const kill = `mayfly release ${id}`;
+  return target?.kind === 'agent' ? `mayfly agent release ${target.id}, or of a kill ${kill}` : kill;
+}
+
+function releasesOf(entries: readonly Entry[]): string {
+  return `Operators see why, and can release it: ${[...new Set(entries.map(releaseOf))].join('; ')}`;
+}
+
+export function judgeStop({ stopped_by: stoppedBy }: OwnAgent): Finding {
   const entries = entriesOf(stoppedBy);
   if (entries.length === 0) return ok('Nothing stops it.');
-  return failed(
-    `It is stopped, and nothing is minted for it: ${entries.join('; ')}.`,
-    `Operators see why and can release it: mayfly agent show ${name}; mayfly agent release ${name}, mayfly release <id>`,
-  );
+  const by = entries.map(told).join('; ');
+  return failed(`It is stopped, and nothing is minted for it: ${by}.`, releasesOf(entries));
 }
 
 export function judgeCatalogue({ catalogue }: OwnAgent): Finding {
@@ -54,9 +65,11 @@ export function judgeActions(me: OwnAgent, wanted: readonly string[]): Finding {
 }
 
 function partly(stopped: readonly Named[], isAsked: boolean): Finding {
-  const says = stopped.map(({ name, stopped_by: by }) => `${name} by ${entriesOf(by).join('; ')}`).join(', ');
-  const fix = 'Operators can release it: mayfly release <id>';
-  return isAsked ? failed(`Stopped: ${says}.`, fix) : warning(`Stopped: ${says}.`, fix);
+  const entries = stopped.flatMap(({ stopped_by: by }) => entriesOf(by));
+  const names = stopped.map(({ name }) => name).join(' ');
+  const by = [...new Set(entries.map(told))].join('; ');
+  const finding = isAsked ? failed : warning;
+  return finding(`Nothing is minted for ${names}: ${by}.`, releasesOf(entries));
 }
 
 function inWords({ name, use }: Named): string {
