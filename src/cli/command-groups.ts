@@ -128,7 +128,7 @@ const GROUPS: readonly Group[] = [
   },
   {
     name: 'resource-server',
-    about: 'run the sample resource server: GET /customers, POST /exports',
+    about: 'run the sample resource server: GET /customers, POST /exports, tools at /mcp',
     load: async () => (await import('./sample-commands.ts')).resourceServerCommand(),
   },
   {

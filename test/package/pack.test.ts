@@ -72,6 +72,14 @@ const NODES = [
   { name: 'Node 22', node: NODE_22, skip: NODE_22 === '' && 'NOT TESTED: NODE_22 is no path to such a Node' },
 ];
 
+test('The oldest Node that is tried is the oldest that the package says it wants', {
+  skip: NODES[1]?.skip,
+}, () => {
+  const { engines } = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8'));
+  const [major] = run(NODE_22, ['--version'], ROOT).slice(1).split('.');
+  assert.equal(engines.node, `>=${major}`);
+});
+
 for (const { name, node, skip } of NODES) {
   test(`the exports can be imported by name on ${name}`, { skip }, () => {
     const script = `
