@@ -18,7 +18,7 @@ export type RunContext = {
   /** The one of this run. */
   session: AgentSession;
   limits: Limits;
-  /** Of this run alone, removed at its end; only the program's user gets in. */
+  /** Of this run alone, removed at its end; nobody else sees what is in it. */
   folder: string;
   /** Makes something in that folder the program's own, when that runs as another user. */
   handOver(path: string): void;

@@ -10,9 +10,6 @@
  *     close              the offers and the session, however it ended
  *     end                as the program ended
  */
-import { chownSync, mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import type { Environment } from '../config/environment.ts';
 import { createAgent } from '../sdk/agent.ts';
 import { AgentError } from '../sdk/agent-error.ts';
@@ -24,6 +21,7 @@ import { type Confinement, confine } from './confinement.ts';
 import { requireProgram } from './find-program.ts';
 import { findKeyFiles } from './long-lived-keys.ts';
 import type { Offer, OpenOffer, RunContext } from './offer.ts';
+import { openRunFolder } from './run-folder.ts';
 import type { Limits } from './run-tokens.ts';
 import { catchSignals, type Signals } from './signals.ts';
 
@@ -83,13 +81,14 @@ async function withSession(
   const { issuer, clientId, key } = identity;
   const named = options.fetch === undefined ? {} : { fetch: options.fetch };
   const agent = createAgent({ issuer, clientId, key, actions: limits.actions, ...named });
-  const folder = openFolder(confinement);
+  const folder = openRunFolder(confinement.user);
   const open: Offer[] = [];
 
   async function start(): Promise<() => Promise<Ending>> {
     const session = await agent.session({ actions: [] });
     await proveGrants(session, options);
-    const context = { ...options, issuer, session, folder, handOver: handOverTo(confinement) };
+    const { path, handOver } = folder;
+    const context = { ...options, issuer, session, folder: path, handOver };
     for (const openOffer of options.offers) {
       const offered = Object.assign({}, ...open.map(({ environment }) => environment));
       open.push(await openOffer({ ...context, offered }));
@@ -111,7 +110,7 @@ async function withSession(
     signals.sendTo(() => hurried.resolve());
     const closed = [agent.close({ withinMilliseconds: CLOSE_MILLISECONDS }), ...open.map(closeOffer)];
     await Promise.race([Promise.all(closed), hurried.promise]);
-    rmSync(folder, { recursive: true, force: true });
+    folder.remove();
   }
 }
 
@@ -136,18 +135,6 @@ function isDenied(error: unknown): error is AgentError {
 /** One that does not end well does not keep the session open. */
 async function closeOffer({ close }: Offer): Promise<void> {
   await close().catch(() => undefined);
-}
-
-function openFolder({ user }: Confinement): string {
-  const folder = mkdtempSync(join(tmpdir(), 'mayfly-run-'));
-  if (user !== undefined) chownSync(folder, user.uid, user.gid);
-  return folder;
-}
-
-function handOverTo({ user }: Confinement): RunContext['handOver'] {
-  return (path) => {
-    if (user !== undefined) chownSync(path, user.uid, user.gid);
-  };
 }
 
 /** As login(1) has it. */
