@@ -1752,6 +1752,28 @@ begin
 end $function$;
 grant execute on function put_aws_denies(text,text,text,bigint[]) to mayfly_app;
 
+CREATE OR REPLACE FUNCTION public.put_aws_denies(put_role text, by_lease text, put_sha256 text, put_epochs bigint[], audit_id text, entries integer)
+ RETURNS boolean
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+declare
+  stood text;
+begin
+  select d.policy_sha256 into stood from aws_role_denies d where d.role_arn = put_role for update;
+  if not put_aws_denies(put_role, by_lease, put_sha256, put_epochs) then return false; end if;
+  if stood is distinct from put_sha256 then
+    insert into audit_entries (id, action, outcome, actor, details)
+    values (audit_id, case when put_sha256 = '' then 'aws.deny_removed' else 'aws.deny_put' end, 'allowed', 'mayfly:aws',
+            case when put_sha256 = '' then jsonb_build_object('role_arn', put_role)
+                 else jsonb_build_object('role_arn', put_role, 'policy_sha256', put_sha256, 'entries', entries,
+                                         'epoch', (select max(e.epoch) from unnest(put_epochs) as e (epoch))) end);
+  end if;
+  return true;
+end $function$;
+grant execute on function put_aws_denies(text,text,text,bigint[],text,integer) to mayfly_app;
+
 CREATE OR REPLACE FUNCTION public.quarantine_agent(named text, entry_id text, entry_reason text, entry_actor text, audit_id text, audit_request_id text, asked_key text, asked_digest text, OUT outcome text, OUT answer jsonb)
  RETURNS record
  LANGUAGE plpgsql

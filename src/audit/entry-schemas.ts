@@ -152,6 +152,14 @@ export const ENTRY_DETAILS = {
     expires: z.int(),
     epoch,
   }),
+  /** On a role at AWS, by a broker, for so many entries of the ledger; `epoch` is the newest that was new there. */
+  'aws.deny_put': z.strictObject({
+    role_arn: z.string().max(512),
+    policy_sha256: sha256,
+    entries: z.int().positive(),
+    epoch: epoch.nullable(),
+  }),
+  'aws.deny_removed': z.strictObject({ role_arn: z.string().max(512) }),
   'ledger.read': z.strictObject({ source: address.optional() }),
   /** By itself: an agent or an operator asked what it is to the broker. */
   'agent.read': z.strictObject({ source: address, agent: name.optional(), jkt }),

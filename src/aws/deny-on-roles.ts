@@ -81,7 +81,9 @@ export function createDenier(options: {
     const { roleArn, denied, open: epochs, failures } = role;
     try {
       const policySha256 = await bringAboutSomehow(role);
-      if (!(await store.put({ roleArn, lease, policySha256, epochs }))) return;
+      const auditId = newIdentifier('aud', clock);
+      const done = { roleArn, lease, policySha256, epochs, entries: denied.length, auditId };
+      if (!(await store.put(done))) return;
       log.info({ roleArn, denied: denied.length }, 'IAM has what is to be denied on a role.');
     } catch (error) {
       if (!(error instanceof IamError)) throw error;

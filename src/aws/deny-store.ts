@@ -27,12 +27,18 @@ export type DenyStore = {
   /** @returns whether the role is this lease's now */
   lease(roleArn: string, lease: string): Promise<boolean>;
   release(roleArn: string, lease: string): Promise<void>;
-  /** @returns false when the lease had ended: then nobody knows what stands there */
+  /**
+   * What IAM has taken, with a line of the record where it is another policy than before.
+   * @param done.entries how many entries of the ledger it stands for
+   * @returns false when the lease had ended: then nobody knows what stands there
+   */
   put(done: {
     roleArn: string;
     lease: string;
     policySha256: string;
     epochs: readonly number[];
+    entries: number;
+    auditId: string;
   }): Promise<boolean>;
   fail(failure: {
     roleArn: string;
@@ -129,13 +135,10 @@ export function createDenyStore(
       return rows[0]?.leased ?? false;
     },
 
-    async put({ roleArn, lease, policySha256, epochs }) {
-      const { rows } = await run<{ counts: boolean }>('select put_aws_denies($1, $2, $3, $4) as counts', [
-        roleArn,
-        lease,
-        policySha256,
-        epochs,
-      ]);
+    async put({ roleArn, lease, policySha256, epochs, entries, auditId }) {
+      const values = [roleArn, lease, policySha256, epochs, auditId, entries];
+      const call = 'select put_aws_denies($1, $2, $3, $4, $5, $6) as counts';
+      const { rows } = await run<{ counts: boolean }>(call, values);
       return rows[0]?.counts ?? false;
     },
 

@@ -45,6 +45,8 @@ const ROWS: Readonly<Record<string, OcsfRow>> = {
   'operator.admitted': LOGON,
   'aws.credentials_requested': LOGON,
   'aws.credentials_issued': row('api', 1, 'Create'),
+  'aws.deny_put': row('entity', 9, 'Disable', 3),
+  'aws.deny_removed': row('entity', 4, 'Delete', 2),
   'session.revoked': row('authentication', 2, 'Logoff'),
   'token.introspected': row('api', 2, 'Read'),
   'token.consumed': row('api', 3, 'Update'),

@@ -141,6 +141,31 @@ test('what a killed agent holds is denied on its role within seconds, its neighb
   assert.deepEqual((await receiptOf(body.id)).aws, receipt.aws, 'what is stated is never taken back');
 });
 
+test('what was put on a role and removed there stands in the record, each once', async () => {
+  const lines = async () =>
+    stage.world.query<{ action: string; details: Loose }>(
+      "select action, details from audit_entries where action like 'aws.deny%' order by at, id",
+    );
+  const before = (await lines()).length;
+  await given(stage.agent);
+  const { body } = await engage({ kind: 'agent', id: 'report-writer' });
+  await until(async () => (await denyIn(body.id)).state === 'put', 'IAM has it');
+  await stage.world.query(`update aws_role_denies set checked_at = now() - interval '61 seconds'`);
+  await until(async () => {
+    const [role] = await stage.world.query<{ recent: boolean }>(
+      "select checked_at > now() - interval '30 seconds' as recent from aws_role_denies",
+    );
+    return role?.recent === true;
+  }, 'somebody has looked again');
+  await release(body.id);
+  await endAll();
+  await until(isAtRest, 'it is removed');
+  const [put, removed, ...more] = (await lines()).slice(before);
+  assert.deepEqual([put?.action, removed?.action, more], ['aws.deny_put', 'aws.deny_removed', []]);
+  const { epoch, entries, role_arn: role } = put?.details ?? {};
+  assert.deepEqual([epoch, entries, role], [body.epoch, 1, ROLE]);
+});
+
 test('sessions that operators end one by one are denied together, each of them, and no other of the agent', async () => {
   const held = [await given(stage.agent), await given(stage.agent), await given(stage.agent)];
   const [first, second, third] = held as [(typeof held)[0], (typeof held)[0], (typeof held)[0]];
@@ -231,7 +256,14 @@ test('a broker that dies at work leaves it to another, and what it says too late
   assert.equal(await store.lease(ROLE, 'lea_other'), false, 'one at a time');
   assert.equal((await denyIn(body.id)).state, 'wanted');
   await stage.world.query(`update aws_role_denies set leased_until = now() - interval '1 second'`);
-  const late = { roleArn: ROLE, lease: 'lea_dead', policySha256: 'x', epochs: [body.epoch] };
+  const late = {
+    roleArn: ROLE,
+    lease: 'lea_dead',
+    policySha256: 'x',
+    epochs: [body.epoch],
+    entries: 1,
+    auditId: newIdentifier('aud', systemClock),
+  };
   await until(async () => (await denyIn(body.id)).state === 'put', 'the running broker has put it');
   assert.equal(await store.put(late), false);
   const policy = iam.denied(NAME);
