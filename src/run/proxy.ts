@@ -43,9 +43,11 @@ export type Proxy = {
 /** What would lead the program around the proxy. */
 export const AROUND_PROXY: readonly string[] = ['no_proxy', 'NO_PROXY'];
 
-const LIMITS: ProxyLimits = { bodyBytes: 64 * 1_024 ** 3, connections: 256 };
+const LIMITS: ProxyLimits = { bodyBytes: 64 * 1_024 ** 3, connections: 1_024 };
 const MAX_HEADER_BYTES = 16_384;
 const HEADERS_MILLISECONDS = 30_000;
+/** Longer than programs keep a connection that they do not use: it is theirs to close. */
+const KEEP_ALIVE_MILLISECONDS = 120_000;
 
 /** @throws {AgentError} `misconfigured` for resources that are none */
 export async function openProxy({ agent, resources, limits }: ProxyOptions): Promise<Proxy> {
@@ -101,6 +103,7 @@ function listener(): Server {
   return createServer({
     maxHeaderSize: MAX_HEADER_BYTES,
     headersTimeout: HEADERS_MILLISECONDS,
+    keepAliveTimeout: KEEP_ALIVE_MILLISECONDS,
     requestTimeout: 0, // a long upload is the program's own business
     insecureHTTPParser: false,
     requireHostHeader: false, // said here, as JSON

@@ -1,7 +1,7 @@
 /** What is long, slow or ends too early, in both directions. */
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
-import { connect, type Socket } from 'node:net';
+import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
 import { test } from 'node:test';
 import { until } from '../broker-process.ts';
 import { openClient } from '../http/wire.ts';
@@ -90,6 +90,17 @@ test('whoever reads slowly is waited for, and nothing piles up meanwhile', async
   const { socket } = upstream.seen.at(-1) ?? assert.fail();
   client.socket.destroy();
   await until(() => socket.destroyed, 'the resource is told that nobody reads any more');
+});
+
+test('a resource that stops taking what is sent to it is given up after a time', async () => {
+  const deaf = createServer({ pauseOnConnect: true });
+  await once(deaf.listen(0, '127.0.0.1'), 'listening');
+  const url = `http://127.0.0.1:${(deaf.address() as AddressInfo).port}`;
+  const one = await startTestProxy({ resources: [url], upstreamLimits: { idleMilliseconds: 700 } });
+  const body = Buffer.alloc(16_000_000, 'x');
+  const answer = await one.read(`PUT ${url}/`, { body, headers: { 'Content-Length': String(body.length) } });
+  assert.deepEqual([codeOf(answer), answer.status], ['resource_silent', 504]);
+  deaf.close();
 });
 
 test('an answer that goes on arrives as it comes, and nobody waits for its end', async () => {

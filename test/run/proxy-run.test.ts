@@ -2,86 +2,27 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { once } from 'node:events';
-import { appendFileSync, cpSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import type { IncomingMessage, ServerResponse } from 'node:http';
-import { createServer, type Server } from 'node:https';
-import type { AddressInfo } from 'node:net';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
-import { fileURLToPath } from 'node:url';
+import { createOperatorClient } from '../../src/cli/operator-client.ts';
 import { readDevelopmentKey } from '../../src/sample/development-key.ts';
-import { createVerifier, type Verifier } from '../../src/verifier/index.ts';
-import { makeCertificate } from '../test-certificate.ts';
-import { AGENT, nodeProgram, type RunWorld, startRunWorld } from './run-world.ts';
+import { ACTION, LARGE, type Pages, startPages } from './pages.ts';
+import { nodeProgram, type RunWorld } from './run-world.ts';
 
-const ACTION = 'web:read:pages';
-const LARGE = Buffer.alloc(20_000_000, 'mayfly ');
 const sha256 = (bytes: Buffer | string) => createHash('sha256').update(bytes).digest('hex');
 
+let pages: Pages;
 let world: RunWorld;
-let folder: string;
-let server: Server;
-let verifier: Verifier;
 let resource: string;
 /** As the program names it. */
 let place: string;
 
 before(async () => {
-  folder = mkdtempSync(join(tmpdir(), 'mayfly-proxy-'));
-  const { certificate, privateKey } = makeCertificate(['127.0.0.1']);
-  writeFileSync(join(folder, 'ca.pem'), certificate);
-  writeFileSync(join(folder, 'large'), LARGE);
-  server = createServer({ cert: certificate, key: privateKey }, answer).listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  resource = `https://127.0.0.1:${(server.address() as AddressInfo).port}`;
+  pages = await startPages();
+  ({ world, resource } = pages);
   place = resource.replace('https:', 'http:');
-  world = await startRunWorld({ MAYFLY_SCOPES_DIR: declare() });
-  const key = readDevelopmentKey('pages', world.place.configuration);
-  verifier = createVerifier({ issuer: world.issuer, resource, key, noncePolicy: 'required' });
-  await verifier.ready();
 });
-
-/** The shipped catalogue, and the resource of this file in it. */
-function declare(): string {
-  const scopes = join(folder, 'scopes');
-  cpSync(fileURLToPath(new URL('../../scopes', import.meta.url)), scopes, { recursive: true });
-  appendFileSync(join(scopes, 'agents', `${AGENT}.yaml`), `  - ${ACTION}\n`);
-  const pages = [
-    `resource: ${resource}`,
-    'title: Pages',
-    'zone: shared',
-    'development_key: true',
-    'development_path: /pages',
-    'actions:',
-    `  ${ACTION}: { title: Read pages, sensitivity: LOW, effect: read, lifetime: { default: 300, max: 900 }, use: session, approval: none }`,
-  ];
-  writeFileSync(join(scopes, 'resources', 'pages.yaml'), `${pages.join('\n')}\n`);
-  return scopes;
-}
-
-after(async () => {
-  await verifier?.close();
-  server?.closeAllConnections();
-  server?.close();
-  rmSync(folder, { recursive: true, force: true });
-  await world?.stop();
-});
-
-/** What a resource server has behind its guard: something large, and somebody who counts what comes. */
-function answer(request: IncomingMessage, response: ServerResponse): void {
-  const guard = verifier.requireAction(ACTION);
-  verifier.metadata({ title: 'Test' })(request as never, response as never, () =>
-    guard(request as never, response as never, async () => {
-      if (request.url === '/large') return void response.end(LARGE);
-      const hash = createHash('sha256');
-      for await (const part of request) hash.update(part);
-      if (request.url === '/echo') response.setHeader('X-Echo', `${request.headers.authorization}`);
-      response.end(`${request.method} ${hash.digest('hex')}\n`);
-    }),
-  );
-}
+after(() => pages?.stop());
 
 function isThere(command: string): boolean {
   try {
@@ -93,16 +34,17 @@ function isThere(command: string): boolean {
 }
 const without = (command: string) => (isThere(command) ? false : `NOT TESTED: there is no ${command}`);
 
+const settings = () => ({ NODE_EXTRA_CA_CERTS: join(pages.folder, 'ca.pem'), no_proxy: '*', NO_PROXY: '*' });
+
 async function run(command: readonly string[], options: readonly string[] = []) {
-  const settings = { NODE_EXTRA_CA_CERTS: join(folder, 'ca.pem'), no_proxy: '*', NO_PROXY: '*' };
   const given = options.length > 0 ? options : ['--proxy', '--resource', resource];
-  return world.run(command, { settings, options: ['--action', ACTION, ...given] });
+  return world.run(command, { settings: settings(), options: ['--action', ACTION, ...given] });
 }
 
 const shell = (script: string) => [
   'sh',
   '-ec',
-  script.replaceAll('PLACE', place).replaceAll('FOLDER', folder),
+  script.replaceAll('PLACE', place).replaceAll('FOLDER', pages.folder),
 ];
 
 describe('Through the proxy of its run', () => {
@@ -198,6 +140,39 @@ print(json.dumps(said))`;
     assert.equal(stderr.match(/sends back the token or the proof/g)?.length, 1, stderr);
     assert.doesNotMatch(stdout + stderr, /eyJ/);
   });
+});
+
+test('once an operator ends the session of the run, its program is let in nowhere and told why', async () => {
+  const { issuer, place: here } = world;
+  const operator = createOperatorClient({
+    issuer,
+    name: 'olivia',
+    key: readDevelopmentKey('olivia', here.configuration),
+  });
+  const running = world.start(
+    nodeProgram(`
+      const ask = async (name, secret) => (await fetch(process.env.MAYFLY_TOKEN_ENDPOINT + '/' + name, {
+        method: 'POST', headers: { Authorization: 'Bearer ' + secret, 'Content-Type': 'application/json' }, body: '{}',
+      })).json();
+      const { secret } = await ask('bootstrap', process.env.MAYFLY_BOOTSTRAP);
+      let answer = await fetch(${JSON.stringify(`${place}/a`)});
+      console.log(answer.status, 'in', (await ask('token', secret)).session_id, 'session');
+      while (answer.status === 200) answer = await fetch(${JSON.stringify(`${place}/a`)});
+      console.log(answer.status, (await answer.json()).code);
+    `),
+    { settings: settings(), options: ['--action', ACTION, '--proxy', '--resource', resource] },
+  );
+  const [, id] = /^200 in (\S+)/.exec(await running.says('session')) ?? assert.fail(running.stdout());
+  const end = {
+    method: 'POST',
+    path: `/v1/sessions/${id}/revoke`,
+    body: { reason: 'a test' },
+    idempotencyKey: 'once-1',
+  } as const;
+  await operator.ask({ may: 'mayfly:revoke:sessions', ...end });
+  const { stdout, stderr } = await running.ended;
+  assert.match(stdout, /\n403 stopped\n$/, stderr);
+  await operator.close();
 });
 
 test('the variables of the proxy are there, and none that leads around it', async () => {
