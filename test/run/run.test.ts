@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { existsSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { after, before, describe, test } from 'node:test';
+import { fetchOfRun } from '../../src/sdk/node.ts';
 import { describeConfinement } from './confinement.ts';
 import { describeEndings, describeOtherEnds } from './endings.ts';
 import { AGENT, nodeProgram, PYTHON, program, type RunWorld, startRunWorld } from './run-world.ts';
@@ -28,6 +29,21 @@ describe('A program', () => {
       assert.equal(await world.stateOf(sessionId), 'revoked');
     });
   }
+
+  for (const options of [[], ['--socket']]) {
+    test(`in Node does the same with fetchOfRun() ${options}`, async () => {
+      const command = [process.execPath, program('fetch-of-run.mjs'), world.customersUrl];
+      const { code, stdout, stderr } = await world.run(command, { options });
+      assert.equal(code, 0, stderr);
+      const { rows, ...read } = JSON.parse(stdout);
+      assert.deepEqual(read, { status: 200, readBy: AGENT });
+      assert.ok(rows > 0);
+    });
+  }
+
+  test('that no run started has no such fetch', async () => {
+    await assert.rejects(async () => fetchOfRun(), { code: 'misconfigured' });
+  });
 
   test('gets variables, and loses those that carry or point at keys', async () => {
     const jwk = '{"kty":"EC","d":"a key that the parent has"}';
