@@ -207,6 +207,19 @@ describe('mayfly run --aws', () => {
     assert.ok(!existsSync(path) && !existsSync(left), 'gone with the run');
   });
 
+  const notRoot = process.getuid?.() === 0 ? false : 'only root runs a program as somebody else';
+  test('lets another user read what opens it, when the program runs as that one', {
+    skip: notRoot,
+  }, async () => {
+    const script = 'id -un; cat "$AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE" "$AWS_CONFIG_FILE"';
+    const { code, stdout, stderr } = await run(
+      ['/bin/sh', '-c', script],
+      [...FOR_REPORT, '--user', 'nobody'],
+    );
+    assert.equal(code, 0, stderr);
+    assert.match(stdout, /^nobody\nBearer [\w-]{43}$/);
+  });
+
   test('is asked past the proxy of the run', async () => {
     const proxy = ['--proxy', '--resource', 'http://127.0.0.1:8421'];
     const { code, stdout, stderr } = await run([...NODE, LOOK], [...FOR_REPORT, ...proxy]);
