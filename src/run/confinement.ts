@@ -5,17 +5,24 @@
  */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { type KeyFiles, requireNothingOpen, requireOneWay } from './long-lived-keys.ts';
+import { relative } from 'node:path';
+import type { Environment } from '../config/environment.ts';
+import { type KeyFiles, requireOneWay } from './long-lived-keys.ts';
+import { requireNoDebugger } from './open-debugger.ts';
+import { requireNothingOpen } from './open-descriptors.ts';
 import { asOtherUser, findUser, type OtherUser } from './other-user.ts';
 import { forbidCoreDumps, inOwnNamespace } from './own-namespace.ts';
 import { RunError } from './run-error.ts';
 import { systemTool } from './system-tool.ts';
+import { canBeTypedInto } from './terminal.ts';
 
 export type Confinement = {
   /** What to start in place of a command. */
   wrap(command: readonly string[]): readonly string[];
   /** Whose program it is, when it is not of our own user. */
   user?: OtherUser;
+  /** It must not belong to our terminal. */
+  hasOwnSession: boolean;
 };
 
 export type ConfinementOptions = {
@@ -26,6 +33,7 @@ export type ConfinementOptions = {
   exposeKey?: boolean | undefined;
   /** Which of our standard streams the program gets. */
   inherited: readonly number[];
+  environment: Environment;
   report(line: string): void;
 };
 
@@ -34,17 +42,19 @@ const WHAT_TO_DO =
 
 /** @throws {RunError} when the program could read a key */
 export async function confine(options: ConfinementOptions): Promise<Confinement> {
-  const { keys, user: name, exposeKey = false, inherited, report } = options;
+  const { keys, user: name, exposeKey = false, inherited, environment, report } = options;
   if (exposeKey) {
     report('The program can read the long-lived key: --expose-key was given.');
-    return { wrap: (command) => command };
+    return { wrap: (command) => command, hasOwnSession: false };
   }
   requireNothingOpen(keys, inherited);
+  requireNoDebugger(environment);
+  const hasOwnSession = canBeTypedInto();
   if (name !== undefined) {
     const user = findUser(name);
     const wrap = asOtherUser(user);
     await requireHolds(wrap, keys, `The user ${name}`);
-    return { wrap, user };
+    return { wrap, user, hasOwnSession };
   }
   if (process.platform !== 'linux') {
     throw new RunError(`On this system a program cannot be kept from the key of its own user. ${WHAT_TO_DO}`);
@@ -54,7 +64,7 @@ export async function confine(options: ConfinementOptions): Promise<Confinement>
   const wrap = inOwnNamespace(keys);
   await requireHolds(wrap, keys, 'The program');
   if (process.getuid?.() === 0) report(AS_ROOT);
-  return { wrap };
+  return { wrap, hasOwnSession };
 }
 
 const AS_ROOT =
@@ -79,7 +89,10 @@ async function requireHolds(
   who: string,
 ): Promise<void> {
   const shell = systemTool('sh') ?? '/bin/sh';
-  const [program = '', ...args] = wrap([shell, '-c', TRY_TO_READ, 'mayfly-run', ...files, ...folders]);
+  const paths = [...files, ...folders];
+  // From here some can be reached that nobody gets to from above.
+  const near = paths.map((path) => `./${relative('.', path)}`);
+  const [program = '', ...args] = wrap([shell, '-c', TRY_TO_READ, 'mayfly-run', ...paths, ...near]);
   const signal = AbortSignal.timeout(PROBE_MILLISECONDS);
   const child = spawn(program, args, { stdio: ['ignore', 'ignore', 'pipe'], env: {}, signal });
   let said = '';

@@ -2,7 +2,7 @@
  * The files that a program must not read: the key of its agent, and whatever else this machine keeps for mayfly. A file
  * that can be had by another name as well cannot be covered, so that is refused.
  */
-import { existsSync, readdirSync, readFileSync, readlinkSync, realpathSync, statSync } from 'node:fs';
+import { existsSync, readdirSync, realpathSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Environment } from '../config/environment.ts';
 import { KEY_VARIABLES } from './child-environment.ts';
@@ -59,46 +59,4 @@ function filesIn(folder: string): string[] {
   return readdirSync(folder, { withFileTypes: true })
     .filter((entry) => entry.isFile())
     .map((entry) => join(folder, entry.name));
-}
-
-const CLOSED_ON_EXEC = 0o2000000;
-
-/**
- * What is open is read past every cover.
- * @param inherited which of our standard streams the program gets
- * @throws {RunError}
- */
-export function requireNothingOpen(keys: KeyFiles, inherited: readonly number[]): void {
-  for (const name of existsSync(DESCRIPTORS) ? readdirSync(DESCRIPTORS) : []) {
-    const descriptor = Number(name);
-    if (descriptor <= 2 ? !inherited.includes(descriptor) : isClosedOnExec(name)) continue;
-    if (isOneOf(targetOf(name), keys))
-      throw new RunError(
-        `Descriptor ${name} is open on a key, and the program would have it: close it first.`,
-      );
-  }
-}
-
-const DESCRIPTORS = '/proc/self/fd';
-
-function isClosedOnExec(descriptor: string): boolean {
-  try {
-    const [, flags = '0'] =
-      /^flags:\s*(\d+)$/m.exec(readFileSync(`/proc/self/fdinfo/${descriptor}`, 'utf8')) ?? [];
-    return (Number.parseInt(flags, 8) & CLOSED_ON_EXEC) !== 0;
-  } catch {
-    return true; // it was that of the listing itself
-  }
-}
-
-function targetOf(descriptor: string): string {
-  try {
-    return readlinkSync(`${DESCRIPTORS}/${descriptor}`);
-  } catch {
-    return '';
-  }
-}
-
-function isOneOf(path: string, { files, folders }: KeyFiles): boolean {
-  return files.includes(path) || folders.some((folder) => isWithin(path, folder));
 }

@@ -98,6 +98,7 @@ async function withSession(
         command: confinement.wrap(options.command),
         environment: { ...childEnvironment(options.environment, open), ...identityOf(confinement) },
         standardInput: options.isInputTaken ? 'ignore' : 'inherit',
+        hasOwnSession: confinement.hasOwnSession,
         signals,
       });
   }

@@ -2,7 +2,7 @@
  * Signals on their way to the program. From the moment they are caught nothing ends us before the session is ended;
  * they go to whoever they are meant for at the time: the start, the program, or the end.
  */
-import { readFileSync } from 'node:fs';
+import { isInForeground } from './terminal.ts';
 
 /** SIGUSR1 also because Node would open its debugger for whoever sends it, with our memory in it. */
 const CAUGHT = ['SIGINT', 'SIGTERM', 'SIGHUP', 'SIGQUIT', 'SIGUSR1', 'SIGUSR2'] as const;
@@ -32,18 +32,7 @@ export function catchSignals(first: Receiver): Signals {
   };
 }
 
-/** Whether the program got it from where we did; handed on, it would come twice. */
-export function wentToProgramToo(signal: NodeJS.Signals): boolean {
+/** Whether everybody in the foreground of our terminal got it. */
+export function isFromTerminal(signal: NodeJS.Signals): boolean {
   return FROM_TERMINALS.includes(signal) && isInForeground();
-}
-
-/** proc_pid_stat(5): of a terminal with a foreground group, whether that is ours. */
-function isInForeground(): boolean {
-  try {
-    const [, fields = ''] = /\) (.*)$/s.exec(readFileSync('/proc/self/stat', 'utf8')) ?? [];
-    const [, , group, , , foreground] = fields.split(' ');
-    return group !== undefined && group === foreground;
-  } catch {
-    return process.stdin.isTTY === true; // no /proc here
-  }
 }

@@ -114,6 +114,13 @@ function describeAll(world: () => RunWorld): void {
       assert.equal((await mayfly(waits)).died, 2);
     });
 
+    test('the program cannot type what its shell would do after it', async () => {
+      const types = "import fcntl, termios\nfcntl.ioctl(0, termios.TIOCSTI, b'x')";
+      const { code, said } = await mayfly([PYTHON, '-c', types]);
+      assert.equal(code, 1, said);
+      assert.match(said, /(?:Permission|OS)Error/);
+    });
+
     test('the terminal is its own', async () => {
       const { said } = await mayfly(['sh', '-c', 'tty <&0 && echo ready && sleep 60']);
       assert.match(said, /^\/dev\/pts\/\d+\r?$/m);
