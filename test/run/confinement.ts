@@ -138,8 +138,10 @@ function describeAll(world: () => RunWorld): void {
   test('Nor by the program of a user without privileges', { skip: noUser }, async () => {
     const other = keyOf('nobody', NOBODY);
     const options = [...asAgent, '--key', other.path, '--url', world().issuer];
-    const nowhere = { MAYFLY_DATA_DIR: join(folder, 'nowhere') };
-    requireNothingRead(await tried({ options, under: asNobody, settings: nowhere }, other));
+    const closed = join(folder, 'closed');
+    mkdirSync(closed, { mode: 0o700 });
+    const settings = { MAYFLY_DATA_DIR: closed };
+    requireNothingRead(await tried({ options, under: asNobody, settings }, other));
   });
 
   describe('With --user', { skip: notRoot }, () => {
