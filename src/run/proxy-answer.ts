@@ -3,35 +3,14 @@
  * `Proxy-Status` (RFC 9209) tells these answers from those of resources, whose own field of that name is not passed on.
  */
 import { type ServerResponse, STATUS_CODES } from 'node:http';
-import { AgentError, type AgentErrorCode } from '../sdk/agent-error.ts';
+import { AgentError } from '../sdk/agent-error.ts';
 import { NetworkFailure } from '../sdk/send.ts';
+import { agentProblem, type Problem, problemBody } from './agent-problem.ts';
 import { isProxyRefusalCode, PROXY_REFUSALS, ProxyRefusal, type ProxyRefusalCode } from './proxy-refusal.ts';
-
-type Problem = {
-  status: number;
-  /** As RFC 9209 §2.3 names it. */
-  error: string;
-  retryAfterSeconds?: number | undefined;
-  members: { code: string; title: string; hint?: string | undefined } & Readonly<Record<string, unknown>>;
-};
-
-const AGENT_PROBLEMS: Readonly<Record<AgentErrorCode, { status: number; error: string }>> = {
-  denied: { status: 403, error: 'http_request_denied' },
-  approval_pending: { status: 403, error: 'http_request_denied' },
-  stopped: { status: 403, error: 'http_request_denied' },
-  throttled: { status: 429, error: 'http_request_denied' },
-  unavailable: { status: 503, error: 'destination_unavailable' },
-  closed: { status: 503, error: 'proxy_internal_response' },
-  misconfigured: { status: 502, error: 'proxy_configuration_error' },
-  clock: { status: 502, error: 'proxy_configuration_error' },
-  protocol: { status: 502, error: 'http_protocol_error' },
-};
-
-const RETRY_AFTER_SECONDS = 5;
 
 function problemOf(error: unknown): Problem {
   if (error instanceof ProxyRefusal) return ownProblem(error.code);
-  if (error instanceof AgentError) return agentProblem(error);
+  if (error instanceof AgentError) return problemOfAgent(error);
   const cause = error instanceof Error ? error.cause : undefined;
   // Whatever else was thrown is a defect, and could hold anything.
   return cause instanceof NetworkFailure ? networkProblem(cause.code) : ownProblem('internal_error');
@@ -51,33 +30,18 @@ function networkProblem(code: string): Problem {
   );
 }
 
-function agentProblem(error: AgentError): Problem {
-  const { code, message, brokerCode, requestId, approvalId, retryAfterSeconds } = error;
-  const { status, error: name } = AGENT_PROBLEMS[code];
+function problemOfAgent(error: AgentError): Problem {
+  const problem = agentProblem(error);
   // Where nobody who decides was asked, the resource wants what the run was not started with.
-  const isOwn = code === 'denied' && brokerCode === undefined;
-  const hint = isOwn ? 'Start the run with --action for it.' : error.hint;
-  const mayReturn = status === 429 || status === 503;
-  return {
-    status,
-    error: name,
-    retryAfterSeconds: mayReturn ? (retryAfterSeconds ?? RETRY_AFTER_SECONDS) : undefined,
-    members: {
-      code,
-      title: message,
-      hint,
-      broker_code: brokerCode,
-      request_id: requestId,
-      approval_id: approvalId,
-    },
-  };
+  const isOwn = error.code === 'denied' && error.brokerCode === undefined;
+  if (!isOwn) return problem;
+  return { ...problem, members: { ...problem.members, hint: 'Start the run with --action for it.' } };
 }
 
 type Written = { status: number; headers: Record<string, string>; body: string };
 
 function written({ status, error, retryAfterSeconds, members }: Problem): Written {
-  const { code } = members;
-  const body = JSON.stringify({ type: `urn:mayfly:problem:${code}`, status, ...members });
+  const body = JSON.stringify(problemBody({ status, members }));
   return {
     status,
     body,
@@ -85,8 +49,8 @@ function written({ status, error, retryAfterSeconds, members }: Problem): Writte
       'Content-Type': 'application/problem+json',
       'Content-Length': String(Buffer.byteLength(body)),
       'Cache-Control': 'no-store',
-      'Proxy-Status': `mayfly-run; error=${error}; details="${code}"`,
-      ...(retryAfterSeconds === undefined ? {} : { 'Retry-After': String(Math.ceil(retryAfterSeconds)) }),
+      'Proxy-Status': `mayfly-run; error=${error}; details="${members.code}"`,
+      ...(retryAfterSeconds === undefined ? {} : { 'Retry-After': String(retryAfterSeconds) }),
       ...(status === 407 ? { 'Proxy-Authenticate': 'Basic realm="mayfly run", charset="UTF-8"' } : {}),
       ...(status === 405 ? { Allow: 'GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS' } : {}),
     },

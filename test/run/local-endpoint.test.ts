@@ -250,7 +250,7 @@ describe('What the broker says', () => {
     ['throttled', 429],
     ['unavailable', 503],
     ['closed', 503],
-    ['misconfigured', 400],
+    ['misconfigured', 502],
     ['clock', 502],
     ['protocol', 502],
   ] as const satisfies readonly [AgentErrorCode, number][]) {

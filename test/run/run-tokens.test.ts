@@ -179,7 +179,7 @@ describe('A run gives nothing', () => {
       method: 'GET',
       url: 'http://customers.example.com/',
     });
-    assert.deepEqual([status, body.code], [400, 'misconfigured']);
+    assert.deepEqual([status, body.code], [502, 'misconfigured']);
   });
 
   test('once an operator revoked its session: no other one takes its place', async () => {
