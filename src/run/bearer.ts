@@ -1,22 +1,8 @@
-/** Secrets of one run: 256 bits each, compared in a time that says nothing of them. */
-import { createHash, randomBytes, timingSafeEqual } from 'node:crypto';
+/** Who may ask the local endpoint: whoever sends the secret of the run as a bearer's (RFC 6750 §2.1). */
 import { refuseHere } from './refused-here.ts';
+import { isSame } from './secret.ts';
 
-const SECRET_BYTES = 32;
-
-export function newSecret(): string {
-  return randomBytes(SECRET_BYTES).toString('base64url');
-}
-
-export function isSame(given: string, expected: string): boolean {
-  return timingSafeEqual(digestOf(given), digestOf(expected));
-}
-
-function digestOf(text: string): Buffer {
-  return createHash('sha256').update(text).digest();
-}
-
-/** What stands after `Bearer ` (RFC 6750 §2.1); empty for anything else. */
+/** What stands after `Bearer `; empty for anything else. */
 export function bearerOf(authorization: string | undefined): string {
   return /^Bearer ([\w-]+)$/i.exec(authorization ?? '')?.[1] ?? '';
 }

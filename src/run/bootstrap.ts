@@ -3,9 +3,10 @@
  * program starts, is shown to debuggers and ends in crash reports; so the code there is good once, and whoever finds it
  * later has nothing. Somebody who was first shows: the program itself is refused, and the run says so.
  */
-import { bearerOf, type Guard, isSame, newSecret, requireBearer } from './bearer.ts';
+import { bearerOf, type Guard, requireBearer } from './bearer.ts';
 import type { Verb } from './local-endpoint.ts';
 import { refuseHere } from './refused-here.ts';
+import { isSame, newSecret } from './secret.ts';
 
 export type Bootstrap = {
   /** For the environment of the program. */

@@ -7,10 +7,11 @@ import { chmodSync } from 'node:fs';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import type { Duplex } from 'node:stream';
-import { type Guard, isSame, newSecret } from './bearer.ts';
+import type { Guard } from './bearer.ts';
 import { answerOf, type LocalAnswer, problemOf } from './local-answer.ts';
 import { discardBody, type Json, readBody, requireOwnProgram } from './read-request.ts';
 import { refuseHere } from './refused-here.ts';
+import { isSame, newSecret } from './secret.ts';
 
 /** One thing that can be asked for. */
 export type Verb = {

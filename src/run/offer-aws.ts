@@ -6,10 +6,11 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type AwsRequest, askForAws, forContainer } from './ask-for-aws.ts';
-import { newSecret, requireBearer } from './bearer.ts';
+import { requireBearer } from './bearer.ts';
 import { createFreshAws } from './fresh-aws.ts';
 import { openLocalEndpoint } from './local-endpoint.ts';
 import type { OpenOffer } from './offer.ts';
+import { newSecret } from './secret.ts';
 
 const PRIVATE_MODE = 0o600;
 const ANSWER_MILLISECONDS = 20_000;
