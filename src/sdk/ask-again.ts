@@ -23,6 +23,7 @@ export function createAskAgain({
   return async (work, signal) => {
     for (let failures = 1; ; failures += 1) {
       const result = await work().catch((error: unknown) => {
+        signal.throwIfAborted();
         if (error instanceof NetworkFailure) return notReached(issuer, error);
         throw error;
       });

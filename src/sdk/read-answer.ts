@@ -1,9 +1,16 @@
 /** What an answer says in JSON, bounded in bytes. */
+import { NetworkFailure, networkCodeOf } from './send.ts';
+
 const MAX_BYTES = 65_536;
 
-/** @returns an empty object for what is too long, or no JSON object */
+/**
+ * @returns an empty object for what is too long, or no JSON object
+ * @throws {NetworkFailure} when it breaks off
+ */
 export async function readAnswer(response: Response): Promise<Readonly<Record<string, unknown>>> {
-  const bytes = await readBytes(response.body, MAX_BYTES);
+  const bytes = await readBytes(response.body, MAX_BYTES).catch((error: unknown) => {
+    throw new NetworkFailure(networkCodeOf(error));
+  });
   if (bytes.rest !== null) {
     await bytes.rest.cancel();
     return {};

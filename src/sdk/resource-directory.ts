@@ -49,6 +49,7 @@ export function createResourceDirectory(options: {
       const document = await readAnswer(response);
       return response.ok ? document : null;
     } catch (error) {
+      lifetime.throwIfAborted();
       if (!(error instanceof NetworkFailure)) throw error;
       return giveUp(
         'unavailable',

@@ -3,6 +3,7 @@
  * were opened one by one and end for good.
  */
 import type { HeldToken } from './access-token.ts';
+import { unlessAborted } from './agent-clock.ts';
 import { AgentError } from './agent-error.ts';
 import { openRun, type Run, type RunOptions } from './run.ts';
 
@@ -47,7 +48,8 @@ export function createSessions(options: RunOptions): Sessions {
   async function end(run: Run, { withinMilliseconds }: Ending): Promise<void> {
     opened.delete(run);
     // Whether anybody answers or not: tokens of it end within minutes, and their key is nowhere else.
-    await run.end(AbortSignal.timeout(withinMilliseconds)).catch(() => undefined);
+    const signal = AbortSignal.timeout(withinMilliseconds);
+    await unlessAborted(run.end(signal), signal).catch(() => undefined);
   }
 
   return {

@@ -1,4 +1,5 @@
 /** Whoever signs: the agent's long-lived key, wherever it is, or the key of one session. */
+import { giveUp } from './agent-error.ts';
 import { type Bytes, encodeBase64url } from './base64url.ts';
 
 export type SigningAlgorithm = 'ES256' | 'EdDSA';
@@ -35,7 +36,12 @@ export async function signJwt(
 ): Promise<string> {
   const input = `${encodeBase64url(JSON.stringify(header))}.${encodeBase64url(JSON.stringify(claims))}`;
   const signature = await signer.sign(new TextEncoder().encode(input), { signal });
-  return `${input}.${encodeBase64url(signer.alg === 'ES256' ? plainSignature(signature) : signature)}`;
+  const isBytes = ArrayBuffer.isView(signature);
+  const plain = isBytes && signer.alg === 'ES256' ? plainSignature(signature) : signature;
+  if (isBytes && plain.length === SIGNATURE_BYTES) return `${input}.${encodeBase64url(plain)}`;
+  return giveUp('misconfigured', `What signs gives no signature of ${signer.alg}.`, {
+    hint: 'sign() has to return its 64 bytes; of ES256 also as the DER that key services give.',
+  });
 }
 
 const SIGNATURE_BYTES = 64;

@@ -128,4 +128,16 @@ describe('The life of a token', () => {
     assert.ok(server.times(END) >= 1);
     assert.equal(await codeOf(agent.token(given)), 'closed');
   });
+
+  test('Closing waits for a key that does not come, or does not sign, no longer than it is told', async () => {
+    const never = new Promise<never>(() => undefined);
+    for (const key of [never, { alg: 'ES256', sign: () => never } as const]) {
+      const agent = server.createAgent({ key });
+      await assert.rejects(agent.token({ ...given, signal: AbortSignal.timeout(50) }), {
+        name: 'TimeoutError',
+      });
+      await agent.close({ withinMilliseconds: 50 });
+      assert.equal(await codeOf(agent.token(given)), 'closed');
+    }
+  });
 });

@@ -10,7 +10,13 @@ import { after } from 'node:test';
 import { AgentError, type AgentOptions, createAgent } from '../../src/sdk/index.ts';
 import { newDeclaredKey } from '../test-scopes.ts';
 
-export type Told = { status: number; headers?: Record<string, string>; body?: unknown };
+export type Told = {
+  status: number;
+  headers?: Record<string, string>;
+  body?: unknown;
+  /** The connection ends in the middle of it. */
+  isCut?: boolean;
+};
 export type Asked = { line: string; headers: IncomingMessage['headers']; body: string };
 type Answer = Told | ((asked: Asked) => Told);
 
@@ -41,10 +47,14 @@ export async function startHostileServer() {
       status,
       headers = {},
       body: told = {},
+      isCut = false,
     } = typeof answer === 'function' ? answer(question) : answer;
     if (status === 0) return void response.destroy();
-    response.writeHead(status, { 'Content-Type': 'application/json', ...headers });
-    response.end(typeof told === 'string' ? told : JSON.stringify(told));
+    const text = typeof told === 'string' ? told : JSON.stringify(told);
+    const announced = isCut ? { 'Content-Length': `${text.length + 1}` } : {};
+    response.writeHead(status, { 'Content-Type': 'application/json', ...announced, ...headers });
+    if (isCut) response.write(text, () => response.destroy());
+    else response.end(text);
   });
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');

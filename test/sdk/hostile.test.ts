@@ -174,11 +174,27 @@ describe('Waiting (SDK-02)', () => {
     assert.match(error.message, /cannot be reached \(\w+\)/);
   });
 
+  test('An answer that breaks off is none: it is asked for again, and in the end somebody says why', async () => {
+    const cut = { status: 200, body: tokenAnswer(), isCut: true };
+    for (const line of [METADATA, TOKEN]) {
+      server.reset();
+      server.answers(line, cut);
+      const error = await refusalOf(server.createAgent().fetch(thing));
+      assert.deepEqual([error.code, server.times(line)], ['unavailable', 4]);
+      assert.match(error.message, /cannot be reached \(\w+\)/);
+    }
+    server.reset();
+    server.answers(RESOURCE_METADATA, cut);
+    const error = await refusalOf(server.createAgent().fetch(thing));
+    assert.match(`${error.code}: ${error.message}`, /^unavailable: The metadata of .* cannot be had \(\w+\)/);
+  });
+
   test('A broker that recovers is noticed by nobody', async () => {
-    let left = 2;
+    let left = 3;
     server.answers(TOKEN, () => {
       left -= 1;
-      return left >= 0 ? { status: left === 0 ? 503 : 0 } : { status: 200, body: tokenAnswer() };
+      if (left < 0) return { status: 200, body: tokenAnswer() };
+      return { status: [503, 200, 0][left] ?? 0, body: tokenAnswer(), isCut: left === 1 };
     });
     assert.equal((await server.createAgent().fetch(thing, given)).status, 200);
   });

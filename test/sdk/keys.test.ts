@@ -108,6 +108,27 @@ for (const kind of ['ec', 'ed25519'] as const) {
   });
 }
 
+test('What a key service gives that is no signature goes nowhere', async () => {
+  for (const given of [new Uint8Array(63), new Uint8Array(), 'x'.repeat(64), undefined] as Uint8Array[]) {
+    for (const alg of ['ES256', 'EdDSA'] as const) {
+      const agent = createAgent({
+        issuer: 'https://broker.example.com',
+        clientId: 'a',
+        key: { alg, sign: async () => given },
+        fetch: async (url) => {
+          const issuer = 'https://broker.example.com';
+          if (!url.includes('well-known')) return assert.fail('an assertion went out');
+          return Response.json({ issuer, token_endpoint: `${issuer}/oauth/token` });
+        },
+      });
+      await assert.rejects(agent.token({ actions: ['a:b:c'] }), {
+        code: 'misconfigured',
+        message: `What signs gives no signature of ${alg}.`,
+      });
+    }
+  }
+});
+
 test('No private key that it was given or made can be exported', async (t) => {
   const made: CryptoKey[] = [];
   const { importKey, generateKey } = crypto.subtle;
