@@ -26,6 +26,7 @@ type RunOptions = ConnectionOptions &
     resource: string[];
     proxy: boolean;
     socket: boolean;
+    hide: string[];
     user?: string;
     exposeKey: boolean;
   };
@@ -42,12 +43,16 @@ export function runCommand(environment: Environment): Command {
       false,
     )
     .option('--arguments <json>', 'arguments of that action, as {"team":"search"}', awsArguments)
+    .option('--hide <path>', 'keep it from this file or folder, too; repeat for several', collect, [])
     .option('--user <name>', 'run it as this user, who cannot read the key; needs root')
     .option('--expose-key', 'run it also where it cannot be kept from reading the key', false)
     .action(async (words: string[], options: RunOptions, self: Command) => {
       requireActions(options.action, self);
       if (options.proxy && options.resource.length === 0) {
         self.error("error: option '--proxy' needs option '--resource <url>'");
+      }
+      if (options.exposeKey && options.hide.length > 0) {
+        self.error("error: option '--hide <path>' cannot be kept with option '--expose-key'");
       }
       await run(words, options, environment);
     });
@@ -71,6 +76,7 @@ async function run(command: readonly string[], options: RunOptions, environment:
   process.stderr.on('error', () => undefined); // whoever read it may be gone; the run goes on
   const identity = await readAgentIdentity(environment, options);
   const { resource: resources } = options;
+  const isInputTaken = options.key === '-';
   try {
     const proxy = options.proxy ? offerProxy({ resources, report }) : undefined;
     const aws = await awsOfferFor(options, identity, environment);
@@ -83,8 +89,10 @@ async function run(command: readonly string[], options: RunOptions, environment:
       // That of AWS is asked for as its offer is opened.
       provedActions: options.action.filter((action) => action !== aws?.action),
       user: options.user,
+      hide: options.hide,
       exposeKey: options.exposeKey,
-      isInputTaken: options.key === '-',
+      isInputTaken,
+      keyName: isInputTaken ? undefined : options.key,
       environment,
       report,
     });

@@ -8,11 +8,12 @@ const EXIT_NOT_FOUND = 127;
 /** Of execvp(3), where there is no PATH. */
 const DEFAULT_PATH = '/bin:/usr/bin';
 
-/** @throws {RunError} with the exit codes of shells (POSIX XCU §2.8.2) */
-export function requireProgram(name: string, path = DEFAULT_PATH): void {
+/** @returns where it is @throws {RunError} with the exit codes of shells (POSIX XCU §2.8.2) */
+export function requireProgram(name: string, path = DEFAULT_PATH): string {
   const places = name.includes('/') ? [name] : path.split(':').map((folder) => join(folder || '.', name));
   const found = places.map((place) => ({ place, kind: kindOf(place) }));
-  if (found.some(({ kind }) => kind === 'program')) return;
+  const program = found.find(({ kind }) => kind === 'program');
+  if (program !== undefined) return program.place;
   const one = found.find(({ kind }) => kind === 'file' || (kind === 'other' && name.includes('/')));
   if (one !== undefined) {
     const message = `${one.place} is no program: it may not be executed.`;

@@ -10,6 +10,7 @@
  *     close              the offers and the session, however it ended
  *     end                as the program ended
  */
+import { tmpdir } from 'node:os';
 import type { Environment } from '../config/environment.ts';
 import { createAgent } from '../sdk/agent.ts';
 import { AgentError } from '../sdk/agent-error.ts';
@@ -19,7 +20,7 @@ import { type Ending, runChild } from './child.ts';
 import { childEnvironment } from './child-environment.ts';
 import { type Confinement, confine } from './confinement.ts';
 import { requireProgram } from './find-program.ts';
-import { findKeyFiles } from './long-lived-keys.ts';
+import { findKeyFiles, requireInSight } from './long-lived-keys.ts';
 import type { Offer, OpenOffer, RunContext } from './offer.ts';
 import { openRunFolder } from './run-folder.ts';
 import type { Limits } from './run-tokens.ts';
@@ -41,6 +42,10 @@ export type RunOptions = {
   /** For which actions a token is asked at once, so that nothing starts that is not let. Default: all of the run. */
   provedActions?: readonly string[];
   user?: string | undefined;
+  /** Where somebody said that the key is: links may lead from there. */
+  keyName?: string | undefined;
+  /** Files and folders that the program is kept from, besides keys. */
+  hide?: readonly string[] | undefined;
   exposeKey?: boolean | undefined;
   /** Our standard input was the key's. */
   isInputTaken: boolean;
@@ -59,10 +64,12 @@ export async function runProgram(options: RunOptions): Promise<Ending> {
   const signals = catchSignals((signal) => interrupted.resolve({ signal }));
   try {
     const [name = ''] = command;
-    requireProgram(name, environment.PATH);
+    const program = requireProgram(name, environment.PATH);
+    const keys = findKeyFiles({ ...options.identity, ...options });
+    requireInSight(keys, [program, tmpdir()]);
     const confinement = await confine({
       ...options,
-      keys: findKeyFiles({ ...options.identity, environment }),
+      keys,
       inherited: options.isInputTaken ? OUTPUTS : [0, ...OUTPUTS],
     });
     return await withSession(options, { confinement, signals, interrupted: interrupted.promise });
