@@ -43,6 +43,7 @@ export function buildAws(
         endpoint: stsEndpoint,
         identityToken: createWebIdentity({ issuer, signer: ring.webIdentitySigner, clock }),
         log,
+        clock,
       }),
       store,
       log,

@@ -5,11 +5,12 @@
  *
  * Nothing that AWS says is repeated, in the log neither: its messages echo what it was sent, the identity token too.
  */
-import type { Credentials, STSClient } from '@aws-sdk/client-sts';
+import type { AssumedRoleUser, Credentials, STSClient } from '@aws-sdk/client-sts';
 import type { AwsAccess } from '../catalogue/aws-access.ts';
 import type { Log } from '../errors/log.ts';
 import { refuse } from '../errors/refusal.ts';
 import { canonicalDigest } from '../json/canonical-digest.ts';
+import { type Clock, numericDate } from '../time/clock.ts';
 import { type Pause, pause as realPause } from '../time/pause.ts';
 import type { SessionIdentity } from './session-identity.ts';
 import { failureOf, hintFor, type StsFailure } from './sts-failure.ts';
@@ -39,6 +40,7 @@ export type StsOptions = {
   /** Says to AWS who the agent is. */
   identityToken: (identity: SessionIdentity) => string;
   log: Log;
+  clock: Clock;
   pause?: Pause;
   random?: () => number;
 };
@@ -117,7 +119,7 @@ function createLargeTold(log: Log): OnLarge {
   };
 }
 
-function createAsking({ endpoint, identityToken, onLarge }: StsOptions & { onLarge: OnLarge }) {
+function createAsking({ endpoint, identityToken, clock, onLarge }: StsOptions & { onLarge: OnLarge }) {
   const clients = new Map<string, STSClient>();
 
   /** Loaded when it is first needed: a mayfly that gives no AWS credentials has no use for it. */
@@ -144,7 +146,7 @@ function createAsking({ endpoint, identityToken, onLarge }: StsOptions & { onLar
       Policy: policy,
       DurationSeconds: DURATION_SECONDS,
     };
-    const { Credentials: given, PackedPolicySize: percent = 0 } =
+    const { PackedPolicySize: percent = 0, ...answer } =
       order.via === 'web_identity'
         ? await client.send(
             new AssumeRoleWithWebIdentityCommand({ ...role, WebIdentityToken: identityToken(order) }),
@@ -159,19 +161,30 @@ function createAsking({ endpoint, identityToken, onLarge }: StsOptions & { onLar
             { abortSignal },
           );
     onLarge(order, percent);
-    return whole(given);
+    const given = whole(answer.Credentials);
+    if (!isFor(order, answer.AssumedRoleUser)) throw new UnusableAnswer('of another role');
+    if (given.expires <= numericDate(clock)) throw new UnusableAnswer('over');
+    return given;
   };
 }
 
-class IncompleteAnswer extends Error {
-  override readonly name = 'IncompleteAnswer';
+class UnusableAnswer extends Error {
+  override readonly name = 'UnusableAnswer';
+}
+
+/** Whoever answers says whose credentials these are; IAM takes names of roles in any case. */
+function isFor({ roleArn, sessionName }: StsOrder, user: AssumedRoleUser | undefined): boolean {
+  const [, partition, , , account, role = ''] = roleArn.split(':');
+  const name = role.slice(role.lastIndexOf('/') + 1);
+  const ours = `arn:${partition}:sts::${account}:assumed-role/${name}/${sessionName}`;
+  return user?.Arn?.toLowerCase() === ours.toLowerCase();
 }
 
 function whole(given: Credentials | undefined): AwsCredentials {
   const { AccessKeyId, SecretAccessKey, SessionToken, Expiration } = given ?? {};
   const expires = Math.floor((Expiration?.getTime() ?? Number.NaN) / 1000);
   if (!AccessKeyId || !SecretAccessKey || !SessionToken || Number.isNaN(expires))
-    throw new IncompleteAnswer();
+    throw new UnusableAnswer('incomplete');
   return {
     accessKeyId: AccessKeyId,
     secretAccessKey: SecretAccessKey,

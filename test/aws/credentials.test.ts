@@ -222,19 +222,32 @@ const FAULTS = [
   'down',
   'garbage',
   'incomplete',
+  'another account',
+  'another role',
+  'another session',
+  'over',
   'slow',
 ] as const;
 
 test('what passes at AWS is tried again, and then answered 503 (EGR-26)', async () => {
   for (const fault of FAULTS) {
+    const asked = stage.sts.calls.length;
     stage.sts.faults.push(fault);
     assert.equal((await stage.ask()).status, 200, fault);
+    assert.equal(stage.sts.calls.length, asked + 2, fault);
   }
   const before = stage.sts.calls.length;
   stage.sts.faults.push('throttled', 'down', 'error');
   const { status, body, headers } = await stage.ask();
   assert.deepEqual([status, body.code, headers.get('retry-after')], [503, 'temporarily_unavailable', '5']);
   assert.equal(stage.sts.calls.length, before + 3);
+});
+
+test('what AWS would take for years ends with the token all the same', async () => {
+  stage.sts.faults.push('for ever');
+  const { session, token } = await stage.tokenFor();
+  const { body } = await stage.ask({ session, token });
+  assert.equal(body.Expiration, momentOf(decodeJwt(token).exp ?? 0));
 });
 
 test('what AWS will say again is not asked again, and the answer says what there is to mend', async () => {

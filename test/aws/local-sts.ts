@@ -8,6 +8,16 @@ import type { AddressInfo } from 'node:net';
 import { createRemoteJWKSet, jwtVerify } from 'jose';
 import { fail, requireSignature, sendError, sendXml, textOf } from './query-protocol.ts';
 
+/** What somebody else would answer, or AWS with another clock. */
+const BENDS = {
+  'another account': { account: '999999999999' },
+  'another role': { role: 'admin' },
+  'another session': { session: 'somebody' },
+  over: { secondsFromNow: -1 },
+  'for ever': { secondsFromNow: 10 * 365 * 86_400 },
+};
+type Bend = { account?: string; role?: string; session?: string; secondsFromNow?: number };
+
 /** As STS spells them. */
 const REFUSALS = {
   denied: ['AccessDenied', 403],
@@ -23,7 +33,14 @@ const REFUSALS = {
   'unreachable provider': ['IDPCommunicationError', 400],
 } as const satisfies Record<string, [code: string, status: number]>;
 
-export type Fault = keyof typeof REFUSALS | 'error' | 'down' | 'garbage' | 'incomplete' | 'slow';
+export type Fault =
+  | keyof typeof REFUSALS
+  | keyof typeof BENDS
+  | 'error'
+  | 'down'
+  | 'garbage'
+  | 'incomplete'
+  | 'slow';
 
 export type StsCall = {
   action: string;
@@ -78,7 +95,9 @@ export async function startLocalSts(options: {
     calls.push(call);
     await gate;
     const fault = faults.shift();
-    if (fault !== undefined && !(await go(fault, response))) return;
+    const bend: Bend | undefined =
+      fault !== undefined && fault in BENDS ? BENDS[fault as keyof typeof BENDS] : undefined;
+    if (fault !== undefined && bend === undefined && !(await go(fault, response))) return;
     if (call.action === 'GetCallerIdentity') return sendXml(response, 200, callerIdentity(request, body));
     checkLimits(parameters);
     if (call.action === 'AssumeRole') requireSignature(request, body, { keys: BROKER_KEYS, service: 'sts' });
@@ -88,7 +107,7 @@ export async function startLocalSts(options: {
       fail('AccessDenied', 403, `Not authorized to perform sts:${call.action}`);
     }
     given += 1;
-    sendXml(response, 200, success(call, given));
+    sendXml(response, 200, success(call, given, bend));
   }
 
   /** What the trust policy of a role and the service check of a web identity (STS-06). */
@@ -217,15 +236,18 @@ function packedPercentOf(parameters: ReadonlyMap<string, string>): number {
   return Math.ceil((100 * (parameters.get('Policy') ?? '').length) / 2_048);
 }
 
-function success({ action, parameters }: StsCall, number: number): string {
-  const seconds = Number(parameters.get('DurationSeconds') ?? 3600);
+function success({ action, parameters }: StsCall, number: number, bend: Bend = {}): string {
+  const [, , , , ownAccount, ownRole = ''] = (parameters.get('RoleArn') ?? '').split(':');
+  const { account = ownAccount, role = ownRole.split('/').at(-1) } = bend;
+  const { session = parameters.get('RoleSessionName') } = bend;
+  const { secondsFromNow = Number(parameters.get('DurationSeconds') ?? 3600) } = bend;
   return `<${action}Response xmlns="https://sts.amazonaws.com/doc/2011-06-15/"><${action}Result>
     <AssumedRoleUser><AssumedRoleId>AROALOCAL:${parameters.get('RoleSessionName')}</AssumedRoleId>
-      <Arn>arn:aws:sts::123456789012:assumed-role/x/${parameters.get('RoleSessionName')}</Arn></AssumedRoleUser>
+      <Arn>arn:aws:sts::${account}:assumed-role/${role}/${session}</Arn></AssumedRoleUser>
     <Credentials><AccessKeyId>${accessKeyOf(number)}</AccessKeyId>
       <SecretAccessKey>local-secret-${number}</SecretAccessKey>
       <SessionToken>local-session-token-${number}</SessionToken>
-      <Expiration>${new Date(Date.now() + seconds * 1000).toISOString()}</Expiration></Credentials>
+      <Expiration>${new Date(Date.now() + secondsFromNow * 1000).toISOString()}</Expiration></Credentials>
     <PackedPolicySize>${packedPercentOf(parameters)}</PackedPolicySize></${action}Result>
     <ResponseMetadata><RequestId>local-${number}</RequestId></ResponseMetadata></${action}Response>`;
 }

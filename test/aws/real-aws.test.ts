@@ -63,6 +63,7 @@ async function whoHolds(credentials: AwsCredentials): Promise<string> {
 
 const ownIdentity = () =>
   createSts({
+    clock: systemClock,
     endpoint: undefined,
     identityToken: () => assert.fail('the role is assumed by our own identity'),
     log: silentLog,
@@ -87,6 +88,7 @@ test('AWS gives credentials of the role by the word of mayfly, by the names of t
   const jwk = JSON.parse(readFileSync(keyFile, 'utf8'));
   const signer = { kid: String(jwk.kid), privateKey: createPrivateKey({ key: jwk, format: 'jwk' }) };
   const sts = createSts({
+    clock: systemClock,
     endpoint: undefined,
     identityToken: createWebIdentity({ issuer, signer: () => signer, clock: systemClock }),
     log: silentLog,

@@ -4,6 +4,7 @@ import { after, before, test } from 'node:test';
 import { sessionIdentity } from '../../src/aws/session-identity.ts';
 import { createSts, type StsOrder } from '../../src/aws/sts.ts';
 import { silentLog } from '../../src/errors/log.ts';
+import { systemClock } from '../../src/time/clock.ts';
 import { until } from '../broker-process.ts';
 import { ROLE } from '../catalogue/aws-fixture.ts';
 import { TEST_ISSUER } from '../test-broker.ts';
@@ -40,6 +41,7 @@ const warnings: unknown[] = [];
 const log = { ...silentLog, warn: (...line: unknown[]) => warnings.push(line) };
 const sts = () =>
   createSts({
+    clock: systemClock,
     endpoint: local.url,
     identityToken: () => assert.fail('the role is assumed by our own identity'),
     log,
