@@ -20,6 +20,10 @@ const entry = ['./cli/mayfly.ts', './cli/mayfly.js']
   .map((path) => new URL(path, import.meta.url))
   .find((url) => existsSync(url));
 
+// Until `mayfly run` listens itself: a program of an earlier run could have Node open a debugger for it, before there is
+// anything that it is kept from.
+if (process.argv[2] === 'run') process.on('SIGUSR1', () => undefined);
+
 if (Number.parseInt(process.versions.node, 10) >= OLDEST_NODE) {
   await import(entry.href);
 } else {

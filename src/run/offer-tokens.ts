@@ -7,6 +7,7 @@ import { anybodyHere } from './bearer.ts';
 import { createBootstrap } from './bootstrap.ts';
 import { openLocalEndpoint } from './local-endpoint.ts';
 import type { Offer, OpenOffer, RunContext } from './offer.ts';
+import { RunError } from './run-error.ts';
 import { createRunTokens, type RunTokens } from './run-tokens.ts';
 import { tokenVerbs } from './token-verbs.ts';
 
@@ -23,12 +24,22 @@ export const offerTokens: OpenOffer = async (context) => {
 
 /** On a Unix socket, which only the program's user can open. */
 export const offerTokensOnSocket: OpenOffer = async (context) => {
-  const socket = join(context.folder, 'tokens.sock');
+  const socket = requireShort(join(context.folder, 'tokens.sock'));
   const { tokens, stop } = openTokens(context);
   const endpoint = await openLocalEndpoint({ verbs: tokenVerbs({ tokens, guard: anybodyHere }), socket });
   context.handOver(socket);
   return closing(stop, { environment: { MAYFLY_TOKEN_SOCKET: socket }, close: endpoint.close });
 };
+
+/** unix(7) */
+const MAX_SOCKET_BYTES = 107;
+
+function requireShort(socket: string): string {
+  if (Buffer.byteLength(socket) <= MAX_SOCKET_BYTES) return socket;
+  throw new RunError(
+    `${socket} is longer than a Unix socket may be called: name a shorter folder in TMPDIR, like /tmp.`,
+  );
+}
 
 function openTokens({ issuer, session, limits }: RunContext): { tokens: RunTokens; stop: () => void } {
   const lifetime = new AbortController();

@@ -97,6 +97,8 @@ function ask({ place, method, headers, body, signal, limits, pool }: Asked): Pro
     const isStream = body instanceof ReadableStream;
     const bytes = isStream ? null : bytesOf(body);
     if (bytes !== null) headers.set('content-length', String(bytes.length));
+    // Said, since Node sends a body of DELETE without any frame otherwise: as if it were the next request.
+    if (isStream && !headers.has('content-length')) headers.set('transfer-encoding', 'chunked');
     const send = place.protocol === 'https:' ? tlsRequest : plainRequest;
     const request = send(place, {
       method,

@@ -8,6 +8,8 @@ import { after, beforeEach, describe, test } from 'node:test';
 import { anybodyHere } from '../../src/run/bearer.ts';
 import { type Bootstrap, createBootstrap } from '../../src/run/bootstrap.ts';
 import { type LocalEndpoint, openLocalEndpoint, type Verb } from '../../src/run/local-endpoint.ts';
+import type { RunContext } from '../../src/run/offer.ts';
+import { offerTokensOnSocket } from '../../src/run/offer-tokens.ts';
 import { AgentError, type AgentErrorCode } from '../../src/sdk/agent-error.ts';
 import { fc } from '../properties.ts';
 import { askLocally, type Local, sendBytes } from './local-request.ts';
@@ -272,6 +274,11 @@ describe('What the broker says', () => {
     assert.equal(status, 502);
     assert.doesNotMatch(text, /secret/);
   });
+});
+
+test('A folder with a name that is too long for a socket is told, with what to do', async () => {
+  const folder = `/${'long'.repeat(30)}`;
+  await assert.rejects(offerTokensOnSocket({ folder } as RunContext), /shorter folder in TMPDIR/);
 });
 
 test('On a Unix socket only its user gets in, and needs no secret', async (t) => {

@@ -33,6 +33,19 @@ test('a body of some size goes through whole in both directions, and one that is
   assert.equal(codeOf(long), 'body_too_large', long.body);
 });
 
+test('a body that somebody called a request is a body, with every method (EGR-08)', async () => {
+  const hidden = 'GET /hidden HTTP/1.1\r\nHost: a\r\n\r\n';
+  const body = hidden + 'x'.repeat(1_100_000); // more than is kept, so it goes on as it comes
+  for (const method of ['DELETE', 'OPTIONS', 'PUT']) {
+    const before = upstream.seen.length;
+    const chunk = `${body.length.toString(16)}\r\n${body}\r\n0\r\n\r\n`;
+    upstream.answers(({ socket }) => void socket.end(whole('ok')));
+    await world.ask(`${method} ${place}`, { headers: ['Transfer-Encoding: chunked'], body: chunk });
+    const [{ head } = assert.fail(method)] = upstream.seen.slice(before);
+    assert.match(head, /\r\ntransfer-encoding: chunked\r\n/i, method);
+  }
+});
+
 test('a program that sends everything before it reads gets an answer that came early', async () => {
   upstream.answers(
     ({ socket }) =>
