@@ -247,12 +247,17 @@ describe('mayfly doctor names', () => {
   test('a resource that takes tokens of somebody else, or says nothing of itself', async () => {
     const url = await metadataWith();
     let resource = '';
+    let servers = ['https://other.example.com'];
     resource = await serve((request, response) =>
-      json({ resource, authorization_servers: ['https://other.example.com'] })(request, response),
+      json({ resource, authorization_servers: servers })(request, response),
     );
     const other = (await examine(url, {}, '--resource', resource)).hops.at(-1);
     assert.deepEqual([other?.hop, other?.state], ['resource', 'failed']);
     assert.match(other?.says ?? '', /does not say that it takes tokens of http/);
+    servers = [url];
+    const terse = (await examine(url, {}, '--resource', resource)).hops.at(-1);
+    assert.deepEqual([terse?.hop, terse?.state], ['resource', 'ok']);
+    assert.match(terse?.says ?? '', /takes tokens of this broker, for actions that it does not name\.$/);
     const silent = await serve((_request, response) => void response.writeHead(404).end());
     const none = (await examine(url, {}, '--resource', silent)).hops.at(-1);
     assert.deepEqual([none?.hop, none?.state], ['resource', 'warning']);

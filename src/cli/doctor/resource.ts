@@ -20,8 +20,10 @@ export function resourceHop(options: {
       const found = await directory.describe({ url, named: undefined }, signal);
       if (found === null) return silent(url);
       const absent = action.filter((name) => !found.actions.includes(name));
-      if (absent.length === 0)
-        return ok(`${found.name} takes tokens of this broker, for ${found.actions.join(' ')}.`);
+      if (absent.length === 0) {
+        const offered = found.actions.join(' ') || 'actions that it does not name';
+        return ok(`${found.name} takes tokens of this broker, for ${offered}.`);
+      }
       return warning(
         `${found.name} does not speak of ${absent.join(' ')}, but of ${found.actions.join(' ') || 'no action'}.`,
         'Compare the actions with what the resource is called in scopes/resources/.',
