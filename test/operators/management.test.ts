@@ -30,6 +30,7 @@ test('an ended session mints nothing more, its tokens are dead, and another sess
     replicated: true,
     complete: true,
     verifiers: [],
+    aws: { credentials: 0, roles: [] },
   });
   assert.equal(await mintCode('report-writer', run.session), 'session_ended');
   assert.deepEqual([await isActive(run), await isActive(other)], [false, true]);

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { type Installed, run, type Where } from './installed-package.ts';
+import { type Installed, run, runBeside, type Where } from './installed-package.ts';
 
 const sampleOf = (issuer: string) => issuer.replace(/\d+$/, (port) => String(Number(port) + 1));
 const keyOf = ({ folder }: Installed, name: string) => join(folder, 'data', 'keys', `${name}.jwk.json`);
@@ -44,10 +44,11 @@ const PROGRAM = `
 
 const NONCE_AND_CALL = ['POST /oauth/token 400', 'POST /oauth/token 200'];
 
-export function tryAgent(installed: Installed, { issuer, node }: Where): void {
+export async function tryAgent(installed: Installed, { issuer, node }: Where): Promise<void> {
   writeFileSync(join(installed.project, 'agent.js'), PROGRAM);
   const given = [issuer, sampleOf(issuer), keyOf(installed, 'report-writer')];
-  const { version, lines, told } = JSON.parse(run(node, ['agent.js', ...given], installed.project));
+  const printed = await runBeside(node, ['agent.js', ...given], installed.project);
+  const { version, lines, told } = JSON.parse(printed);
   assert.equal(`v${version}`, run(node, ['--version'], installed.project).trim());
   const end = 'POST /v1/sessions/current/revoke 20'; // 202 while a verifier that went away is waited for
   assert.equal(lines.pop().slice(0, end.length), end);
@@ -68,11 +69,11 @@ export function tryAgent(installed: Installed, { issuer, node }: Where): void {
 const EXAMPLES = ['mcp', 'ai-sdk', 'langchain'];
 
 /** To the letter of their first comment; the environment says where this broker is. */
-export function tryExamples(installed: Installed, { issuer, node }: Where): void {
+export async function tryExamples(installed: Installed, { issuer, node }: Where): Promise<void> {
   const settings = { ISSUER: issuer, KEY_FILE: keyOf(installed, 'support-assistant') };
   for (const name of EXAMPLES) {
     const program = join('node_modules', 'mayfly', 'examples', `${name}.mjs`);
-    const told = run(node, [program, `${sampleOf(issuer)}/mcp`], installed.project, settings);
+    const told = await runBeside(node, [program, `${sampleOf(issuer)}/mcp`], installed.project, settings);
     assert.deepEqual(told.trim().split('\n'), [
       'search_documents',
       'create_ticket',

@@ -2,7 +2,7 @@
  * What somebody gets who installs the package: packed by npm, laid out as npm lays it out, beside the dependencies
  * that this checkout has. Only the download is left out.
  */
-import { execFileSync } from 'node:child_process';
+import { execFile, execFileSync } from 'node:child_process';
 import {
   cpSync,
   mkdirSync,
@@ -15,6 +15,7 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
 import { cleanEnvironment } from '../broker-process.ts';
 
 export const ROOT = fileURLToPath(new URL('../..', import.meta.url));
@@ -88,4 +89,13 @@ export function run(
     encoding: 'utf8',
     stdio: ['ignore', 'pipe', 'pipe'],
   });
+}
+
+/**
+ * The same beside servers of this test: whoever blocks does not see that they close a connection that was idle for
+ * long, and asks on it once more.
+ */
+export async function runBeside(...[command, args, cwd, settings = {}]: Parameters<typeof run>) {
+  const { stdout } = await promisify(execFile)(command, args, { cwd, env: cleanEnvironment(settings) });
+  return stdout;
 }

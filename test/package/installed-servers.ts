@@ -7,11 +7,14 @@ import { createInterface } from 'node:readline';
 import { tokenHash } from '../../src/dpop/proof.ts';
 import { cleanEnvironment, freePort, until } from '../broker-process.ts';
 import { createTestAgent, newSessionKey } from '../test-agent.ts';
-import { type Installed, run, type Where } from './installed-package.ts';
+import { type Installed, runBeside, type Where } from './installed-package.ts';
 import { writeReadmeServers } from './readme-server.ts';
 
 /** A resource server of somebody who installed the package, in a process of its own that ends by itself. */
-export function askWithInstalledVerifier({ folder, project }: Installed, { issuer, node }: Where): unknown {
+export async function askWithInstalledVerifier(
+  { folder, project }: Installed,
+  { issuer, node }: Where,
+): Promise<unknown> {
   const script = `
     import { readFileSync } from 'node:fs';
     import { createVerifier } from 'mayfly/verifier';
@@ -26,7 +29,7 @@ export function askWithInstalledVerifier({ folder, project }: Installed, { issue
     process.stdout.write(JSON.stringify([serving.LOW, told, response.status]));
   `;
   writeFileSync(join(project, 'verify.js'), script);
-  return JSON.parse(run(node, ['verify.js'], project));
+  return JSON.parse(await runBeside(node, ['verify.js'], project));
 }
 
 type Answer = [status: number, headers: Record<string, string>, body: Record<string, unknown>];

@@ -148,8 +148,8 @@ describe('The installed broker', () => {
   for (const { name, node, skip } of NODES) {
     const where = () => ({ issuer, node });
 
-    test(`gives the installed verifier its lease, on ${name}`, { skip }, () => {
-      const answer = askWithInstalledVerifier(installed, where());
+    test(`gives the installed verifier its lease, on ${name}`, { skip }, async () => {
+      const answer = await askWithInstalledVerifier(installed, where());
       assert.deepEqual(answer, ['granted', 'connected or not', 401]);
     });
 
