@@ -1,7 +1,8 @@
 /** The program runs as a user who cannot read the keys: for whoever is root, and where namespaces are forbidden. */
 import { execFileSync } from 'node:child_process';
-import { requireTool, WITHOUT_PRIVILEGES } from './own-namespace.ts';
+import { WITHOUT_PRIVILEGES } from './own-namespace.ts';
 import { RunError } from './run-error.ts';
+import { requireTool } from './system-tool.ts';
 
 export type OtherUser = { name: string; uid: number; gid: number; home: string };
 

@@ -7,8 +7,7 @@
  */
 import { execFileSync } from 'node:child_process';
 import type { KeyFiles } from './long-lived-keys.ts';
-import { RunError } from './run-error.ts';
-import { systemTool } from './system-tool.ts';
+import { requireTool } from './system-tool.ts';
 
 /** No way back: also not by programs that are of another user when they are started (no_new_privs). */
 export const WITHOUT_PRIVILEGES = [
@@ -41,12 +40,6 @@ export function inOwnNamespace({ files, folders }: KeyFiles): (command: readonly
     ...[`${shell}`, '-c', coverThenStart(`${mount}`, `${setpriv}`), 'mayfly-run', ...covers, '--'],
   ];
   return (command) => [...prefix, ...command];
-}
-
-export function requireTool(name: string): string {
-  const path = systemTool(name);
-  if (path !== undefined) return path;
-  throw new RunError(`${name} is not there; Debian has it in util-linux.`);
 }
 
 /**
