@@ -12,16 +12,19 @@
  *     closed            this agent was closed
  *     protocol          an answer that cannot be used, or is not to be trusted
  */
-export type AgentErrorCode =
-  | 'denied'
-  | 'approval_pending'
-  | 'stopped'
-  | 'throttled'
-  | 'unavailable'
-  | 'misconfigured'
-  | 'clock'
-  | 'closed'
-  | 'protocol';
+export const AGENT_ERROR_CODES = [
+  'denied',
+  'approval_pending',
+  'stopped',
+  'throttled',
+  'unavailable',
+  'misconfigured',
+  'clock',
+  'closed',
+  'protocol',
+] as const;
+
+export type AgentErrorCode = (typeof AGENT_ERROR_CODES)[number];
 
 export type AgentErrorDetails = {
   /** The broker's own code, of its closed set: `invalid_scope`, `agent_stopped`, … */

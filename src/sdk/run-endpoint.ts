@@ -1,7 +1,7 @@
 /** The endpoint that `mayfly run` gives to its program, asked from within that program (Node alone has Unix sockets). */
 import { request as httpRequest } from 'node:http';
 import { json } from 'node:stream/consumers';
-import { AgentError, type AgentErrorCode, giveUp, tellable } from './agent-error.ts';
+import { AGENT_ERROR_CODES, AgentError, giveUp, tellable } from './agent-error.ts';
 
 export type RunEnvironment = Readonly<Record<string, string | undefined>>;
 
@@ -75,23 +75,11 @@ function gone(): AgentError {
   return new AgentError('unavailable', 'The endpoint of the run does not answer.');
 }
 
-const TOLD: readonly AgentErrorCode[] = [
-  'denied',
-  'approval_pending',
-  'stopped',
-  'throttled',
-  'unavailable',
-  'misconfigured',
-  'clock',
-  'closed',
-  'protocol',
-];
-
 function refusalOf(
   problem: Json,
   { 'retry-after': after }: { 'retry-after'?: string | undefined },
 ): AgentError {
-  const code = TOLD.find((known) => known === problem.code) ?? 'denied';
+  const code = AGENT_ERROR_CODES.find((known) => known === problem.code) ?? 'denied';
   return new AgentError(code, tellable(problem.title) ?? 'The run refuses, and gave no reason', {
     hint: tellable(problem.hint),
     brokerCode: tellable(problem.broker_code),
