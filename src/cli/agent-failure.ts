@@ -1,5 +1,5 @@
 /** How a command of an agent ends when the agent does not get what it asked for, in the exit codes of failure.ts. */
-import type { AgentError, AgentErrorCode } from '../sdk/agent-error.ts';
+import { AgentError, type AgentErrorCode } from '../sdk/agent-error.ts';
 import { CommandFailure, EXIT, type ExitCode, exitCodeFor } from './failure.ts';
 import { plainText } from './plain-text.ts';
 
@@ -14,6 +14,18 @@ const BY_CODE: Readonly<Record<AgentErrorCode, ExitCode>> = {
   closed: EXIT.server,
   protocol: EXIT.server,
 };
+
+/**
+ * What a command asks as an agent.
+ * @throws {CommandFailure} in place of an AgentError
+ */
+export async function askingAsAgent<Result>(ask: () => Promise<Result>): Promise<Result> {
+  try {
+    return await ask();
+  } catch (error) {
+    throw error instanceof AgentError ? agentFailure(error) : error;
+  }
+}
 
 /** The message, the hint, and who could grant it as far as the broker said. */
 export function agentFailure(error: AgentError): CommandFailure {

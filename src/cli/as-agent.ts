@@ -1,7 +1,6 @@
 import type { Environment } from '../config/environment.ts';
 import { type Agent, type AgentOptions, createAgent } from '../sdk/agent.ts';
-import { AgentError } from '../sdk/agent-error.ts';
-import { agentFailure } from './agent-failure.ts';
+import { askingAsAgent } from './agent-failure.ts';
 import { type AgentIdentity, readAgentIdentity } from './agent-identity.ts';
 import type { ConnectionOptions } from './connection.ts';
 
@@ -26,14 +25,12 @@ export async function asAgent<Result>(
   const identity = await readAgentIdentity(environment, options);
   const lifetime = tokenLifetimeSeconds === undefined ? {} : { tokenLifetimeSeconds };
   const { issuer, clientId, key } = identity;
-  try {
+  return askingAsAgent(async () => {
     const agent = createAgent({ issuer, clientId, key, ...lifetime });
     try {
       return await work(agent, identity);
     } finally {
       if (!isKept) await agent.close({ withinMilliseconds: END_MILLISECONDS });
     }
-  } catch (error) {
-    throw error instanceof AgentError ? agentFailure(error) : error;
-  }
+  });
 }

@@ -10,8 +10,7 @@ import type { OpenOffer } from '../run/offer.ts';
 import { offerProxy, type ProxyOffer } from '../run/offer-proxy.ts';
 import { offerTokens, offerTokensOnSocket } from '../run/offer-tokens.ts';
 import { runProgram } from '../run/run-program.ts';
-import { AgentError } from '../sdk/agent-error.ts';
-import { agentFailure } from './agent-failure.ts';
+import { askingAsAgent } from './agent-failure.ts';
 import { readAgentIdentity } from './agent-identity.ts';
 import { addActionOption, addAgentOptions, requireActions } from './agent-options.ts';
 import { awsArguments } from './aws-commands.ts';
@@ -77,10 +76,10 @@ async function run(command: readonly string[], options: RunOptions, environment:
   const identity = await readAgentIdentity(environment, options);
   const { resource: resources } = options;
   const isInputTaken = options.key === '-';
-  try {
+  const ending = await askingAsAgent(async () => {
     const proxy = options.proxy ? offerProxy({ resources, report }) : undefined;
     const aws = await awsOfferFor(options, identity, environment);
-    const ending = await runProgram({
+    return runProgram({
       command,
       identity,
       limits: { actions: options.action, resources },
@@ -96,8 +95,6 @@ async function run(command: readonly string[], options: RunOptions, environment:
       environment,
       report,
     });
-    endAs(ending);
-  } catch (error) {
-    throw error instanceof AgentError ? agentFailure(error) : error;
-  }
+  });
+  endAs(ending);
 }

@@ -25,16 +25,9 @@ export function whoamiCommand(environment: Environment): Command {
 
 async function askWhoIAm(environment: Environment, options: ConnectionOptions): Promise<Row> {
   const { readAgentIdentity } = await import('./agent-identity.ts');
-  const { agentFailure } = await import('./agent-failure.ts');
-  const { AgentError } = await import('../sdk/agent-error.ts');
+  const { askingAsAgent } = await import('./agent-failure.ts');
   const { whoAmI } = await import('../sdk/who-am-i.ts');
   const { issuer, clientId, key } = await readAgentIdentity(environment, options);
-  try {
-    return {
-      issuer,
-      ...(await whoAmI({ issuer, clientId, key, fetch, withinMilliseconds: ANSWER_MILLISECONDS })),
-    };
-  } catch (error) {
-    throw error instanceof AgentError ? agentFailure(error) : error;
-  }
+  const asked = { issuer, clientId, key, fetch, withinMilliseconds: ANSWER_MILLISECONDS };
+  return { issuer, ...(await askingAsAgent(() => whoAmI(asked))) };
 }
