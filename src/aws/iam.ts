@@ -6,6 +6,8 @@
  * Of what IAM answers only its error's name is kept.
  */
 import type { IAMClient } from '@aws-sdk/client-iam';
+import { readAwsError } from './aws-error.ts';
+import { createRegionalClients } from './regional-clients.ts';
 
 export type Iam = {
   /** @throws {IamError} */
@@ -43,20 +45,9 @@ const REGIONS: Readonly<Record<string, string>> = {
 
 /** @param options.endpoint absent: the partition's own */
 export function createIam({ endpoint }: { endpoint: string | undefined }): Iam {
-  const clients = new Map<string, IAMClient>();
   // Loaded when it is first needed.
   const load = () => import('@aws-sdk/client-iam');
-
-  async function clientFor(roleArn: string): Promise<IAMClient> {
-    const { IAMClient: Client } = await load();
-    const [, partition = ''] = roleArn.split(':');
-    const region = REGIONS[partition] ?? 'us-east-1';
-    const client =
-      clients.get(region) ??
-      new Client({ region, maxAttempts: 1, ...(endpoint === undefined ? {} : { endpoint }) });
-    clients.set(region, client);
-    return client;
-  }
+  const clientIn = createRegionalClients(endpoint, async (options) => new (await load()).IAMClient(options));
 
   async function requireRole(client: IAMClient, roleArn: string): Promise<string> {
     const RoleName = roleArn.slice(roleArn.lastIndexOf('/') + 1);
@@ -66,39 +57,34 @@ export function createIam({ endpoint }: { endpoint: string | undefined }): Iam {
     return RoleName;
   }
 
-  async function read(roleArn: string): Promise<string | null> {
-    const { GetRolePolicyCommand } = await load();
-    const client = await clientFor(roleArn);
-    const role = { RoleName: await requireRole(client, roleArn), PolicyName: DENY_POLICY_NAME };
-    try {
-      const { PolicyDocument = '' } = await client.send(new GetRolePolicyCommand(role), within());
-      return decodeURIComponent(PolicyDocument);
-    } catch (error) {
-      if (codeOf(error) === 'NoSuchEntity') return null;
-      throw error;
-    }
+  /** Our policy there, as each call about it names it. */
+  async function policyOn(roleArn: string) {
+    const [, partition = ''] = roleArn.split(':');
+    const client = await clientIn(REGIONS[partition] ?? 'us-east-1');
+    const RoleName = await requireRole(client, roleArn);
+    return { client, policy: { RoleName, PolicyName: DENY_POLICY_NAME } };
   }
 
   return {
-    put: (roleArn, policy) =>
+    put: (roleArn, document) =>
       named(async () => {
+        const { client, policy } = await policyOn(roleArn);
         const { PutRolePolicyCommand } = await load();
-        const client = await clientFor(roleArn);
-        const role = { RoleName: await requireRole(client, roleArn), PolicyName: DENY_POLICY_NAME };
-        await client.send(new PutRolePolicyCommand({ ...role, PolicyDocument: policy }), within());
+        await client.send(new PutRolePolicyCommand({ ...policy, PolicyDocument: document }), within());
       }),
     remove: (roleArn) =>
       named(async () => {
+        const { client, policy } = await policyOn(roleArn);
         const { DeleteRolePolicyCommand } = await load();
-        const client = await clientFor(roleArn);
-        const role = { RoleName: await requireRole(client, roleArn), PolicyName: DENY_POLICY_NAME };
-        try {
-          await client.send(new DeleteRolePolicyCommand(role), within());
-        } catch (error) {
-          if (codeOf(error) !== 'NoSuchEntity') throw error;
-        }
+        await ifThere(client.send(new DeleteRolePolicyCommand(policy), within()));
       }),
-    read: (roleArn) => named(() => read(roleArn)),
+    read: (roleArn) =>
+      named(async () => {
+        const { client, policy } = await policyOn(roleArn);
+        const { GetRolePolicyCommand } = await load();
+        const found = await ifThere(client.send(new GetRolePolicyCommand(policy), within()));
+        return found === null ? null : decodeURIComponent(found.PolicyDocument ?? '');
+      }),
   };
 }
 
@@ -106,21 +92,22 @@ function within(): { abortSignal: AbortSignal } {
   return { abortSignal: AbortSignal.timeout(CALL_MILLISECONDS) };
 }
 
+/** @returns null when there is no such policy */
+async function ifThere<Result>(answer: Promise<Result>): Promise<Result | null> {
+  try {
+    return await answer;
+  } catch (error) {
+    if (readAwsError(error).name === 'NoSuchEntity') return null;
+    throw error;
+  }
+}
+
 async function named<Result>(work: () => Promise<Result>): Promise<Result> {
   try {
     return await work();
   } catch (error) {
     if (error instanceof IamError) throw error;
-    const { httpStatusCode: status = 0 } =
-      (error as { $metadata?: { httpStatusCode?: number } }).$metadata ?? {};
-    const isRefused = status >= 400 && status < 500;
-    const isOurs = codeOf(error) === 'CredentialsProviderError';
-    throw new IamError(codeOf(error), { unknown: !(isRefused || isOurs) });
+    const { name, isRefused } = readAwsError(error);
+    throw new IamError(name, { unknown: !isRefused });
   }
-}
-
-/** As IAM writes it: clients add a word. */
-function codeOf(error: unknown): string {
-  const { name = 'Error' } = error as { name?: string };
-  return name.replace(/Exception$/, '');
 }

@@ -3,15 +3,10 @@
  * passes by itself; the rest stays until somebody mends the role, the provider or the catalogue, and is told in words
  * that say which, for whoever asks can do nothing about it.
  */
+import { type AwsError, readAwsError } from './aws-error.ts';
 import type { StsOrder } from './sts.ts';
 
-export type StsFailure = {
-  /** As STS writes it: clients add a word. */
-  name: string;
-  status: number | undefined;
-  awsRequestId: string | undefined;
-  passes: boolean;
-};
+export type StsFailure = Omit<AwsError, 'isRefused'> & { passes: boolean };
 
 /** Of 4xx, what passes by itself. */
 const PASSING = new Set([
@@ -22,17 +17,9 @@ const PASSING = new Set([
   'IDPCommunicationError',
 ]);
 
-/** Of whatever was thrown only what cannot repeat anything that was sent or came back. */
 export function failureOf(error: unknown): StsFailure {
-  const { name: said = 'Error', $metadata = {} } = error as {
-    name?: string;
-    $metadata?: { httpStatusCode?: number; requestId?: string };
-  };
-  const name = said.replace(/Exception$/, '');
-  const { httpStatusCode: status, requestId: awsRequestId } = $metadata;
-  const isOfCaller = status !== undefined && status >= 400 && status < 500 && status !== 429;
-  const isOurs = name === 'CredentialsProviderError';
-  return { name, status, awsRequestId, passes: PASSING.has(name) || !(isOfCaller || isOurs) };
+  const { isRefused, ...said } = readAwsError(error);
+  return { ...said, passes: PASSING.has(said.name) || said.status === 429 || !isRefused };
 }
 
 const TRUST = {

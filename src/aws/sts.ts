@@ -5,13 +5,14 @@
  *
  * Nothing that AWS says is repeated, in the log neither: its messages echo what it was sent, the identity token too.
  */
-import type { AssumedRoleUser, Credentials, STSClient } from '@aws-sdk/client-sts';
+import type { AssumedRoleUser, Credentials } from '@aws-sdk/client-sts';
 import type { AwsAccess } from '../catalogue/aws-access.ts';
 import type { Log } from '../errors/log.ts';
 import { refuse } from '../errors/refusal.ts';
 import { canonicalDigest } from '../json/canonical-digest.ts';
 import { type Clock, numericDate } from '../time/clock.ts';
 import { type Pause, pause as realPause } from '../time/pause.ts';
+import { createRegionalClients } from './regional-clients.ts';
 import type { SessionIdentity } from './session-identity.ts';
 import { failureOf, hintFor, type StsFailure } from './sts-failure.ts';
 
@@ -120,25 +121,13 @@ function createLargeTold(log: Log): OnLarge {
 }
 
 function createAsking({ endpoint, identityToken, clock, onLarge }: StsOptions & { onLarge: OnLarge }) {
-  const clients = new Map<string, STSClient>();
-
   /** Loaded when it is first needed: a mayfly that gives no AWS credentials has no use for it. */
-  async function load() {
-    return import('@aws-sdk/client-sts');
-  }
-
-  async function clientOf(region: string): Promise<STSClient> {
-    const { STSClient: Client } = await load();
-    const client =
-      clients.get(region) ??
-      new Client({ region, maxAttempts: 1, ...(endpoint === undefined ? {} : { endpoint }) });
-    clients.set(region, client);
-    return client;
-  }
+  const load = () => import('@aws-sdk/client-sts');
+  const clientIn = createRegionalClients(endpoint, async (options) => new (await load()).STSClient(options));
 
   return async function ask(order: StsOrder, abortSignal: AbortSignal): Promise<AwsCredentials> {
     const { AssumeRoleCommand, AssumeRoleWithWebIdentityCommand } = await load();
-    const client = await clientOf(order.region);
+    const client = await clientIn(order.region);
     const { roleArn, sessionName, sourceIdentity, tags, policy } = order;
     const role = {
       RoleArn: roleArn,
