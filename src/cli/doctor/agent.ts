@@ -10,9 +10,6 @@ import { CommandFailure } from '../failure.ts';
 import { type Finding, failed, type Hop, ok, warning } from './hop.ts';
 import { judgeActions, judgeCatalogue, judgeStop } from './standing.ts';
 
-/** How the broker was asked who we are, and what came of it. */
-type Asked = { error: unknown; nonces: number };
-
 export type AgentHopOptions = ConnectionOptions & {
   environment: Environment;
   issuer: string;
@@ -24,7 +21,8 @@ export function agentHops(options: AgentHopOptions): Hop[] {
   const { environment, action, ...connection } = options;
   let identity: AgentIdentity | undefined;
   let me: OwnAgent = {};
-  let asked: Asked | undefined;
+  /** Why the broker did not say it. */
+  let refusal: unknown;
 
   async function lookAtKey(): Promise<Finding> {
     const warnings: string[] = [];
@@ -39,8 +37,8 @@ export function agentHops(options: AgentHopOptions): Hop[] {
     return warnings.length === 0 ? ok(says) : warning(`${says} Others can read it.`, `chmod 600 ${keyPath}`);
   }
 
-  /** Once, for two hops. */
-  async function ask(): Promise<Asked> {
+  /** Asks who we are; what came of it is for the next hop. */
+  async function lookAtNonce(): Promise<Finding | null> {
     if (identity === undefined) throw new Error('the key is looked at before');
     const { issuer, clientId, key } = identity;
     const { withinMilliseconds } = options;
@@ -53,16 +51,10 @@ export function agentHops(options: AgentHopOptions): Hop[] {
     };
     try {
       me = await whoAmI({ issuer, clientId, key, fetch: watching, withinMilliseconds });
-      return { error: null, nonces };
+      return ok(nonces > 0 ? 'It asked for one, and took it.' : 'It asks for none.');
     } catch (error) {
-      return { error, nonces };
+      refusal = error;
     }
-  }
-
-  async function lookAtNonce(): Promise<Finding | null> {
-    asked = await ask();
-    const { error, nonces } = asked;
-    if (error === null) return ok(nonces > 0 ? 'It asked for one, and took it.' : 'It asks for none.');
     if (nonces < 2) return null;
     return failed(
       'The broker asks for another nonce again and again.',
@@ -71,8 +63,7 @@ export function agentHops(options: AgentHopOptions): Hop[] {
   }
 
   async function lookAtAssertion(): Promise<Finding> {
-    const { error } = asked ?? (await ask());
-    if (error !== null && identity !== undefined) return notTaken(error, identity);
+    if (refusal !== undefined && identity !== undefined) return notTaken(refusal, identity);
     if (me.name !== identity?.clientId) {
       return failed(
         'What came back does not say who we are.',
