@@ -122,7 +122,7 @@ function describeAll(world: () => RunWorld): void {
     });
 
     test('the terminal is its own', async () => {
-      const { said } = await mayfly(['sh', '-c', 'tty <&0 && echo ready && sleep 60']);
+      const { said } = await mayfly(['tty']);
       assert.match(said, /^\/dev\/pts\/\d+\r?$/m);
     });
   });

@@ -128,6 +128,16 @@ export async function startRunWorld(settings: Readonly<Record<string, string>> =
       const { body } = await operator.ask({ may: 'mayfly:read:sessions', method: 'GET', path });
       return body.state;
     },
+    /** As an operator does it. */
+    async revokeSession(sessionId: string): Promise<void> {
+      await operator.ask({
+        may: 'mayfly:revoke:sessions',
+        method: 'POST',
+        path: `/v1/sessions/${sessionId}/revoke`,
+        body: { reason: 'a test' },
+        idempotencyKey: `revoke-${sessionId}`,
+      });
+    },
     /** Of the agent: how many there ever were, and how many go on. */
     async sessions(): Promise<{ all: number; open: number }> {
       const { body } = await operator.ask({

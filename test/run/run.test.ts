@@ -6,13 +6,17 @@ import { after, before, describe, test } from 'node:test';
 import { fetchOfRun } from '../../src/sdk/node.ts';
 import { describeConfinement } from './confinement.ts';
 import { describeEndings, describeOtherEnds } from './endings.ts';
-import { AGENT, nodeProgram, PYTHON, program, type RunWorld, startRunWorld } from './run-world.ts';
+import { type Pages, startPages } from './pages.ts';
+import { describeProxied } from './proxied.ts';
+import { AGENT, nodeProgram, PYTHON, program, type RunWorld } from './run-world.ts';
 
+let pages: Pages;
 let world: RunWorld;
 before(async () => {
-  world = await startRunWorld();
+  pages = await startPages();
+  ({ world } = pages);
 });
-after(() => world?.stop());
+after(() => pages?.stop());
 
 describe('A program', () => {
   for (const [what, command, options] of [
@@ -95,3 +99,4 @@ describe('A run ends', () => {
 describeEndings(() => world);
 describeOtherEnds(() => world);
 describeConfinement(() => world);
+describeProxied(() => pages);
