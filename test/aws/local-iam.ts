@@ -2,10 +2,9 @@
  * IAM over HTTP on this machine, as far as a policy on a role goes: the query protocol, its documented limits and
  * errors, signatures verified by an implementation that is not the client's. Roles are known by their names.
  */
-import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
-import type { AddressInfo } from 'node:net';
+import type { IncomingMessage, ServerResponse } from 'node:http';
 import { BROKER_KEYS } from './local-sts.ts';
-import { fail, requireSignature, sendError, sendXml, textOf } from './query-protocol.ts';
+import { fail, requireSignature, sendXml, serveQueries, textOf } from './query-protocol.ts';
 
 export type IamFault = 'throttled' | 'error' | 'down' | 'denied' | 'done and down';
 
@@ -27,11 +26,7 @@ export async function startLocalIam({ roles: arns }: { roles: readonly string[] 
   const calls: string[] = [];
   const faults: IamFault[] = [];
 
-  const server = createServer((request, response) => {
-    answer(request, response).catch((error: unknown) => sendError(response, error, NAMESPACE));
-  });
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  const { port } = server.address() as AddressInfo;
+  const server = await serveQueries(answer, NAMESPACE);
 
   async function answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const body = await textOf(request);
@@ -88,18 +83,13 @@ export async function startLocalIam({ roles: arns }: { roles: readonly string[] 
   }
 
   return {
-    url: `http://127.0.0.1:${port}`,
+    ...server,
     calls,
     /** What goes wrong with the next calls that concern a policy, one each. */
     faults,
     roles,
     /** What mayfly has put on the role of this name. */
     denied: (name: string): string | undefined => roles.get(name)?.policies.get('mayfly-revoked'),
-    close: () =>
-      new Promise<void>((resolve) => {
-        server.close(() => resolve());
-        server.closeAllConnections();
-      }),
   };
 }
 

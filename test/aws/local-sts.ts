@@ -3,10 +3,9 @@
  * that is not the client's, and web identities verified as AWS does, by the provider's own discovery. What it gives is
  * good for nothing.
  */
-import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
-import type { AddressInfo } from 'node:net';
+import type { IncomingMessage, ServerResponse } from 'node:http';
 import { createRemoteJWKSet, jwtVerify } from 'jose';
-import { fail, requireSignature, sendError, sendXml, textOf } from './query-protocol.ts';
+import { fail, requireSignature, sendXml, serveQueries, textOf } from './query-protocol.ts';
 
 /** What somebody else would answer, or AWS with another clock. */
 const BENDS = {
@@ -77,11 +76,7 @@ export async function startLocalSts(options: {
   let gate: Promise<void> | null = null;
   let given = 0;
 
-  const server = createServer((request, response) => {
-    answer(request, response).catch((error: unknown) => sendError(response, error, NAMESPACE));
-  });
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  const { port } = server.address() as AddressInfo;
+  const server = await serveQueries(answer, NAMESPACE);
 
   async function answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const body = await textOf(request);
@@ -134,7 +129,7 @@ export async function startLocalSts(options: {
   }
 
   return {
-    url: `http://127.0.0.1:${port}`,
+    ...server,
     calls,
     /** What goes wrong with the next calls, one each. */
     faults,
@@ -149,11 +144,6 @@ export async function startLocalSts(options: {
         open();
       };
     },
-    close: () =>
-      new Promise<void>((resolve) => {
-        server.close(() => resolve());
-        server.closeAllConnections();
-      }),
   };
 }
 

@@ -1,6 +1,7 @@
 /** What AWS's older services share: forms in, XML out, errors in their own shape, signatures of version 4. */
-import type { IncomingMessage, ServerResponse } from 'node:http';
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import { createRequire } from 'node:module';
+import type { AddressInfo } from 'node:net';
 
 type Signable = {
   host: string;
@@ -32,6 +33,26 @@ class AwsError extends Error {
 
 export function fail(code: string, status: number, message: string): never {
   throw new AwsError(code, status, message);
+}
+
+/** On this machine. What `answer` throws is told as AWS tells errors. */
+export async function serveQueries(
+  answer: (request: IncomingMessage, response: ServerResponse) => Promise<void>,
+  namespace: string,
+): Promise<{ url: string; close(): Promise<void> }> {
+  const server = createServer((request, response) => {
+    answer(request, response).catch((error: unknown) => sendError(response, error, namespace));
+  });
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const { port } = server.address() as AddressInfo;
+  return {
+    url: `http://127.0.0.1:${port}`,
+    close: () =>
+      new Promise<void>((resolve) => {
+        server.close(() => resolve());
+        server.closeAllConnections();
+      }),
+  };
 }
 
 /** Signs what came anew, with the same headers, and compares. */
@@ -73,7 +94,7 @@ export async function textOf(request: IncomingMessage): Promise<string> {
   return Buffer.concat(pieces).toString('utf8');
 }
 
-export function sendError(response: ServerResponse, error: unknown, namespace: string): void {
+function sendError(response: ServerResponse, error: unknown, namespace: string): void {
   if (!(error instanceof AwsError)) throw error;
   const { code, status, message } = error;
   sendXml(
