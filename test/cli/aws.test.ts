@@ -108,7 +108,7 @@ test('an action that is had for one call at a time is asked for that call', asyn
 });
 
 test('what goes wrong is told on stderr, with an exit code and nothing secret', async () => {
-  for (const [code, why, ...words] of [
+  const wrong = [
     [1, /required option '--action/],
     [1, /It is a JSON object/, '--action', READ_REPORT, '--arguments', '{"team'],
     [1, /cannot be used.*ENOENT/, '--action', READ_REPORT, '--key', '/does/not/exist'],
@@ -116,12 +116,14 @@ test('what goes wrong is told on stderr, with an exit code and nothing secret', 
     [5, /invalid_target/, '--action', 'db:read:customers'],
     [5, /owner, data-platform.*invalid_scope/, '--action', 'aws:read:nothing'],
     [4, /cannot be reached/, '--action', READ_REPORT, '--url', 'http://127.0.0.1:9'],
-  ] as const) {
+  ] as const;
+  const tried = wrong.map(async ([code, why, ...words]) => {
     const outcome = await credentials(...words);
     assert.deepEqual([outcome.code, outcome.stdout], [code, ''], outcome.stderr);
     assert.match(outcome.stderr, why);
     for (const secret of secrets) assert.ok(!outcome.stderr.includes(secret));
-  }
+  });
+  await Promise.all(tried);
   stage.sts.faults.push('denied');
   const denied = await credentials('--action', READ_REPORT, '--arguments', GIVEN);
   assert.equal(denied.code, 5);

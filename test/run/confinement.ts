@@ -79,7 +79,7 @@ function describeAll(world: () => RunWorld): void {
 
   const asAgent = ['--as', AGENT];
 
-  describe('The key cannot be read by the program', { skip: noNamespaces }, () => {
+  describe('The key cannot be read by the program', { skip: noNamespaces, concurrency: 3 }, () => {
     const named = (path: string) => ({ options: [...asAgent, '--key', path] });
     const set = (settings: Record<string, string>) => ({ settings: { MAYFLY_AGENT: AGENT, ...settings } });
 
