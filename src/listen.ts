@@ -9,6 +9,9 @@ import { createListener, requireFreePort } from './http/listener.ts';
 import { metricsRoutes } from './metrics-routes.ts';
 import { recordRefusal } from './refusal-record.ts';
 
+/** Of a stop behind a front; one that is busy has asked on most of its connections by then. */
+const LINGER_MILLISECONDS = 500;
+
 /** Said before a database is made and migrated; whoever takes one of them meanwhile is found when it is bound. */
 export async function requireFreePorts({ host, port, metrics }: Configuration): Promise<void> {
   await requireFreePort({ host, port, portSetting: 'MAYFLY_PORT' });
@@ -24,7 +27,8 @@ export async function listen(
   const { configuration, catalogue, clients, recorder, bounds, metrics, clock } = capabilities;
   const { idle, drain: endStreams, streams, ...built } = buildCapabilities(capabilities);
   const { host, port, tls, issuer, trustedProxies, drainSeconds } = configuration;
-  const drain = { withinMilliseconds: drainSeconds * 1000 };
+  const lingerMilliseconds = trustedProxies.length > 0 ? LINGER_MILLISECONDS : 0;
+  const drain = { withinMilliseconds: drainSeconds * 1000, lingerMilliseconds };
 
   const metricsListener = createListener({
     app: createHttpApplication({ routes: metricsRoutes(metrics), log, clock, https: false }),

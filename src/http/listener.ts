@@ -42,9 +42,19 @@ export type ListenerOptions = {
 export type Listener = {
   /** Resolves when connections are accepted. @throws {ListenError} */
   listen(): Promise<{ port: number; url: string }>;
-  /** Resolves when every connection is gone, after at most so long. */
-  drain(options: { withinMilliseconds: number }): Promise<void>;
+  /** Resolves when every connection is gone. */
+  drain(options: Drain): Promise<void>;
   connections(): number;
+};
+
+export type Drain = {
+  /** What is not answered by then is cut off. */
+  withinMilliseconds: number;
+  /**
+   * For so long everything goes on, but each answer is the last on its connection. A front that keeps connections may
+   * have put a request on one of them that has not arrived; were it closed now, nobody could say what became of that.
+   */
+  lingerMilliseconds?: number;
 };
 
 /** The port cannot be had; the message says what to do. */
@@ -64,6 +74,16 @@ export function createListener(options: ListenerOptions): Listener {
   const exchanges = new Map<Duplex, Exchange>(); // by connection: the newest one
   const rejectBytes = createByteRejection(options, exchanges);
   let draining = false;
+  let onLastClosed = (): void => undefined;
+
+  /** Until nobody is connected, at the longest for so long. */
+  async function linger(milliseconds: number): Promise<void> {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    onLastClosed = resolve;
+    const timer = setTimeout(resolve, milliseconds);
+    if (sockets.size > 0) await promise;
+    clearTimeout(timer);
+  }
 
   function onRequest(request: IncomingMessage, response: ServerResponse): void {
     const count = (exchanges.get(request.socket)?.count ?? 0) + 1;
@@ -74,7 +94,10 @@ export function createListener(options: ListenerOptions): Listener {
 
   server.on('connection', (socket: Socket) => {
     sockets.add(socket);
-    socket.once('close', () => sockets.delete(socket));
+    socket.once('close', () => {
+      sockets.delete(socket);
+      if (sockets.size === 0) onLastClosed();
+    });
   });
   server.on(tls === undefined ? 'connection' : 'secureConnection', (socket: Socket) => {
     socket.once('close', () => exchanges.delete(socket));
@@ -97,12 +120,13 @@ export function createListener(options: ListenerOptions): Listener {
       return { port, url: `${tls === undefined ? 'http' : 'https'}://${name}:${port}` };
     },
 
-    async drain({ withinMilliseconds }) {
+    async drain({ withinMilliseconds, lingerMilliseconds = 0 }) {
       draining = true;
-      const closed = new Promise<void>((resolve) => server.close(() => resolve()));
       for (const { response } of exchanges.values()) {
         if (!response.headersSent) response.shouldKeepAlive = false;
       }
+      if (lingerMilliseconds > 0) await linger(lingerMilliseconds);
+      const closed = new Promise<void>((resolve) => server.close(() => resolve()));
       for (const socket of sockets) if (socket.bytesRead === 0) socket.destroy(); // nothing was asked yet
       const deadline = setTimeout(() => {
         log.warn({ connections: sockets.size }, 'the drain took too long; connections are cut off');

@@ -222,6 +222,24 @@ describe('A stop is a drain', () => {
     await drained;
   });
 
+  test('behind a front, what comes on a connection that was idle is answered, and is the last on it', async (context) => {
+    const { edge, client, release } = await startSlowEdge(context);
+    const idle = openClient(edge.port);
+    idle.write(request('GET /nowhere'));
+    await idle.answer();
+    const drained = edge.listener.drain({ withinMilliseconds: 10_000, lingerMilliseconds: 60_000 });
+    idle.write(request('GET /nowhere'));
+    const last = await idle.answer();
+    assert.deepEqual([last?.status, header(last, 'connection')], [404, 'close']);
+    await idle.closed();
+    const late = openClient(edge.port);
+    late.write(request('GET /nowhere'));
+    assert.equal(header(await late.answer(), 'connection'), 'close');
+    release();
+    await client.answer();
+    await drained; // and not only after a minute: nobody is connected any more
+  });
+
   test('what takes longer than allowed is cut off, and said so', async (context) => {
     const { edge, client } = await startSlowEdge(context);
     await edge.listener.drain({ withinMilliseconds: 50 });
