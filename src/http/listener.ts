@@ -4,27 +4,23 @@
  * drain: nothing new comes in, what is being answered gets its answer and then `Connection: close`, and what is
  * still there at the end of the time allowed is cut off.
  */
-import { createPrivateKey, X509Certificate } from 'node:crypto';
 import {
   createServer as createHttpServer,
   type IncomingMessage,
   type RequestListener,
   type Server,
-  type ServerOptions,
   type ServerResponse,
 } from 'node:http';
-import { createServer as createHttpsServer } from 'node:https';
 import type { AddressInfo, Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import type { Log } from '../errors/log.ts';
 import type { Clock } from '../time/clock.ts';
 import { newIdentifier } from '../time/identifier.ts';
 import { type HttpLimits, httpLimits } from './limits.ts';
+import { ListenError } from './listen-error.ts';
+import { createServer, type TlsMaterial } from './node-server.ts';
 import { parserErrorStatus, rawErrorAnswer } from './parser-error.ts';
 import { securityHeaders } from './security-headers.ts';
-
-/** All PEM. With `clientAuthorities`, who has no certificate from one of them does not get through the handshake. */
-export type TlsMaterial = { certificate: string; privateKey: string; clientAuthorities?: string | undefined };
 
 export type ListenerOptions = {
   app: RequestListener;
@@ -56,11 +52,6 @@ export type Drain = {
    */
   lingerMilliseconds?: number;
 };
-
-/** The port cannot be had; the message says what to do. */
-export class ListenError extends Error {
-  override readonly name = 'ListenError';
-}
 
 /** What is being asked and answered on one connection. */
 type Exchange = { request: IncomingMessage; response: ServerResponse; count: number };
@@ -138,60 +129,6 @@ export function createListener(options: ListenerOptions): Listener {
 
     connections: () => sockets.size,
   };
-}
-
-function createServer(tls: TlsMaterial | undefined, limits: HttpLimits): Server {
-  const server = tls === undefined ? createHttpServer(nodeOptions(limits)) : createTlsServer(tls, limits);
-  server.timeout = limits.idleSocketMilliseconds;
-  server.maxRequestsPerSocket = limits.requestsPerSocket; // what is pipelined past it reaches no handler
-  server.maxHeadersCount = 0; // their size is bounded; a count would drop the rest in silence
-  server.maxConnections = limits.connections;
-  return server;
-}
-
-function nodeOptions(limits: HttpLimits): ServerOptions {
-  return {
-    maxHeaderSize: limits.headerBytes,
-    headersTimeout: limits.headersMilliseconds,
-    requestTimeout: limits.requestMilliseconds,
-    keepAliveTimeout: limits.keepAliveMilliseconds,
-    connectionsCheckingInterval: limits.connectionCheckMilliseconds,
-    insecureHTTPParser: false,
-    requireHostHeader: false, // the edge answers that itself, as JSON
-    noDelay: true,
-  };
-}
-
-function createTlsServer(tls: TlsMaterial, limits: HttpLimits): Server {
-  const { certificate, privateKey, clientAuthorities } = tls;
-  try {
-    refuseEmptyMaterial(tls);
-    return createHttpsServer({
-      ...nodeOptions(limits),
-      cert: certificate,
-      key: privateKey,
-      minVersion: 'TLSv1.3',
-      handshakeTimeout: limits.handshakeMilliseconds,
-      ...(clientAuthorities === undefined
-        ? {}
-        : { ca: clientAuthorities, requestCert: true, rejectUnauthorized: true }),
-    });
-  } catch (error) {
-    const { code = 'unknown' } = error as NodeJS.ErrnoException;
-    throw new ListenError(
-      `The TLS certificate, its key or the client authorities cannot be used (${code}).`,
-      {
-        cause: error,
-      },
-    );
-  }
-}
-
-/** Node takes an empty key for none, and empty authorities for all that the machine trusts. */
-function refuseEmptyMaterial({ certificate, privateKey, clientAuthorities }: TlsMaterial): void {
-  new X509Certificate(certificate);
-  createPrivateKey(privateKey);
-  if (clientAuthorities !== undefined) new X509Certificate(clientAuthorities);
 }
 
 /** Answers bytes that are no request; with status null, or in the middle of another answer, it only hangs up. */

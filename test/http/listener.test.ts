@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { createServer } from 'node:net';
 import { describe, test } from 'node:test';
-import { createListener, ListenError } from '../../src/http/listener.ts';
+import { ListenError } from '../../src/http/listen-error.ts';
+import { createListener } from '../../src/http/listener.ts';
 import { systemClock } from '../../src/time/clock.ts';
 import { soakFactor } from '../soak.ts';
 import {

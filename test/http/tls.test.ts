@@ -6,7 +6,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, describe, test } from 'node:test';
 import { type ConnectionOptions, connect } from 'node:tls';
-import { createListener, ListenError } from '../../src/http/listener.ts';
+import { ListenError } from '../../src/http/listen-error.ts';
+import { createListener } from '../../src/http/listener.ts';
 import { systemClock } from '../../src/time/clock.ts';
 import { becomesTrue, header, noConnections, openClient, postForm, startEdge } from './wire.ts';
 
