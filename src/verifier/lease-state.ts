@@ -152,6 +152,8 @@ export function createLeaseState({ instance }: { instance: string }): LeaseState
       const head = { generation: page.generation, ...page.head };
       // Only this proves it: who asked before the higher epoch was seen could have been answered before it (L17).
       if (head.generation === question.seen.generation && head.epoch < question.seen.epoch) {
+        // Its generation ended while the answer was on its way: an alarm would stand against the one that ended it.
+        if (head.generation < ledger.seen().generation) return 'broker_behind';
         ledger.raise('ledger_rolled_back');
         return 'ledger_rolled_back';
       }

@@ -574,6 +574,20 @@ describe('The ledger of a verifier', () => {
     assert.equal(world.state().readiness('LOW', world.now()), 'ledger_rolled_back');
   });
 
+  test('A rollback that is told when its generation is over is none of the next one', () => {
+    const world = createWorld();
+    grow(world, 3);
+    world.round();
+    world.ledger.restoreTo(2);
+    const late = world.read(world.ask());
+    world.ledger.moveHead();
+    world.round();
+    world.catchUp();
+    assert.equal(world.deliver(late), 'broker_behind');
+    world.round();
+    assert.equal(world.state().readiness('LOW', world.now()), 'granted');
+  });
+
   test('A page after a gap is not taken in, and what lies between is asked for', () => {
     const world = createWorld();
     grow(world, 3);
