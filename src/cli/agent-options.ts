@@ -1,5 +1,5 @@
 /** Options that the commands of agents share. */
-import { type Command, InvalidArgumentError } from 'commander';
+import type { Command } from 'commander';
 import { collect } from './new-client.ts';
 
 export function addAgentOptions(command: Command): Command {
@@ -14,15 +14,6 @@ export function addAgentOptions(command: Command): Command {
 
 export function addActionOption(command: Command): Command {
   return command.option('--action <name>', 'what the token has to allow; repeat for several', collect, []);
-}
-
-/** @throws {InvalidArgumentError} */
-export function wholeSeconds(min: number, max: number): (text: string) => number {
-  return (text) => {
-    const seconds = /^\d{1,6}$/.test(text) ? Number(text) : 0;
-    if (seconds >= min && seconds <= max) return seconds;
-    throw new InvalidArgumentError(`From ${min} to ${max} seconds.`);
-  };
 }
 
 export function requireActions(actions: readonly string[], command: Command): void {

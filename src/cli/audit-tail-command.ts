@@ -4,7 +4,7 @@
  * this command alone are no news, or it would follow itself.
  */
 import { setTimeout as wait } from 'node:timers/promises';
-import { Command, InvalidArgumentError } from 'commander';
+import { Command } from 'commander';
 import type { EntryDocument } from '../audit/entry-document.ts';
 import { sizeIn } from '../audit/judge-live.ts';
 import type { Environment } from '../config/environment.ts';
@@ -12,6 +12,7 @@ import type { ConnectionOptions } from './connection.ts';
 import { type EntryText, entryTexts } from './entry-texts.ts';
 import { type CommandFailure, fail } from './failure.ts';
 import { wholeNumber } from './log-trust.ts';
+import { decimalIn } from './number-options.ts';
 import { createOperatorClient } from './operator-client.ts';
 import { addConnectionOptions, type Format } from './operator-commands.ts';
 import { readIdentity } from './operator-identity.ts';
@@ -25,7 +26,7 @@ type TailOptions = ConnectionOptions & Filters & { output: Format; from?: number
 type Logged = EntryDocument & { index: number };
 
 const FIRST_LINES = 10;
-const MAX_SECONDS = 60;
+const EVERY_SECONDS = { from: 0.1, to: 60 };
 
 export function auditTailCommand(environment: Environment): Command {
   const command = new Command('tail')
@@ -36,7 +37,7 @@ export function auditTailCommand(environment: Environment): Command {
     .option('--action <name>', 'those of this action, e.g. token.minted')
     .option('--outcome <word>', 'allowed or refused')
     .option('--from <index>', 'begin with this entry (default: the last ten)', wholeNumber)
-    .option('--every-seconds <number>', 'how often to look', seconds, 1);
+    .option('--every-seconds <number>', 'how often to look', decimalIn(EVERY_SECONDS), 1);
   addConnectionOptions(command, ['table', 'jsonl']);
   return command.action((options: TailOptions) => tail(options, environment));
 }
@@ -117,10 +118,4 @@ function lineOf(entry: Logged, output: Format): string {
   const { index, at, action, outcome, actor = '-', reason = '' } = entry;
   const cells = [String(index).padStart(8), at, outcome.padEnd(7), action.padEnd(24), actor, reason];
   return `${plainText(cells.join('  ').trimEnd())}\n`;
-}
-
-function seconds(text: string): number {
-  const number = /^\d{1,2}(\.\d{1,3})?$/.test(text) ? Number(text) : 0;
-  if (number >= 0.1 && number <= MAX_SECONDS) return number;
-  throw new InvalidArgumentError(`From 0.1 to ${MAX_SECONDS}.`);
 }

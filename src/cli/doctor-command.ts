@@ -1,15 +1,16 @@
 /** `mayfly doctor`: walks from here to a token, and names the first hop that is not good, with what to do about it. */
 import { Command, InvalidArgumentError } from 'commander';
 import type { Environment } from '../config/environment.ts';
-import { addActionOption, addAgentOptions, wholeSeconds } from './agent-options.ts';
+import { addActionOption, addAgentOptions } from './agent-options.ts';
 import type { ConnectionOptions } from './connection.ts';
 import type { Looked } from './doctor/hop.ts';
+import { wholeNumberIn } from './number-options.ts';
 import { addFormatOption, type Format } from './operator-commands.ts';
 
 type Options = ConnectionOptions & { action: string[]; resource?: URL; timeout: number; output: Format };
 
 const DEFAULT_SECONDS = 10;
-const MAX_SECONDS = 120;
+const TIMEOUT_SECONDS = { from: 1, to: 120, unit: 'seconds' };
 const MILLISECONDS = 1_000;
 const STATE_WIDTH = 'warning'.length;
 const HOP_WIDTH = 'assertion'.length;
@@ -20,7 +21,7 @@ export function doctorCommand(environment: Environment): Command {
     .option(
       '--timeout <seconds>',
       'how long to wait at each hop',
-      wholeSeconds(1, MAX_SECONDS),
+      wholeNumberIn(TIMEOUT_SECONDS),
       DEFAULT_SECONDS,
     )
     .action((options: Options) => examine(environment, options));

@@ -3,7 +3,7 @@
  * They ask a broker, and with `--database-url` none.
  */
 import { randomUUID } from 'node:crypto';
-import { Argument, Command, InvalidArgumentError, Option } from 'commander';
+import { Argument, Command, Option } from 'commander';
 import type { Environment } from '../config/environment.ts';
 import type { KillTarget } from '../kill-switch/kill-target.ts';
 import { asOperator } from './as-operator.ts';
@@ -11,6 +11,7 @@ import { carryOut, type Order } from './carry-out.ts';
 import { CommandFailure, EXIT, fail } from './failure.ts';
 import { filledIn } from './filled-in.ts';
 import { pagesOf } from './list-pages.ts';
+import { wholeNumberIn } from './number-options.ts';
 import type { Json, OperatorClient } from './operator-client.ts';
 import {
   addChangeOptions,
@@ -60,7 +61,7 @@ export function engageCommand(environment: Environment): Command {
   addChangeOptions(command).option(
     '--wait-seconds <number>',
     'how long to wait for every enforcement point to apply it',
-    waitSeconds,
+    wholeNumberIn({ from: 0, to: MAX_WAIT_SECONDS }),
     DEFAULT_WAIT_SECONDS,
   );
   return addConnectionOptions(addDatabaseOption(command)).action(
@@ -208,10 +209,4 @@ function targetOf(kind: KillTarget['kind'], id: string | undefined): KillTarget 
   return id === undefined || id === ''
     ? fail('usage', `Which ${kind}? Its name goes after the word ${kind}.`)
     : { kind, id };
-}
-
-function waitSeconds(text: string): number {
-  const seconds = /^\d{1,2}$/.test(text) ? Number(text) : Number.NaN;
-  if (seconds <= MAX_WAIT_SECONDS) return seconds;
-  throw new InvalidArgumentError(`From 0 to ${MAX_WAIT_SECONDS}.`);
 }

@@ -1,7 +1,8 @@
 /** The table of `operator-verbs.ts` as commands, with the options that commands of one kind share. */
-import { Command, InvalidArgumentError, Option } from 'commander';
+import { Command, Option } from 'commander';
 import type { Environment } from '../config/environment.ts';
 import type { ConnectionOptions } from './connection.ts';
+import { wholeNumberIn } from './number-options.ts';
 import type { OperatorVerb } from './operator-verb.ts';
 import { OPERATOR_VERBS } from './operator-verbs.ts';
 import { OTHER_VERBS } from './other-verbs.ts';
@@ -53,7 +54,12 @@ function operatorCommand(verb: OperatorVerb, environment: Environment): Command 
 
 function addListOptions(command: Command, filters: Readonly<Record<string, string>>): void {
   for (const [name, about] of Object.entries(filters)) command.option(`--${name} <value>`, about);
-  command.option('--limit <number>', 'at most so many rows', rowCount, DEFAULT_ROWS);
+  command.option(
+    '--limit <number>',
+    'at most so many rows',
+    wholeNumberIn({ from: 1, to: MAX_ROWS }),
+    DEFAULT_ROWS,
+  );
 }
 
 export function addChangeOptions(command: Command): Command {
@@ -90,10 +96,4 @@ export function addIdentityOptions(command: Command): Command {
 export function addFormatOption(command: Command, formats: readonly Format[] = FORMATS): Command {
   const option = new Option('-o, --output <format>', 'how to print').choices(formats).default(formats[0]);
   return command.addOption(option);
-}
-
-function rowCount(text: string): number {
-  const count = /^\d{1,5}$/.test(text) ? Number(text) : 0;
-  if (count >= 1 && count <= MAX_ROWS) return count;
-  throw new InvalidArgumentError(`From 1 to ${MAX_ROWS}.`);
 }

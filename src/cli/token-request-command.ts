@@ -7,8 +7,9 @@ import { type Command, InvalidArgumentError } from 'commander';
 import type { Environment } from '../config/environment.ts';
 import type { Agent } from '../sdk/agent.ts';
 import type { AgentToken } from '../sdk/shown-token.ts';
-import { addActionOption, addAgentOptions, requireActions, wholeSeconds } from './agent-options.ts';
+import { addActionOption, addAgentOptions, requireActions } from './agent-options.ts';
 import type { ConnectionOptions } from './connection.ts';
+import { wholeNumberIn } from './number-options.ts';
 import { addFormatOption, type Format } from './operator-commands.ts';
 import type { Row } from './table.ts';
 
@@ -23,15 +24,14 @@ type Options = ConnectionOptions & {
   output: Format;
 };
 
-const MIN_SECONDS = 60;
-const MAX_SECONDS = 900;
+const LIFE_SECONDS = { from: 60, to: 900, unit: 'seconds' };
 
 export function addTokenRequest(group: Command, environment: Environment): Command {
   const command = group
     .command('request')
     .description('get a token as an agent, and see what it is for')
     .option('--resource <url>', 'where it is for, if the actions belong to several')
-    .option('--ttl <seconds>', 'how long it lives at most', wholeSeconds(MIN_SECONDS, MAX_SECONDS))
+    .option('--ttl <seconds>', 'how long it lives at most', wholeNumberIn(LIFE_SECONDS))
     .option(
       '--for <request>',
       'print the headers that this one request carries, as "GET https://…", for curl -H @-',

@@ -1,9 +1,10 @@
 /** `mayfly session watch`: one line for each change, so that a script can wait for a session's end. */
 import { setTimeout as wait } from 'node:timers/promises';
-import { Command, InvalidArgumentError, Option } from 'commander';
+import { Command, Option } from 'commander';
 import type { Environment } from '../config/environment.ts';
 import { asOperator } from './as-operator.ts';
 import type { ConnectionOptions } from './connection.ts';
+import { decimalIn } from './number-options.ts';
 import type { Json, OperatorClient } from './operator-client.ts';
 import { addConnectionOptions, type Format } from './operator-commands.ts';
 import { plainJson } from './plain-text.ts';
@@ -21,7 +22,7 @@ type WatchOptions = ConnectionOptions & {
 };
 
 const COLUMNS = ['id', 'agent', 'zone', 'state'];
-const MAX_SECONDS = 60;
+const EVERY_SECONDS = { from: 0.1, to: 60 };
 
 export function watchCommand(environment: Environment): Command {
   const command = new Command('watch')
@@ -30,7 +31,7 @@ export function watchCommand(environment: Environment): Command {
     .option('--agent <name>', 'those of this agent or operator')
     .option('--zone <name>', 'those of this zone')
     .addOption(new Option('--until <state>', 'when to stop').choices(['ended', 'never']).default('ended'))
-    .option('--every-seconds <number>', 'how often to look', seconds, 1);
+    .option('--every-seconds <number>', 'how often to look', decimalIn(EVERY_SECONDS), 1);
   addConnectionOptions(command, ['jsonl', 'json', 'table']);
   return command.action((id: string | undefined, options: WatchOptions) =>
     asOperator(environment, options, (client) => watchSessions(id, options, client)),
@@ -58,10 +59,4 @@ async function watchSessions(id: string | undefined, options: WatchOptions, clie
 /** A line for each also as `json`: what has no end yet cannot be one list. */
 function jsonLine(session: Json): string {
   return `${plainJson(session)}\n`;
-}
-
-function seconds(text: string): number {
-  const number = /^\d{1,2}(\.\d{1,3})?$/.test(text) ? Number(text) : 0;
-  if (number >= 0.1 && number <= MAX_SECONDS) return number;
-  throw new InvalidArgumentError(`From 0.1 to ${MAX_SECONDS}.`);
 }
