@@ -3,12 +3,11 @@
  * that only their user can open. It is no server for others: who calls it by another name, from a page or at another
  * path is told nothing. What there is to ask for is a table of verbs that whoever opens it brings.
  */
-import { chmodSync } from 'node:fs';
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
-import type { AddressInfo } from 'node:net';
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { Duplex } from 'node:stream';
 import type { Guard } from './bearer.ts';
 import { answerOf, type LocalAnswer, problemOf } from './local-answer.ts';
+import { closeNow, LOOPBACK, listenOnLoopback, listenOnSocket } from './own-server.ts';
 import { discardBody, type Json, readBody, requireOwnProgram } from './read-request.ts';
 import { refuseHere } from './refused-here.ts';
 import { isSame, newSecret } from './secret.ts';
@@ -37,8 +36,6 @@ export type LocalEndpoint = {
   close(): Promise<void>;
 };
 
-const HOST = '127.0.0.1';
-const PRIVATE_MODE = 0o600;
 const LIMITS = {
   maxHeaderSize: 16_384,
   headersTimeout: 10_000,
@@ -94,13 +91,13 @@ export async function openLocalEndpoint({
   for (const name of ['connect', 'clientError'] as const) {
     server.on(name, (_first: unknown, connection: Duplex) => hangUp(connection));
   }
-  await listen(server, socket);
-  if (socket === undefined) host = `${HOST}:${(server.address() as AddressInfo).port}`;
+  if (socket === undefined) host = `${LOOPBACK}:${await listenOnLoopback(server)}`;
+  else await listenOnSocket(server, socket);
   const prefix = host === undefined ? '' : `http://${host}/${secretPath}`;
   return {
     address: socket ?? prefix,
     addressOf: (name) => `${prefix}/${name}`,
-    close: () => close(server),
+    close: () => closeNow(server),
   };
 }
 
@@ -130,19 +127,4 @@ function send(request: IncomingMessage, response: ServerResponse, { status, head
 function hangUp(connection: Duplex): void {
   if (connection.writable) connection.end('HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n');
   else connection.destroy();
-}
-
-async function listen(server: Server, socket: string | undefined): Promise<void> {
-  const { promise, resolve, reject } = Promise.withResolvers<void>();
-  server.once('error', reject).once('listening', resolve);
-  server.listen(socket === undefined ? { host: HOST, port: 0 } : { path: socket });
-  await promise;
-  server.off('error', reject);
-  if (socket !== undefined) chmodSync(socket, PRIVATE_MODE);
-}
-
-async function close(server: Server): Promise<void> {
-  const closed = new Promise((resolve) => server.close(resolve));
-  server.closeAllConnections();
-  await closed;
 }

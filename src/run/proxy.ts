@@ -11,11 +11,10 @@
  *     proxy-exchange there and back                 proxy-answer    how that is said
  *     proxy-body     what the program sends         proxy-resource-answer  what the resource answers
  */
-import { once } from 'node:events';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
-import type { AddressInfo } from 'node:net';
 import type { Duplex } from 'node:stream';
 import type { AgentFetch } from '../sdk/authorised-fetch.ts';
+import { closeNow, listenOnLoopback } from './own-server.ts';
 import { answerProblem, problemBytes } from './proxy-answer.ts';
 import { passOn } from './proxy-exchange.ts';
 import { createProxyPass, type ProxyPass } from './proxy-pass.ts';
@@ -86,16 +85,10 @@ export async function openProxy({ agent, resources, limits }: ProxyOptions): Pro
     else socket.end(problemBytes(new ProxyRefusal(code)), () => socket.destroy());
   });
 
-  server.listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const address = pass.addressAt((server.address() as AddressInfo).port);
+  const address = pass.addressAt(await listenOnLoopback(server));
   return {
     environment: { http_proxy: address, HTTP_PROXY: address, NODE_USE_ENV_PROXY: '1' },
-    async close() {
-      const closed = new Promise((resolve) => server.close(resolve));
-      server.closeAllConnections();
-      await closed;
-    },
+    close: () => closeNow(server),
   };
 }
 

@@ -21,7 +21,8 @@ import { childEnvironment } from './child-environment.ts';
 import { type Confinement, confine } from './confinement.ts';
 import { requireProgram } from './find-program.ts';
 import { findKeyFiles, requireInSight } from './long-lived-keys.ts';
-import type { Offer, OpenOffer, RunContext } from './offer.ts';
+import type { OpenOffer, RunContext } from './offer.ts';
+import { createOffers } from './offers.ts';
 import { openRunFolder } from './run-folder.ts';
 import type { Limits } from './run-tokens.ts';
 import { catchSignals, type Signals } from './signals.ts';
@@ -89,21 +90,20 @@ async function withSession(
   const named = options.fetch === undefined ? {} : { fetch: options.fetch };
   const agent = createAgent({ issuer, clientId, key, actions: limits.actions, ...named });
   const folder = openRunFolder(confinement.user);
-  const open: Offer[] = [];
+  const offers = createOffers();
 
   async function start(): Promise<() => Promise<Ending>> {
     const session = await agent.session({ actions: [] });
     await proveGrants(session, options);
     const { path, handOver } = folder;
-    const context = { ...options, issuer, session, folder: path, handOver };
-    for (const openOffer of options.offers) {
-      const offered = Object.assign({}, ...open.map(({ environment }) => environment));
-      open.push(await openOffer({ ...context, offered }));
-    }
+    await offers.open(options.offers, { ...options, issuer, session, folder: path, handOver });
     return () =>
       runChild({
         command: confinement.wrap(options.command),
-        environment: { ...childEnvironment(options.environment, open), ...identityOf(confinement) },
+        environment: {
+          ...childEnvironment(options.environment, offers.opened()),
+          ...identityOf(confinement),
+        },
         standardInput: options.isInputTaken ? 'ignore' : 'inherit',
         hasOwnSession: confinement.hasOwnSession,
         signals,
@@ -116,7 +116,7 @@ async function withSession(
   } finally {
     const hurried = Promise.withResolvers<void>();
     signals.sendTo(() => hurried.resolve());
-    const closed = [agent.close({ withinMilliseconds: CLOSE_MILLISECONDS }), ...open.map(closeOffer)];
+    const closed = [agent.close({ withinMilliseconds: CLOSE_MILLISECONDS }), offers.close()];
     await Promise.race([Promise.all(closed), hurried.promise]);
     folder.remove();
   }
@@ -138,11 +138,6 @@ async function proveGrants(session: RunContext['session'], options: RunOptions):
 
 function isDenied(error: unknown): error is AgentError {
   return error instanceof AgentError && (error.code === 'denied' || error.code === 'approval_pending');
-}
-
-/** One that does not end well does not keep the session open. */
-async function closeOffer({ close }: Offer): Promise<void> {
-  await close().catch(() => undefined);
 }
 
 /** As login(1) has it. */
